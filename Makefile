@@ -1,0 +1,88 @@
+# Everything from nothing but python3 >= 3.11: `make` alone says what there is.
+# Nothing is installed outside .venv; delete that folder and nothing remains.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo venv test lint typecheck contracts fmt lock clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements.lock
+# The lock serves as constraint for what is installed and for what builds it, hashes checked by uv.
+# Nothing but .venv is touched, whatever virtual environment the caller has active.
+INSTALL = env -u VIRTUAL_ENV -u CONDA_PREFIX -u UV_PYTHON $(BIN)/uv pip install --quiet \
+	--python $(BIN)/python -c $(LOCK) -b $(LOCK)
+LOCKED = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --extra demo \
+	--group dev --generate-hashes --no-emit-index-url --no-header --no-annotate
+ARGS ?=
+PYTEST_ARGS ?= -n 2
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: $(VENV)/.demo ## meter this machine, bill a fleet, 90 seconds (ARGS="--json --seed 7")
+	@$(BIN)/rackmeter demo $(ARGS)
+
+venv: $(VENV)/.dev ## .venv with everything, development tools included
+
+test: $(VENV)/.dev ## lint, types, import contracts, tests (PYTEST_ARGS="-k chains")
+	@$(MAKE) --no-print-directory lint typecheck contracts
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev ## ruff, rules and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+typecheck: $(VENV)/.dev ## mypy, strict, tests included
+	$(BIN)/mypy
+
+contracts: $(VENV)/.dev ## who may import whom
+	$(BIN)/lint-imports
+
+fmt: $(VENV)/.dev ## format, and repair what ruff can
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+lock: $(BIN)/uv ## requirements.lock anew, every pin at its newest
+	$(LOCKED) --upgrade --output-file $(LOCK)
+
+clean: ## remove .venv, caches and builds
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the environment: each stamp is older than what it was made from, or made again ------------------
+
+# The first python >= 3.11 that can make a virtual environment; one sentence when there is none.
+# What is installed is said on stderr: stdout belongs to the commands.
+$(BIN)/python:
+	@without=; \
+	for python in $${PYTHON:-python3.13 python3.12 python3.11 python3.14 python3 python}; do \
+	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue; \
+	  if "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then \
+	    echo "rackmeter: making $(VENV) with $$("$$python" --version)" >&2; \
+	    exec "$$python" -m venv --clear $(VENV) >&2; \
+	  fi; \
+	  without="$${without:-$$python}"; \
+	done; \
+	if [ -n "$$without" ]; then \
+	  echo "rackmeter: $$without cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2; \
+	else \
+	  echo "rackmeter needs Python 3.11 or newer and found none; install one, or name it: make PYTHON=/path/to/python3" >&2; \
+	fi; exit 2
+
+# uv itself comes through pip, with the hashes of the lock: pip alone would need three times as long
+# for the rest, and refuses hashes beside a local folder.
+$(BIN)/uv: $(BIN)/python $(LOCK)
+	@awk '/^[a-zA-Z0-9]/ { own = /^uv==/ } own' $(LOCK) > $(VENV)/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	  -r $(VENV)/uv.txt >&2
+	@touch $@
+
+$(VENV)/.demo: $(BIN)/uv pyproject.toml $(LOCK)
+	@$(INSTALL) -e '.[demo]' >&2
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/uv pyproject.toml $(LOCK)
+	@$(INSTALL) -e '.[demo]' --group dev >&2
+	@touch $(VENV)/.demo $@

@@ -1,0 +1,1 @@
+"""Collectors on rented servers: read, integrate, spool, sign, publish. Imports schemas only."""

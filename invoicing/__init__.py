@@ -1,0 +1,1 @@
+"""Closing a period: gate, lines, reconcile, seal, document, collect. Amounts come from rating."""

@@ -1,0 +1,1 @@
+"""Metering and rating: pure functions, and the Faust edge that feeds them. Never imports sinks."""

@@ -1,0 +1,1 @@
+"""Pricing as a visible list of steps: one pure file per step and per price model."""

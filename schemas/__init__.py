@@ -1,0 +1,1 @@
+"""What crosses a border: the wire form, its envelope, events, meters. Imports no other room."""

@@ -1,0 +1,1 @@
+"""Tests mirror the rooms; fix_*.py are fixture plugins."""
