@@ -1,0 +1,21 @@
+"""The exceptions with exit codes, under the name the application uses. They live in schemas, below every room."""
+
+from schemas.errors import (
+    EXIT_DONE,
+    EXIT_INTERRUPTED,
+    ConfigError,
+    DependencyError,
+    DifferenceError,
+    RackmeterError,
+    RefusedError,
+)
+
+__all__ = [
+    "EXIT_DONE",
+    "EXIT_INTERRUPTED",
+    "ConfigError",
+    "DependencyError",
+    "DifferenceError",
+    "RackmeterError",
+    "RefusedError",
+]
