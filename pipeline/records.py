@@ -1,0 +1,87 @@
+"""What travels through the pipeline: a fetched chunk, its decoded batch, the names of a row. Dumb data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Int64s = npt.NDArray[np.int64]
+
+
+class Record(Protocol):
+    """The part of a Kafka consumer record that is used (aiokafka's ``ConsumerRecord`` has it)."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def timestamp_type(self) -> int | None: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One fetch of one partition, in offset order; never empty."""
+
+    topic: str
+    part: int
+    records: Sequence[Record]
+
+    @property
+    def first_offset(self) -> int:
+        return self.records[0].offset
+
+    @property
+    def next_offset(self) -> int:
+        return self.records[-1].offset + 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Names:
+    """The series of a report, in its order. One object per distinct names, so ``is`` compares them."""
+
+    meter: tuple[str, ...]
+    resource: tuple[str, ...]
+    per_second_max: Int64s
+    """Physical bound of each series in base units per second, shape ``(k,)``."""
+
+    def __len__(self) -> int:
+        return len(self.meter)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The reports of a chunk that passed admission up to the signature, in offset order.
+
+    Row ``i`` of every column is one report; its counters are ``value[start[i]:start[i + 1]]``,
+    as many as ``names[i]`` has series. ``record[i]`` is its index in ``Chunk.records``.
+    """
+
+    record: Int64s
+    append_ms: Int64s
+    server: list[str]
+    origin: list[str]
+    since_ms: Int64s
+    seq: Int64s
+    at_ms: Int64s
+    at_up_ms: Int64s
+    sent_up_ms: Int64s
+    names: list[Names]
+    content: Int64s
+    """``schemas.report.content_hash`` of each row: 1 … 65535."""
+    value: Int64s
+    start: Int64s
+
+    def __len__(self) -> int:
+        return len(self.server)
+
+    def row(self, i: int) -> Int64s:
+        return self.value[self.start[i] : self.start[i + 1]]

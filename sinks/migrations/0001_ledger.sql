@@ -1,0 +1,169 @@
+-- The metering ledger: positions, live state, windows. Times ending in _ms are Unix epoch milliseconds.
+
+CREATE TABLE ingest_topic (
+    topic_id    uuid PRIMARY KEY,
+    cluster_id  text NOT NULL,
+    name        text NOT NULL,
+    partitions  integer NOT NULL,
+    ts_type     text NOT NULL,
+    first_seen  timestamptz NOT NULL DEFAULT now()
+);
+
+-- One row a partition: the only truth about what has been counted. Kafka's committed offset is a hint.
+CREATE TABLE ingest_offset (
+    topic_id      uuid NOT NULL REFERENCES ingest_topic,
+    part          integer NOT NULL,
+    next_offset   bigint NOT NULL DEFAULT 0,
+    owner         uuid,
+    epoch         bigint NOT NULL DEFAULT 0,
+    backend_pid   integer,
+    backend_start timestamptz,
+    append_ms     bigint NOT NULL DEFAULT 0,   -- everything appended before this is in the ledger
+    counts        jsonb NOT NULL DEFAULT '{}', -- verdict -> reports, absolute
+    PRIMARY KEY (topic_id, part)
+) WITH (fillfactor = 50);
+
+-- Series of a report in its order, shared by all servers that report the same names.
+CREATE TABLE series_set (
+    set_id    integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    digest    bytea NOT NULL UNIQUE,
+    meter     text[] NOT NULL,
+    resource  text[] NOT NULL
+);
+
+-- Head of each server: absolute values, so writing one twice changes nothing.
+CREATE TABLE server_state (
+    part       integer NOT NULL,
+    server_id  text NOT NULL,
+    origin     text NOT NULL,
+    since_ms   bigint NOT NULL,
+    seq_hi     bigint NOT NULL,
+    seen       bytea NOT NULL,
+    at_ms      bigint NOT NULL,
+    up_ms      bigint NOT NULL,
+    set_id     integer NOT NULL REFERENCES series_set,
+    last       bigint[] NOT NULL,
+    absent     jsonb,                          -- series index -> [at_ms, up_ms] of its own last reading
+    win_ms     bigint NOT NULL,                -- start of the open window
+    open       bigint[] NOT NULL,              -- quantities of the open window
+    cover_ms   integer NOT NULL,               -- observed time of the open window
+    flagged    text NOT NULL DEFAULT '',       -- why an operator should look at this server
+    PRIMARY KEY (part, server_id)
+) WITH (fillfactor = 45);
+
+-- Heads of origins that are over; a late tail extends them.
+CREATE TABLE server_origin (
+    server_id  text NOT NULL,
+    origin     text NOT NULL,
+    part       integer NOT NULL,
+    since_ms   bigint NOT NULL,
+    seq_hi     bigint NOT NULL,
+    at_ms      bigint NOT NULL,
+    up_ms      bigint NOT NULL,
+    set_id     integer NOT NULL REFERENCES series_set,
+    last       bigint[] NOT NULL,
+    absent     jsonb,
+    first_seen_ms bigint NOT NULL,             -- order in which origins were first seen
+    PRIMARY KEY (server_id, origin)
+);
+
+-- Finished windows: inserted once, never updated. A duplicate key is a bug and stops the worker.
+CREATE TABLE usage_window (
+    server_id    text NOT NULL,
+    window_start timestamptz NOT NULL,
+    set_id       integer NOT NULL REFERENCES series_set,
+    qty          bigint[] NOT NULL,
+    covered_ms   integer NOT NULL,
+    part         integer NOT NULL,
+    ckpt_offset  bigint NOT NULL,
+    PRIMARY KEY (server_id, window_start)
+);
+CREATE INDEX usage_window_start ON usage_window (window_start);
+
+-- Readings kept for the statutory term: the first of an origin, the first of each UTC day, the last of an origin.
+CREATE TABLE reading_anchor (
+    server_id  text NOT NULL,
+    origin     text NOT NULL,
+    at         timestamptz NOT NULL,
+    kind       text NOT NULL CHECK (kind IN ('opening', 'daily', 'closing')),
+    seq        bigint NOT NULL,
+    set_id     integer NOT NULL REFERENCES series_set,
+    value      bigint[] NOT NULL,
+    topic_id   uuid NOT NULL REFERENCES ingest_topic,
+    part       integer NOT NULL,
+    "offset"   bigint NOT NULL,                -- position of the report in Kafka
+    PRIMARY KEY (server_id, origin, at, kind)
+);
+
+-- What still came for windows that were finished: signed, append-only.
+CREATE TABLE usage_late (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    server_id    text NOT NULL,
+    window_start timestamptz NOT NULL,
+    set_id       integer NOT NULL REFERENCES series_set,
+    qty          bigint[] NOT NULL,
+    part         integer NOT NULL,
+    ckpt_offset  bigint NOT NULL,
+    reason       text NOT NULL
+);
+CREATE INDEX usage_late_server ON usage_late (server_id, window_start);
+
+CREATE TABLE dead_letter (
+    topic_id   uuid NOT NULL REFERENCES ingest_topic,
+    part       integer NOT NULL,
+    "offset"   bigint NOT NULL,
+    reason     text NOT NULL,
+    detail     text NOT NULL,
+    key        bytea,
+    payload    bytea NOT NULL,
+    headers    jsonb NOT NULL,                 -- [[name, base64 value], ...]
+    append_ms  bigint NOT NULL,
+    published  boolean NOT NULL DEFAULT false, -- relayed to the dead-letter topic
+    PRIMARY KEY (topic_id, part, "offset")
+);
+CREATE INDEX dead_letter_unpublished ON dead_letter (topic_id, part, "offset") WHERE NOT published;
+
+CREATE TABLE agent_key (
+    kid           text PRIMARY KEY,
+    server_id     text NOT NULL,
+    secret        bytea NOT NULL,
+    valid_from_ms bigint NOT NULL DEFAULT 0,
+    valid_to_ms   bigint NOT NULL DEFAULT 4611686018427387904
+);
+
+-- Everything metered, one row a server and window and set: finished, late and open windows.
+CREATE VIEW usage_row AS
+    SELECT server_id, window_start, set_id, qty, covered_ms FROM usage_window
+    UNION ALL
+    SELECT server_id, window_start, set_id, qty, 0 FROM usage_late
+    UNION ALL
+    SELECT server_id, to_timestamp(win_ms / 1000), set_id, open, cover_ms FROM server_state;
+
+-- One row a series and window, summed.
+CREATE VIEW usage AS
+    SELECT u.server_id, s.meter, s.resource, u.window_start, sum(s.quantity)::bigint AS quantity
+    FROM usage_row u
+    JOIN series_set t USING (set_id)
+    CROSS JOIN LATERAL unnest(t.meter, t.resource, u.qty) AS s (meter, resource, quantity)
+    GROUP BY 1, 2, 3, 4;
+
+-- Highest reading of every chain (series x origin): what the windows must sum to.
+CREATE VIEW chain AS
+    SELECT c.server_id, c.origin, s.meter, s.resource, s.reading
+    FROM (
+        SELECT server_id, origin, set_id, last FROM server_state
+        UNION ALL
+        SELECT server_id, origin, set_id, last FROM server_origin
+    ) c
+    JOIN series_set t USING (set_id)
+    CROSS JOIN LATERAL unnest(t.meter, t.resource, c.last) AS s (meter, resource, reading);
+
+-- The conservation law: windows sum to the last readings, to the unit. Always empty.
+CREATE VIEW conservation_violation AS
+    SELECT coalesce(w.server_id, r.server_id) AS server_id, coalesce(w.meter, r.meter) AS meter,
+           coalesce(w.resource, r.resource) AS resource,
+           coalesce(w.quantity, 0) AS windows, coalesce(r.reading, 0) AS readings
+    FROM (SELECT server_id, meter, resource, sum(quantity) AS quantity FROM usage GROUP BY 1, 2, 3) w
+    FULL JOIN (SELECT server_id, meter, resource, sum(reading) AS reading FROM chain GROUP BY 1, 2, 3) r
+      USING (server_id, meter, resource)
+    WHERE coalesce(w.quantity, 0) <> coalesce(r.reading, 0);
