@@ -1,4 +1,4 @@
-"""The application: settings, command line, embedded stack, wiring. May import every room; no room imports it."""
+"""The application: settings, command line, embedded stack, wiring. No other room imports it."""
 
 from importlib.metadata import PackageNotFoundError, version
 

@@ -1,4 +1,4 @@
-"""The exceptions with exit codes, under the name the application uses. They live in schemas, below every room."""
+"""The exceptions with exit codes, re-exported: they live in schemas, below every room."""
 
 from schemas.errors import (
     EXIT_DONE,

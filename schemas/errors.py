@@ -1,12 +1,15 @@
-"""The failures that reach a person, each with its exit code. Every room may raise them; nothing is imported here.
+"""The failures that reach a person, each with its exit code. Every room may raise them.
 
-One exception carries one sentence: what is wrong, with which value, and what to do. The command line
-prints that sentence and leaves with `exit_code`; anything else that escapes is a bug and shows itself.
+One exception carries one sentence: what is wrong, with which value, and what to do. The command
+line prints that sentence and leaves with `exit_code`; anything else that escapes is a bug.
 
-    0  done                          4  a dependency is unreachable: try again
-    1  failed                        5  refused: a lock is held, a period is open, a worker was fenced
-    2  usage or configuration      130  interrupted
-    3  a difference was found
+      0  done
+      1  failed
+      2  usage or configuration
+      3  a difference was found
+      4  a dependency is unreachable: try again
+      5  refused: a lock is held, a period is open, a worker was fenced
+    130  interrupted
 """
 
 from typing import ClassVar
@@ -22,13 +25,13 @@ class RackmeterError(Exception):
 
 
 class ConfigError(RackmeterError):
-    """What was asked for cannot be: a bad setting, argument or catalogue line. Repeating it does not help."""
+    """A bad setting, argument or catalogue line. Repeating it does not help."""
 
     exit_code: ClassVar[int] = 2
 
 
 class DifferenceError(RackmeterError):
-    """Two figures that must be equal are not: a reconciliation or a verification found a difference."""
+    """Two figures that must be equal are not: reconciliation or verification failed."""
 
     exit_code: ClassVar[int] = 3
 

@@ -1,0 +1,165 @@
+"""What an operator may choose: read once, from the environment and an optional TOML file.
+
+Order: arguments of the command line, RACKMETER_… in the environment, the file named by
+RACKMETER_CONFIG (or rackmeter.toml in the working folder), the defaults below. A bad value ends in
+one ConfigError that names the setting, the value and what is allowed. Nothing else reads the
+environment.
+"""
+
+import os
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from rackmeter.errors import ConfigError
+
+PREFIX = "RACKMETER_"
+CONFIG_VARIABLE = "RACKMETER_CONFIG"
+CONFIG_FILE = "rackmeter.toml"
+MIB = 1024 * 1024
+
+TopicName = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9._-]{1,249}$",
+        description="should be letters, digits, dots, underscores and hyphens, at most 249",
+    ),
+]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Milliseconds = Annotated[int, Field(ge=0, le=400 * 24 * 3_600_000)]
+Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+
+
+class Settings(BaseSettings):
+    """Every setting with its default. Durations are milliseconds, sizes are bytes."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    # Part of every signature: a report signed for one environment is foreign in another.
+    environment: str = Field(
+        default="dev",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,31}$",
+        description="should be lower-case letters, digits and hyphens, at most 32",
+    )
+    data_dir: Folder = Path("~/.local/share/rackmeter").expanduser()
+
+    # None = the embedded server, started and stopped by rackmeter.
+    database_url: str | None = Field(
+        default=None,
+        pattern=r"^postgres(ql)?://",
+        description="should be postgresql://user:password@host:port/database",
+    )
+    kafka_bootstrap: str | None = Field(
+        default=None,
+        pattern=r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$",
+        description="should be host:port, several with commas between",
+    )
+    # The embedded broker's port; None = a free one.
+    broker_port: Port | None = None
+
+    topic_reports: TopicName = "usage.reports"
+    topic_changed: TopicName = "usage.changed"
+    topic_dead: TopicName = "usage.dead"
+    # Fixed for the life of a topic: growing means a new topic, the old one drained first.
+    partitions: int = Field(default=4, ge=1, le=1000)
+
+    # A checkpoint is taken at whichever of the three comes first.
+    flush_interval_ms: int = Field(default=1_000, ge=50, le=60_000)
+    flush_servers: int = Field(default=20_000, ge=1, le=1_000_000)
+    flush_bytes: int = Field(default=64 * MIB, ge=MIB, le=1024 * MIB)
+
+    # Signing keys of the agents; None = data_dir/keys.json.
+    keys_file: Folder | None = None
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    # Neighbouring readings further apart than this leave the time between them uncovered: three
+    # reports of five minutes missed.
+    gap_limit_ms: Milliseconds = 900_000
+    # A wall clock further than this from the broker's is corrected and the server flagged.
+    clock_tolerance_ms: Milliseconds = 30_000
+    # How long after its end a window still takes readings before they become late entries.
+    grace_ms: Milliseconds = 120_000
+
+    @field_validator("database_url", "kafka_bootstrap", "keys_file", "broker_port", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @property
+    def keys_path(self) -> Path:
+        """Where the signing keys are."""
+        return self.keys_file or self.data_dir / "keys.json"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, environment, file; no .env and no secrets folder."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _config_file())
+
+
+def load_settings(**arguments: Any) -> Settings:
+    """The settings in force; an argument that is None was not given."""
+    given = {name: value for name, value in arguments.items() if value is not None}
+    _refuse_misspelt_variables()
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise ConfigError(_sentence(error.errors()[0], given)) from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{_config_file()} cannot be read as TOML: {error}.") from error
+
+
+def _config_file() -> Path:
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named and not Path(named).is_file():
+        raise ConfigError(f"{CONFIG_VARIABLE} names {named}, which is not a file.")
+    return Path(named or CONFIG_FILE)
+
+
+def _refuse_misspelt_variables() -> None:
+    """A misspelt variable would otherwise be a default nobody notices."""
+    known = [PREFIX + name.upper() for name in Settings.model_fields] + [CONFIG_VARIABLE]
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in known:
+            for meant in get_close_matches(name, known, n=1, cutoff=0.85):
+                raise ConfigError(f"{name} is no setting; {meant} is: was that meant?")
+
+
+def _sentence(error: ErrorDetails, given: dict[str, Any]) -> str:
+    """One sentence: which setting, from where, which value, what is allowed."""
+    name = str(error["loc"][0]) if error["loc"] else "settings"
+    where = _origin(name, given)
+    if error["type"] == "extra_forbidden":
+        return f"{where} is no setting; known are {', '.join(sorted(Settings.model_fields))}."
+    shown = "set" if name == "database_url" else repr(error["input"])  # it may hold a password
+    return f"{where} is {shown}, but it {_allowed(name, error)}."
+
+
+def _allowed(name: str, error: ErrorDetails) -> str:
+    field = Settings.model_fields.get(name)
+    if error["type"] == "string_pattern_mismatch" and field is not None and field.description:
+        return field.description
+    return error["msg"].removeprefix("Input ").removeprefix("Value error, ")
+
+
+def _origin(name: str, given: dict[str, Any]) -> str:
+    variable = PREFIX + name.upper()
+    if name in given:
+        return name
+    return variable if variable in os.environ else f"{name} in {_config_file()}"
