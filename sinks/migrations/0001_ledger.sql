@@ -139,9 +139,9 @@ CREATE VIEW usage_row AS
     UNION ALL
     SELECT server_id, to_timestamp(win_ms / 1000), set_id, open, cover_ms FROM server_state;
 
--- One row a series and window, summed.
+-- One row a series and window, summed (numeric: no server can make a sum overflow).
 CREATE VIEW usage AS
-    SELECT u.server_id, s.meter, s.resource, u.window_start, sum(s.quantity)::bigint AS quantity
+    SELECT u.server_id, s.meter, s.resource, u.window_start, sum(s.quantity) AS quantity
     FROM usage_row u
     JOIN series_set t USING (set_id)
     CROSS JOIN LATERAL unnest(t.meter, t.resource, u.qty) AS s (meter, resource, quantity)
