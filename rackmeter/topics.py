@@ -113,7 +113,8 @@ def _uuid(topic_id: Uuid | None) -> UUID | None:
     """The broker's two signed halves as a UUID; all zero means it gave none."""
     if topic_id is None:
         return None
-    high = topic_id.get_most_significant_bits()  # type: ignore[attr-defined]  missing in the stub
+    # Both methods are missing in the stub.
+    high = topic_id.get_most_significant_bits()  # type: ignore[attr-defined]
     low = topic_id.get_least_significant_bits()  # type: ignore[attr-defined]
     number = (high % 2**64) << 64 | (low % 2**64)
     return UUID(int=number) if number else None

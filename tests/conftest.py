@@ -1,3 +1,3 @@
 """Registers the fixture plugins; each tests/fix_*.py owns one kind of real part."""
 
-pytest_plugins: list[str] = []
+pytest_plugins = ["tests.fix_stack"]
