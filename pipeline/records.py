@@ -1,4 +1,6 @@
-"""What travels through the pipeline: a fetched chunk, its decoded batch, the names of a row. Dumb data."""
+"""What travels through the pipeline: a fetched chunk, its decoded batch, the names of a row. Dumb
+data.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,6 +57,11 @@ class Names:
 
     def __len__(self) -> int:
         return len(self.meter)
+
+    @property
+    def series(self) -> tuple[tuple[str, str], ...]:
+        """``(meter, resource)`` of each position."""
+        return tuple(zip(self.meter, self.resource, strict=True))
 
 
 @dataclass(frozen=True, slots=True)

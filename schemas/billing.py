@@ -1,7 +1,8 @@
-"""Words that pricing, ledger and invoicing share: spans, timelines, prices, usage, lines. Dumb frozen data.
+"""Words that pricing, ledger and invoicing share: spans, timelines, prices, usage, lines. Dumb
+frozen data.
 
-Quantities are ``int`` in a meter's base unit; money, rates and billed quantities are ``Decimal``; instants
-are aware ``datetime``s in UTC. No float anywhere: a test walks these types.
+Quantities are ``int`` in a meter's base unit; money, rates and billed quantities are ``Decimal``;
+instants are aware ``datetime``s in UTC. No float anywhere: a test walks these types.
 """
 
 from dataclasses import dataclass, field
@@ -68,7 +69,8 @@ class Overage:
     price: Decimal
     allowance: int = 0
     prorate: bool = True
-    """True: the allowance counts for the share of the period that the item was owned, rounded up."""
+    """True: the allowance counts for the share of the period that the item was owned, rounded up.
+    """
     source: Source = Source.AGENT
     gap: Gap = Gap.INTERPOLATE
     alerts: tuple[int, ...] = ()
@@ -136,7 +138,8 @@ class Scope:
 class Usage:
     """Metered quantity of one series over whole windows in ``[start, end)``.
 
-    Readers of the ledger sum windows that no timeline cuts and give a cut window as a row of its own.
+    Readers of the ledger sum windows that no timeline cuts and give a cut window as a row of its
+    own.
     """
 
     server: str
@@ -150,7 +153,9 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Everything that ``price`` reads besides the scope; accruals and seals store this, never money."""
+    """Everything that ``price`` reads besides the scope; accruals and seals store this, never
+    money.
+    """
 
     period: Span
     usage: tuple[Usage, ...] = ()
@@ -158,7 +163,9 @@ class Inputs:
 
 @dataclass(frozen=True, slots=True)
 class Rounding:
-    """A place where a figure was rounded: what, the exact figure as a fraction or decimal text, the result."""
+    """A place where a figure was rounded: what, the exact figure as a fraction or decimal text, the
+    result.
+    """
 
     what: str
     exact: str
@@ -170,7 +177,9 @@ class Line:
     """One invoice line. ``quantity × unit_price`` rounds to ``net`` unless ``capped``."""
 
     key: str
-    """Stable reference: ``scope/item/charge/period start/part``; also upsert key and idempotency seed."""
+    """Stable reference: ``scope/item/charge/period start/part``; also upsert key and idempotency
+    seed.
+    """
     scope: str
     item: str
     charge: str

@@ -29,10 +29,14 @@ _ALL = (
 METERS: Final[dict[str, Meter]] = {meter.name: meter for meter in _ALL}
 
 UNBOUNDED_PER_SECOND: Final = 2**62
-"""The bound of a meter this version does not know: metered, not judged, billed only if a catalogue names it."""
+"""The bound of a meter this version does not know: metered, not judged, billed only if a catalogue
+names it.
+"""
 
 TIME_SLACK_MS: Final = 1_000
-"""Added to the elapsed time before the bound is applied: readings of one report are not simultaneous."""
+"""Added to the elapsed time before the bound is applied: readings of one report are not
+simultaneous.
+"""
 
 
 def per_second_max(meter: str) -> int:

@@ -1,9 +1,9 @@
 """The wire, version 1: one message is one report of one server. Standard library only.
 
-A report carries cumulative integer counters. Every counter of an origin is zero at ``since_ms``, so a
-chain (series × origin) has used exactly its highest reading, whatever was lost, repeated or re-ordered.
-Timestamps ending in ``_ms`` are Unix epoch milliseconds (UTC); those ending in ``_up_ms`` are
-milliseconds of the machine's boot-time clock (``CLOCK_BOOTTIME``, which counts suspend).
+A report carries cumulative integer counters. Every counter of an origin is zero at ``since_ms``, so
+a chain (series × origin) has used exactly its highest reading, whatever was lost, repeated or re-
+ordered. Timestamps ending in ``_ms`` are Unix epoch milliseconds (UTC); those ending in ``_up_ms``
+are milliseconds of the machine's boot-time clock (``CLOCK_BOOTTIME``, which counts suspend).
 """
 
 import json
@@ -17,12 +17,16 @@ VALUE_MAX = 2**63 - 17
 """Largest counter value. DCGM's blank values start at 2**63 - 16 and must never be billed."""
 MESSAGE_BYTES_MAX = 1_000_000
 SERIES_MAX = 4096
-"""Most series in one report: a DGX with 8 GPUs × 7 MIG slices and a hundred veths stays under 1,000."""
+"""Most series in one report: a DGX with 8 GPUs × 7 MIG slices and a hundred veths stays under
+1,000.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One reading of every counter of one server. Parallel arrays: ``meter[i], resource[i], value[i]``."""
+    """One reading of every counter of one server. Parallel arrays: ``meter[i], resource[i],
+    value[i]``.
+    """
 
     server: str
     origin: str
@@ -64,9 +68,9 @@ def encode(report: Report) -> bytes:
 def content_hash(at_ms: int, at_up_ms: int, names: bytes, values: bytes) -> int:
     """What makes two reports with one identity the same report: 16 bits, never 0.
 
-    ``names`` and ``values`` are the canonical bytes (``names_json`` and the digits between the brackets).
-    The sending stamp is left out: a retried report is stamped anew. 16 bits suffice: a collision makes a
-    conflicting report count as a duplicate, and neither touches a total.
+    ``names`` and ``values`` are the canonical bytes (``names_json`` and the digits between the
+    brackets). The sending stamp is left out: a retried report is stamped anew. 16 bits suffice: a
+    collision makes a conflicting report count as a duplicate, and neither touches a total.
     """
     digest = zlib.crc32(values, zlib.crc32(names, zlib.crc32(b"%d,%d," % (at_ms, at_up_ms))))
     return (digest ^ digest >> 16) & 0xFFFF or 1

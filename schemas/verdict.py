@@ -5,7 +5,9 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """``ACCEPTED`` changed a head; ``DUPLICATE`` and ``LATE`` are harmless; the rest are dead-lettered."""
+    """``ACCEPTED`` changed a head; ``DUPLICATE`` and ``LATE`` are harmless; the rest are dead-
+    lettered.
+    """
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"

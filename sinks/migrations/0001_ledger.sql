@@ -80,12 +80,12 @@ CREATE TABLE usage_window (
 );
 CREATE INDEX usage_window_start ON usage_window (window_start);
 
--- Readings kept for the statutory term: the first of an origin, the first of each UTC day, the last of an origin.
+-- Readings kept for the statutory term: the first of each origin and of each UTC day (server_origin has the last).
 CREATE TABLE reading_anchor (
     server_id  text NOT NULL,
     origin     text NOT NULL,
     at         timestamptz NOT NULL,
-    kind       text NOT NULL CHECK (kind IN ('opening', 'daily', 'closing')),
+    kind       text NOT NULL CHECK (kind IN ('opening', 'daily')),
     seq        bigint NOT NULL,
     set_id     integer NOT NULL REFERENCES series_set,
     value      bigint[] NOT NULL,
