@@ -1,0 +1,89 @@
+"""Exact amounts and the only two ways to round them. Pure.
+
+Prices and amounts are ``Decimal`` from text, shares are ``Fraction``; nothing here is ever inexact
+without saying so. Rounding is half up, away from zero, so that a credit mirrors the charge that it
+takes back.
+"""
+
+from collections.abc import Iterable
+from decimal import Context, Decimal, DivisionByZero, Inexact, InvalidOperation, Overflow
+from fractions import Fraction
+from typing import Final
+
+from schemas.errors import ConfigError
+
+Exact = Decimal | Fraction | int
+
+EXACT: Final = Context(prec=80, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
+"""2**63 base units of a thousand servers at a price of 20 decimals need 43 digits; beyond 80: error."""
+
+# ISO 4217, list one, with the amendments until 2026-01. Codes without minor units (precious metals,
+# test codes) and fund codes that nobody invoices in are left out; BGN stays for periods before the
+# euro.
+_WITH_2: Final = """
+AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF
+CNY COP CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG
+HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU
+MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR
+SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VED
+VES WST XCD XCG YER ZAR ZMW ZWG
+"""
+_WITH_0: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF"
+_WITH_3: Final = "BHD IQD JOD KWD LYD OMR TND"
+
+MINOR_UNITS: Final[dict[str, int]] = {
+    code: digits
+    for digits, codes in ((0, _WITH_0), (2, _WITH_2), (3, _WITH_3))
+    for code in codes.split()
+}
+
+
+def minor_units(currency: str) -> int:
+    """Decimal places in which the currency is paid: EUR 2, JPY 0, KWD 3."""
+    digits = MINOR_UNITS.get(currency)
+    if digits is None:
+        raise ConfigError(
+            f'currency "{currency}" is not known; write a code of ISO 4217, for example "EUR"'
+        )
+    return digits
+
+
+def round_money(amount: Exact, currency: str) -> Decimal:
+    """``amount`` in whole minor units of the currency, half up away from zero."""
+    digits = minor_units(currency)
+    units = _half_up(Fraction(amount) * 10**digits)
+    return EXACT.scaleb(Decimal(units), -digits)
+
+
+def round_step(quantity: Exact, step: Decimal) -> Decimal:
+    """The multiple of ``step`` nearest to ``quantity``, half up away from zero."""
+    return EXACT.multiply(Decimal(_half_up(Fraction(quantity) / Fraction(step))), step)
+
+
+def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
+    """The sum, exactly; an error rather than a rounded one."""
+    total = Decimal(0)
+    for amount in amounts:
+        total = EXACT.add(total, amount)
+    return total
+
+
+def exact_text(value: Exact) -> str:
+    """``value`` as decimal text where that ends, else ``numerator/denominator``: nothing is lost."""
+    fraction = Fraction(value)
+    rest, twos, fives = fraction.denominator, 0, 0
+    while rest % 2 == 0:
+        rest, twos = rest // 2, twos + 1
+    while rest % 5 == 0:
+        rest, fives = rest // 5, fives + 1
+    if rest != 1:
+        return f"{fraction.numerator}/{fraction.denominator}"
+    places = max(twos, fives)
+    units = fraction.numerator * 10**places // fraction.denominator
+    return format(Decimal((units < 0, tuple(map(int, str(abs(units)))), -places)), "f")
+
+
+def _half_up(value: Fraction) -> int:
+    numerator, denominator = abs(value.numerator), value.denominator
+    whole = (2 * numerator + denominator) // (2 * denominator)
+    return whole if value >= 0 else -whole
