@@ -1,0 +1,38 @@
+"""One look at everything: the sources in turn, under one pair of clocks. Knows the rooms, not their
+arithmetic.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents import cpu, gpu, network, storage
+from agents.clock import Now
+from agents.sample import Reading
+
+ALL_METERS = cpu.METERS | network.METERS | storage.METERS | gpu.METERS
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What is read on this machine. ``root`` is ``/``, or a captured tree with ``proc`` and
+    ``sys``.
+    """
+
+    root: Path
+    network: network.Choice
+    storage: storage.Choice
+    gpus: gpu.Gpus
+
+
+def read_all(sources: Sources, now: Now) -> Reading:
+    """The NICs first: what this reading itself causes comes after them."""
+    samples, serial_hi = network.read(sources.root, sources.network)
+    samples += cpu.read(sources.root)
+    samples += sources.gpus.read(now.up_ms)
+    samples += storage.read(sources.root, sources.storage)
+    return Reading(now.at_ms, now.up_ms, tuple(samples), ALL_METERS, serial_hi)
+
+
+def read_gpus(sources: Sources, now: Now) -> Reading:
+    """The meters that must be looked at more often than reports are sent."""
+    return Reading(now.at_ms, now.up_ms, tuple(sources.gpus.read(now.up_ms)), gpu.METERS)

@@ -1,0 +1,59 @@
+"""The words of a reading: what the sources saw, before any arithmetic. Standard library only; no
+clock, no IO.
+
+A source names a *device*: the thing that counts, whose raw value may be compared with its own
+earlier one. The *resource* is what the customer knows it by. A NIC that is renamed keeps its
+device, a NIC that is replaced under the same name does not.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from schemas.report import NAME_CHARS_MAX
+
+Series = tuple[str, str]
+"""(meter, resource)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One raw value. ``serial`` orders devices by birth (a NIC's ifindex); 0 for what never comes
+    or goes.
+    """
+
+    meter: str
+    resource: str
+    value: int
+    device: str = ""
+    serial: int = 0
+    bits: int = 64
+    """Width of the source's own counter: only a 32-bit one can wrap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Everything seen at one moment. ``meters`` names what was looked at: a series of these not
+    seen is gone.
+    """
+
+    at_ms: int
+    at_up_ms: int
+    samples: tuple[Sample, ...]
+    meters: frozenset[str]
+    serial_hi: int = 0
+    """The youngest device in the machine, metered or not; a higher one seen later was born after
+    this.
+    """
+
+
+def resource_name(raw: bytes) -> str:
+    """A name every reader of the wire accepts: valid Unicode, no control characters, not too long.
+
+    Mount points are bytes and may be anything; one that the wire refuses would refuse the whole
+    report.
+    """
+    name = raw.decode("utf-8", "backslashreplace")
+    name = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in name)
+    if len(name) <= NAME_CHARS_MAX:
+        return name
+    return f"{name[: NAME_CHARS_MAX - 17]}~{hashlib.sha256(raw).hexdigest()[:16]}"
