@@ -53,15 +53,23 @@ clean: ## remove .venv, caches and builds
 
 # --- the environment: each stamp is older than what it was made from, or made again ------------------
 
+# A .venv whose python is gone, or that was moved here with its folder, is made anew.
+SOUND := $(shell test "$$(cat $(VENV)/.where 2>/dev/null)" = "$$(pwd -P)" \
+	&& $(BIN)/python -c '' 2>/dev/null && echo yes)
+
+.PHONY: FORCE
+FORCE:
+
 # The first python >= 3.11 that can make a virtual environment; one sentence when there is none.
 # What is installed is said on stderr: stdout belongs to the commands.
-$(BIN)/python:
+$(VENV)/.where: $(if $(SOUND),,FORCE)
 	@without=; \
 	for python in $${PYTHON:-python3.13 python3.12 python3.11 python3.14 python3 python}; do \
 	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue; \
 	  if "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then \
 	    echo "rackmeter: making $(VENV) with $$("$$python" --version)" >&2; \
-	    exec "$$python" -m venv --clear $(VENV) >&2; \
+	    "$$python" -m venv --clear $(VENV) >&2 && pwd -P > $@; \
+	    exit; \
 	  fi; \
 	  without="$${without:-$$python}"; \
 	done; \
@@ -73,7 +81,7 @@ $(BIN)/python:
 
 # uv itself comes through pip, with the hashes of the lock: pip alone would need three times as long
 # for the rest, and refuses hashes beside a local folder.
-$(BIN)/uv: $(BIN)/python $(LOCK)
+$(BIN)/uv: $(VENV)/.where $(LOCK)
 	@awk '/^[a-zA-Z0-9]/ { own = /^uv==/ } own' $(LOCK) > $(VENV)/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 	  -r $(VENV)/uv.txt >&2
