@@ -71,6 +71,8 @@ class Settings(BaseSettings):
     topic_dead: TopicName = "usage.dead"
     # Fixed for the life of a topic: growing means a new topic, the old one drained first.
     partitions: int = Field(default=4, ge=1, le=1000)
+    # Feed the ledger from a topic that was made again or lies on another cluster: set it once.
+    accept_new_topic: bool = False
 
     # A checkpoint is taken at whichever of the three comes first.
     flush_interval_ms: int = Field(default=1_000, ge=50, le=60_000)

@@ -33,8 +33,8 @@ def start_broker(children: Children, folder: DataFolder, port: int | None = None
     runner = runner_for([binary], folder.pgdata)
     if port is not None:
         _refuse_used_port(port)
+    log = folder.log("broker")
     for _ in range(PORT_ATTEMPTS):
-        log = folder.log("broker")
         address = f"{HOST}:{port or _free_port()}"
         if _started(children, binary, address, log, runner):
             return address
