@@ -15,7 +15,7 @@ from schemas.errors import ConfigError
 Exact = Decimal | Fraction | int
 
 EXACT: Final = Context(prec=80, traps=[Inexact, InvalidOperation, DivisionByZero, Overflow])
-"""2**63 base units of a thousand servers at a price of 20 decimals need 43 digits; beyond 80: error."""
+"""2**63 base units of a thousand servers at a price of 20 decimals need 43 digits."""
 
 # ISO 4217, list one, with the amendments until 2026-01. Codes without minor units (precious metals,
 # test codes) and fund codes that nobody invoices in are left out; BGN stays for periods before the
@@ -69,7 +69,7 @@ def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
 
 
 def exact_text(value: Exact) -> str:
-    """``value`` as decimal text where that ends, else ``numerator/denominator``: nothing is lost."""
+    """``value`` as decimal text where that ends, else ``numerator/denominator``: exact."""
     fraction = Fraction(value)
     rest, twos, fives = fraction.denominator, 0, 0
     while rest % 2 == 0:

@@ -1,0 +1,26 @@
+"""Step 4: the quantity that each segment of a metered charge used. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from pipeline.attribute import Owned, divide
+from pipeline.rating.cut import Segment
+from schemas.billing import Overage, Usage
+
+
+def aggregate(
+    segments: tuple[Segment[Overage], ...], owned: Iterable[Owned]
+) -> tuple[Segment[Overage], ...]:
+    """The segments of one charge with their sums; a row that a price change cuts is split."""
+    edges = [edge for segment in segments for edge in (segment.start, segment.end)]
+    rows = [part.usage for part in owned if part.item == segments[0].item.item]
+    parts = [piece for row in rows for piece in divide(row, edges)]
+    return tuple(replace(segment, used=_sum(segment, parts)) for segment in segments)
+
+
+def _sum(segment: Segment[Overage], parts: Iterable[Usage]) -> int:
+    def inside(instant: datetime) -> bool:
+        return segment.start <= instant < segment.end
+
+    return sum(p.quantity for p in parts if p.meter in segment.model.meters and inside(p.start))
