@@ -1,8 +1,9 @@
-"""What leaves rackmeter: types of outgoing events, and the hint that a scope's usage has changed.
+"""What leaves rackmeter: outgoing events, their secrets, and the hint that usage has changed.
 
 A hint carries no figures: it may be lost or repeated, the truth is the ledger.
 """
 
+import base64
 import json
 from dataclasses import dataclass
 
@@ -12,6 +13,27 @@ THRESHOLD_CROSSED = "usage.threshold.crossed"
 """A customer's usage has reached a share of the allowance. Once per threshold, period and limit."""
 THRESHOLD_CLEARED = "usage.threshold.cleared"
 """A correction has taken usage below a threshold that was announced before."""
+
+KEY_PREFIX = "whsec_"
+KEY_BYTES = range(24, 65)
+"""Standard Webhooks, "Signature scheme": 24 to 64 random bytes."""
+
+
+def webhook_keys(secrets: str) -> list[bytes]:
+    """Keys of an account's secrets: one, or two with a space between while one replaces the other.
+
+    Raises ValueError on anything that is not `whsec_` and base64 of 24 to 64 bytes.
+    """
+    keys = [
+        base64.b64decode(secret.removeprefix(KEY_PREFIX), validate=True)
+        for secret in secrets.split()
+        if secret.startswith(KEY_PREFIX)
+    ]
+    if not keys or len(keys) < len(secrets.split()):
+        raise ValueError(f"a webhook secret begins with {KEY_PREFIX}")
+    if any(len(key) not in KEY_BYTES for key in keys):
+        raise ValueError("a webhook secret is 24 to 64 bytes in base64")
+    return keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +55,9 @@ def encode_changed(hint: Changed) -> tuple[bytes, bytes]:
         "append_ms": hint.append_ms,
         "at_ms": hint.at_ms,
     }
-    return hint.scope.encode(), json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return hint.scope.encode(), json.dumps(
+        value, separators=(",", ":"), ensure_ascii=False
+    ).encode()
 
 
 def decode_changed(value: bytes) -> Changed | None:

@@ -19,7 +19,8 @@ CREATE TABLE account (
     currency   text NOT NULL,
     timezone   text NOT NULL,
     webhook_url    text,
-    webhook_secret text
+    webhook_secret text,                        -- whsec_ and base64; two with a space between while one replaces the other
+    webhook_disabled_at timestamptz             -- the receiver answered 410 Gone
 );
 
 -- Unit of pricing and sealing: an item, a pool or a contract.
@@ -41,17 +42,21 @@ CREATE INDEX item_scope ON item (scope_id);
 CREATE TABLE assignment (
     server_id  text NOT NULL,
     item_id    text NOT NULL REFERENCES item,
-    valid      tstzrange NOT NULL CHECK (NOT isempty(valid)),
+    valid      tstzrange NOT NULL CHECK (NOT isempty(valid) AND lower_inc(valid) AND NOT upper_inc(valid)),
     entered_at timestamptz NOT NULL,
     EXCLUDE USING gist (server_id WITH =, valid WITH &&)
 );
 CREATE INDEX assignment_item ON assignment (item_id);
+CREATE INDEX assignment_server ON assignment (server_id);
+-- Rating asks for servers by name only; the ledger's own key begins with the partition.
+CREATE INDEX server_state_server ON server_state (server_id);
 
 CREATE TABLE item_price (
     item_id    text NOT NULL REFERENCES item,
     charge     text NOT NULL,
-    valid      tstzrange NOT NULL CHECK (NOT isempty(valid)),
+    valid      tstzrange NOT NULL CHECK (NOT isempty(valid) AND lower_inc(valid) AND NOT upper_inc(valid)),
     price      jsonb NOT NULL,                  -- a model of schemas.billing, decimals as strings
+    tax        text NOT NULL,                   -- tax category
     version    text NOT NULL REFERENCES catalog_version,
     reason     text NOT NULL DEFAULT '',
     entered_at timestamptz NOT NULL,
@@ -95,9 +100,11 @@ CREATE TABLE alert_outbox (
     attempts     integer NOT NULL DEFAULT 0,
     next_try_at  timestamptz NOT NULL,
     delivered_at timestamptz,
+    last_error   text,                          -- why the last try failed; never the receiver's words
     failed       text,                          -- why delivery was given up
     UNIQUE (threshold, scope_id, period_start, limit_version, kind)
 );
+CREATE INDEX alert_scope ON alert_outbox (scope_id, period_start);
 CREATE INDEX alert_due ON alert_outbox (next_try_at) WHERE delivered_at IS NULL AND failed IS NULL;
 
 CREATE TABLE invoice_number (
