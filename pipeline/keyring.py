@@ -1,0 +1,97 @@
+"""Who may speak for a server: the known signing keys, and the check of a report's signature. Pure.
+
+A keyring is a snapshot that never changes. Its owner loads a new one when a report names an unknown
+key and decodes again. Validity is judged at append time, so a replay reaches the same verdicts.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hmac import compare_digest
+
+from schemas.envelope import Key, signature
+from schemas.validate import Refusal, shown
+from schemas.verdict import Verdict
+
+Headers = Sequence[tuple[str, bytes | None]]
+_ONCE = frozenset(("ce_id", "kid", "sig"))
+
+
+class Keyring:
+    """The signing keys by ``kid``."""
+
+    __slots__ = ("_keys",)
+
+    def __init__(self, keys: Iterable[Key] = ()) -> None:
+        self._keys: dict[str, Key] = {}
+        for key in keys:
+            if self._keys.setdefault(key.kid, key) != key:
+                raise ValueError(f"two different keys are named kid {key.kid!r}")
+
+    def get(self, kid: str) -> Key | None:
+        return self._keys.get(kid)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Checks the headers of reports read from one topic of one environment."""
+
+    keyring: Keyring
+    environment: str
+    topic: str
+
+    def refusal(
+        self, server: str, report_id: str, body: bytes, headers: Headers, append_ms: int
+    ) -> Refusal | None:
+        """Nothing, when a key of this server signed exactly this report; otherwise why not."""
+        named = dict(headers)
+        if len(named) != len(headers) and (twice := _twice(headers)):
+            return Refusal(Verdict.MALFORMED, f"the header {twice} appears twice: send it once")
+        event_id = named.get("ce_id")
+        if event_id is not None and event_id != report_id.encode():
+            detail = f"the header ce_id is {shown(event_id)}: it must be {shown(report_id)}"
+            return Refusal(Verdict.MALFORMED, detail)
+        kid, sig = named.get("kid"), named.get("sig")
+        if kid is None or sig is None:
+            missing = "kid" if kid is None else "sig"
+            detail = f"the header {missing} is missing: a report is signed by kid and sig"
+            return Refusal(Verdict.UNSIGNED, detail)
+        key = self.keyring.get(kid.decode(errors="replace"))
+        if key is None:
+            detail = f"kid {shown(kid)} is not known: enrol the server or correct its key"
+            return Refusal(Verdict.UNKNOWN_KEY, detail)
+        return _not_entitled(key, server, append_ms) or self._forged(key, report_id, body, sig)
+
+    def _forged(self, key: Key, report_id: str, body: bytes, sig: bytes) -> Refusal | None:
+        expected = signature(key.secret, self.environment, self.topic, report_id, body)
+        if compare_digest(expected, sig):
+            return None
+        detail = (
+            f"sig is not the HMAC-SHA256 by kid {shown(key.kid)} over environment "
+            f"{shown(self.environment)}, topic {shown(self.topic)}, id {shown(report_id)} and body"
+        )
+        return Refusal(Verdict.FORGED, detail)
+
+
+def _twice(headers: Headers) -> str | None:
+    seen: set[str] = set()
+    for name, _ in headers:
+        if name in seen and name in _ONCE:
+            return name
+        seen.add(name)
+    return None
+
+
+def _not_entitled(key: Key, server: str, append_ms: int) -> Refusal | None:
+    if key.server != server:
+        detail = f"kid {shown(key.kid)} is not a key of server {shown(server)}: sign with its own"
+        return Refusal(Verdict.FORGED, detail)
+    if key.valid_from_ms <= append_ms < key.valid_to_ms:
+        return None
+    detail = (
+        f"kid {shown(key.kid)} is valid from {key.valid_from_ms} to {key.valid_to_ms}, "
+        f"the report was appended at {append_ms}: sign with the current key"
+    )
+    return Refusal(Verdict.UNKNOWN_KEY, detail)

@@ -1,0 +1,56 @@
+"""The cache of names: one object per text, bounded, and not to be emptied by strangers."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from pipeline.decode import NamesCache, decode
+from pipeline.keyring import Keyring
+from pipeline.records import Names
+from tests.schemas.messages import ENVIRONMENT, KEY, PARTITIONS, REPORT, chunk, signed
+
+
+def names(meter: str) -> Names:
+    return Names((meter,), ("",), np.zeros(1, np.int64))
+
+
+def test_the_first_object_of_a_text_stays_the_only_one() -> None:
+    cache = NamesCache()
+    first = names("m")
+    assert cache.get(b"m") is None
+    assert cache.keep(b"m", first) is first
+    assert cache.keep(b"m", names("m")) is first
+    assert cache.get(b"m") is first
+
+
+def test_what_is_used_outlives_any_number_of_others() -> None:
+    cache = NamesCache(bytes_max=100)
+    used = cache.keep(b"used", names("used"))
+    for n in range(1_000):
+        cache.keep(b"%04d" % n, names("other"))
+        assert cache.keep(b"used", names("used")) is used
+
+
+def test_what_is_not_used_goes() -> None:
+    cache = NamesCache(bytes_max=100)
+    for n in range(1_000):
+        cache.keep(b"%04d" % n, names("other"))
+    kept = sum(cache.get(b"%04d" % n) is not None for n in range(1_000))
+    assert 12 <= kept <= 25, "between half and all of the bound"
+
+
+def test_a_text_larger_than_the_bound_is_still_usable() -> None:
+    cache = NamesCache(bytes_max=2)
+    large = names("large")
+    assert cache.keep(b"large", large) is large
+
+
+def test_only_admitted_reports_enter() -> None:
+    """Or anyone who may write to the topic could push the names of all servers out."""
+    cache = NamesCache()
+    text = b'"meter":["net.tx_bytes","gpu.busy_ms"],"resource":["eth0","GPU-5d1c"]'
+    unsigned = replace(signed(), headers=())
+    for message, known in ((unsigned, False), (signed(REPORT), True)):
+        keyring = Keyring([KEY])
+        decode(chunk(message), keyring, cache, environment=ENVIRONMENT, partitions=PARTITIONS)
+        assert (cache.get(text) is not None) is known
