@@ -185,7 +185,7 @@ def _fresh(reading: Reading, t0_ms: int) -> Chains:
 
 
 def _gains(chains: Chains, reading: Reading) -> tuple[list[_Gain], Judgement]:
-    """What each series gained since its own last reading, and the worst that is to be said of it."""
+    """What each series gained since its own last reading, and the worst said of any."""
     place = {series: i for i, series in enumerate(chains.names.series)}
     since_start = max(reading.up_ms, reading.at_ms - reading.since_ms)
     gains, worst = [], ACCEPTED

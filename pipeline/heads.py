@@ -22,7 +22,7 @@ OwnTime = tuple[int, int] | None
 
 
 class ConservationError(RackmeterError):
-    """The windows of a chain do not sum to its reading: a bug. Nothing may be committed after it."""
+    """Windows do not sum to the readings: a bug. Nothing may be committed after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Reading:
 
 @dataclass(slots=True)
 class Chains:
-    """The counters of one origin. ``last[i]`` is the highest reading of series ``names.series[i]``."""
+    """The counters of one origin; ``last[i]`` is the highest reading of ``names.series[i]``."""
 
     origin: str
     since_ms: int
@@ -62,7 +62,7 @@ class Chains:
     """How many origins of this server came before."""
 
     def own_time(self, i: int) -> OwnTime:
-        return self.absent[i] if i in self.absent else (self.at_ms, self.up_ms)
+        return self.absent.get(i, (self.at_ms, self.up_ms))
 
     def adopt(self, names: Names) -> tuple[list[int], list[int] | None]:
         """Widen or reorder the set to hold ``names``.
@@ -122,7 +122,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Finished windows of servers that share their series: row ``i`` is one window of one server."""
+    """Finished windows of servers that share their series; a row is one of one server."""
 
     server: list[str]
     win_ms: Int64s
@@ -159,7 +159,7 @@ class Anchor:
 
 @dataclass(slots=True)
 class Output:
-    """What metering produced since the last checkpoint. ``tails`` loads a server's former origins."""
+    """What was metered since the last checkpoint. ``tails`` loads a server's former origins."""
 
     tails: Callable[[str], dict[str, Chains]]
     finished: list[Block] = field(default_factory=list)
@@ -192,7 +192,7 @@ class Output:
 
 
 def conserve(server: str, owed: Int64s, got: Int64s) -> None:
-    """Assert the conservation law for one step of one server: what came in is what lies in windows."""
+    """Assert the conservation law for a step of a server: what came in lies in windows."""
     if not np.array_equal(owed, got):
         raise ConservationError(
             f"Server {server}: windows hold {got.tolist()} where its readings owe {owed.tolist()};"

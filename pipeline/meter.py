@@ -38,7 +38,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """What the batch itself does not hold: reading times after correction, offsets, registrations."""
+    """What the batch does not hold: corrected reading times, offsets, registrations."""
 
     at_ms: Int64s
     offset: Int64s
@@ -100,7 +100,7 @@ def _reading(batch: Batch, arrival: Arrival, row: int) -> Reading:
 
 @dataclass(slots=True)
 class _Rows:
-    """Reports of ordinary servers, server by server; the ``prev`` columns are one reading earlier."""
+    """Reports of ordinary servers, one after the other; ``prev`` is one reading earlier."""
 
     row: Int64s
     server: Int64s
@@ -180,7 +180,7 @@ def _firsts(sorted_ids: Int64s) -> Int64s:
 
 
 def _plausible(rows: _Rows, names: Names) -> _Bools:
-    """Which rows continue their chains; the same rules as ``counters``, decided without overflow."""
+    """Which rows continue their chains: the rules of ``counters``, without overflow."""
     gain = rows.value - rows.prev_value
     seconds = np.maximum(1, -((rows.prev_up - TIME_SLACK_MS - rows.up) // 1000))
     within = -(-gain // seconds[:, np.newaxis]) <= names.per_second_max
@@ -195,7 +195,7 @@ def _plausible(rows: _Rows, names: Names) -> _Bools:
 
 @dataclass(frozen=True, slots=True)
 class _Pieces:
-    """Shares of windows: row ``i`` is what one server used in one window, in time order per server."""
+    """Row ``i`` is what one server used in one window; in time order for each server."""
 
     server: Int64s
     win_ms: Int64s
@@ -204,7 +204,7 @@ class _Pieces:
 
 
 def _pieces(rows: _Rows, gap_limit_ms: int) -> _Pieces:
-    """Split every interval by ``windows.share`` and sum what falls into one window of one server."""
+    """Split intervals by ``windows.share``; sum what falls into one window of one server."""
     gain, total = rows.value - rows.prev_value, rows.at - rows.prev_at
     start = rows.prev_at - rows.prev_at % WIDTH_MS
     count = -(-(rows.at - start) // WIDTH_MS)

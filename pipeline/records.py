@@ -48,7 +48,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Names:
-    """The series of a report, in its order. One object per distinct names, so ``is`` compares them."""
+    """The series of a report in its order; one object per distinct names, compared by ``is``."""
 
     meter: tuple[str, ...]
     resource: tuple[str, ...]

@@ -92,7 +92,21 @@ class Settings(BaseSettings):
     # How long after its end a window still takes readings before they become late entries.
     grace_ms: Milliseconds = 120_000
 
-    @field_validator("database_url", "kafka_bootstrap", "keys_file", "broker_port", mode="before")
+    # A topic that was deleted and made again is refused unless this says that it is meant.
+    accept_new_topic: bool = False
+    # Webhooks to private and loopback addresses, and over plain HTTP: for tests and demos.
+    allow_private_webhooks: bool = False
+    # Prometheus metrics of the worker; None = not served.
+    metrics_port: Port | None = None
+
+    @field_validator(
+        "database_url",
+        "kafka_bootstrap",
+        "keys_file",
+        "broker_port",
+        "metrics_port",
+        mode="before",
+    )
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value

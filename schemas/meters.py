@@ -1,4 +1,4 @@
-"""The meters: name, base unit, physical bound and OpenTelemetry name of everything that is counted."""
+"""The meters: name, base unit, physical bound and OpenTelemetry name of what is counted."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """One kind of counter. ``per_second_max`` is the most base units a series can gain in a second."""
+    """One kind of counter; a series gains at most ``per_second_max`` base units a second."""
 
     name: str
     unit: str

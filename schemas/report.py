@@ -41,7 +41,7 @@ class Report:
 
     @property
     def id(self) -> str:
-        """The identity of the report and its CloudEvents id. The last two parts never hold a slash."""
+        """The report's identity and CloudEvents id. The last two parts never hold a slash."""
         return report_id(self.server, self.origin, self.seq)
 
 

@@ -1,0 +1,258 @@
+"""The metering desk: lanes, claims and checkpoints behind the first Faust processor.
+
+All metering and all its database work happen in one thread; the event loop only waits for it. No
+exception leaves ``take``: Faust would acknowledge the chunk and go on. A failure is one of three:
+the lane is thrown away and claimed anew, or the worker stops with a sentence.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+
+import psycopg
+import structlog
+from faust.types import TP
+
+from pipeline.counters import Rules
+from pipeline.decode import NamesCache
+from pipeline.lanes import Intake, Lane, Taken
+from pipeline.records import Chunk
+from pipeline.transport import ChunkConsumer
+from rackmeter.settings import Settings
+from schemas.errors import DependencyError, RackmeterError
+from sinks.checkpoint import Checkpointer, FencedError, Flushed
+from sinks.ledger import keys_exist, load_keys
+from sinks.positions import TopicIdentity, check_log_start, log_too_short
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+RETRY_S: Final = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
+"""A database that is away for a minute is waited for; then the worker stops and says so."""
+KEYS_RELOAD_S: Final = 60.0
+"""How late an expiry or a revocation is noticed; new keys are looked up at once."""
+IDLE_S: Final = 2.0
+"""How often a lane that has nothing to do says up to when it is complete."""
+FETCH_WAIT_MS: Final = 2_000
+"""A broker's answer is about a moment at most this long before it arrived (Faust asks for 1.5 s).
+"""
+FENCED_S: Final = 3.0
+_TRANSIENT: Final = ("40", "53", "55", "57", "08")
+"""SQLSTATE classes that repeating can mend; 22 and 23 cannot be."""
+
+
+Committed = Callable[[dict[str, int], int], Awaitable[None]]
+"""Told after each commit: server → newest reading time, and the append time."""
+
+
+class Desk:
+    """One worker's lanes. ``consumer`` is set once Faust has made it."""
+
+    def __init__(self, settings: Settings, url: str, topic: TopicIdentity) -> None:
+        self._settings, self._topic = settings, topic
+        self._checkpointer = Checkpointer(url)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="meter")
+        self._lanes: dict[int, Lane] = {}
+        self._intake: Intake | None = None
+        self._keys_at = self._idle_at = 0.0
+        self._flushed_at: dict[int, float] = {}
+        self.consumer: ChunkConsumer | None = None
+        self.on_commit: Committed | None = None
+        self.failure: BaseException | None = None
+        self.chunks = 0
+
+    # -- called by Faust --------------------------------------------------------------------------
+
+    async def seek(self, assigned: set[TP]) -> dict[TP, int]:
+        """Claim every assigned partition of the reports topic; where each is to be read from."""
+        mine = sorted(tp for tp in assigned if tp.topic == self._topic.name)
+        gone = self._lanes.keys() - {tp.partition for tp in mine}
+        for part in gone:
+            self._lanes.pop(part, None)
+        offsets: dict[TP, int] = {}
+        for tp in mine:
+            try:
+                offsets[tp] = await self._claim(tp)
+            except RackmeterError as error:
+                self._stop(error)
+                return {}
+        return offsets
+
+    async def take(self, chunk: Chunk) -> None:
+        """Meter a chunk, checkpoint when due. Never raises."""
+        self.chunks += 1
+        lane = self._lanes.get(chunk.part)
+        if lane is None or self.failure is not None:
+            return
+        try:
+            taken = await self._run(self._meter, lane, chunk)
+            if taken is Taken.AHEAD and self.consumer is not None:
+                await self.consumer.seek_wait({TP(chunk.topic, chunk.part): lane.expect})
+            elif taken is Taken.METERED and self._due(lane):
+                await self._flush(lane)
+        except Exception as error:
+            await self._mend(lane, error)
+
+    async def tick(self) -> None:
+        """Checkpoint what has waited long enough; say how far idle lanes are complete."""
+        for lane in list(self._lanes.values()):
+            if lane.expect > lane.base and self._due(lane):
+                try:
+                    await self._flush(lane)
+                except Exception as error:
+                    await self._mend(lane, error)
+        if time.monotonic() - self._idle_at > IDLE_S:
+            self._idle_at = time.monotonic()
+            await self._say_idle()
+
+    async def close(self) -> None:
+        """Last checkpoint of every lane that is still ours."""
+        for lane in list(self._lanes.values()):
+            try:
+                await self._flush(lane)
+            except (psycopg.Error, RackmeterError) as error:
+                log.warning("not flushed at shutdown", part=lane.part, why=str(error))
+        self._lanes = {}
+        await self._run(self._checkpointer.close)
+
+    # -- in the thread ----------------------------------------------------------------------------
+
+    async def _run(self, call: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+
+    def _meter(self, lane: Lane, chunk: Chunk) -> Taken:
+        return lane.take(chunk, self._current_intake())
+
+    def _current_intake(self) -> Intake:
+        if self._intake is None or time.monotonic() - self._keys_at > KEYS_RELOAD_S:
+            self._load_intake()
+        assert self._intake is not None
+        return self._intake
+
+    def _look_up(self, kids: set[str]) -> Intake:
+        """Load the keys anew when the ledger knows one of these; a flood of strangers costs a
+        query.
+        """
+        conn = self._checkpointer.connection()
+        known = keys_exist(conn, kids)
+        conn.rollback()
+        return self._load_intake() if known else self._current_intake()
+
+    def _load_intake(self) -> Intake:
+        conn = self._checkpointer.connection()
+        keyring, registered = load_keys(conn)
+        conn.rollback()
+        self._keys_at = time.monotonic()
+        settings = self._settings
+        names = self._intake.names if self._intake else NamesCache()
+        self._intake = Intake(
+            keyring, registered, names, settings.environment, self._topic.partitions,
+            Rules(settings.gap_limit_ms), settings.clock_tolerance_ms,
+        )  # fmt: skip
+        self._intake = replace(self._intake, lookup=self._look_up)
+        return self._intake
+
+    # -- claiming and flushing --------------------------------------------------------------------
+
+    async def _claim(self, tp: TP) -> int:
+        assert self.consumer is not None
+        lane = await self._claim_patiently(tp.partition)
+        first = (await self.consumer.earliest_offsets(tp))[tp]
+        check_log_start(tp.partition, lane.base, first)
+        self._lanes[tp.partition] = lane
+        self._flushed_at[tp.partition] = time.monotonic()
+        log.info("partition claimed", part=tp.partition, offset=lane.base, servers=len(lane.heads))
+        return lane.base
+
+    async def _claim_patiently(self, part: int) -> Lane:
+        for wait_s in RETRY_S:
+            try:
+                return await self._run(self._checkpointer.claim, self._topic.topic_id, part)
+            except (psycopg.OperationalError, DependencyError) as error:
+                log.warning("claim failed, trying again", part=part, why=_first(error))
+                await asyncio.sleep(wait_s)
+        try:
+            return await self._run(self._checkpointer.claim, self._topic.topic_id, part)
+        except psycopg.OperationalError as error:
+            raise DependencyError(f"The database does not answer: {_first(error)}") from error
+
+    def _due(self, lane: Lane) -> bool:
+        settings = self._settings
+        waited_ms = (time.monotonic() - self._flushed_at[lane.part]) * 1000
+        return (
+            waited_ms >= settings.flush_interval_ms
+            or len(lane.out.dirty) >= settings.flush_servers
+            or lane.pending_bytes >= settings.flush_bytes
+        )
+
+    async def _flush(self, lane: Lane) -> None:
+        if self._lanes.get(lane.part) is not lane:
+            return
+        touched, append_ms = lane.touched, lane.append_ms
+        flushed = await self._run(self._checkpointer.flush, lane)
+        self._flushed_at[lane.part] = time.monotonic()
+        if flushed is Flushed.COMMITTED and touched and self.on_commit is not None:
+            await self.on_commit(touched, append_ms)
+
+    async def _say_idle(self) -> None:
+        """A lane that had everything when the broker last answered is complete up to then."""
+        for lane in list(self._lanes.values()):
+            tp = TP(self._topic.name, lane.part)
+            seen = self.consumer.log_end(tp) if self.consumer is not None else None
+            if seen is None or seen[0] != lane.expect or lane.expect != lane.base:
+                continue
+            try:
+                await self._run(self._checkpointer.mark_idle, lane, seen[1] - FETCH_WAIT_MS)
+            except (psycopg.Error, RackmeterError) as error:
+                log.warning("idle mark failed", why=_first(error))
+
+    def out_of_range(self, tp: TP) -> None:
+        """The broker has no such offset: the log is shorter than what was metered."""
+        lane = self._lanes.get(tp.partition)
+        self._stop(log_too_short(tp.partition, lane.expect if lane else None))
+
+    # -- failures ---------------------------------------------------------------------------------
+
+    async def _mend(self, lane: Lane, error: Exception) -> None:
+        """Throw the lane away and claim it again, or stop."""
+        if self._lanes.get(lane.part) is not lane:
+            return
+        del self._lanes[lane.part]
+        if not _mendable(error):
+            self._stop(error)
+            return
+        log.warning("lane dropped", part=lane.part, why=_first(error))
+        tp = TP(self._topic.name, lane.part)
+        if isinstance(error, FencedError):
+            # A worker that was asleep learns in this time that the group went on without it.
+            await asyncio.sleep(FENCED_S)
+        if self.consumer is None or tp not in self.consumer.assignment():
+            return
+        try:
+            await self.consumer.seek_wait({tp: await self._claim(tp)})
+        except RackmeterError as failure:
+            self._stop(failure)
+
+    def _stop(self, error: BaseException) -> None:
+        """Leave through the front door: what is committed stays, the rest is read again."""
+        if self.failure is None:
+            self.failure = error
+            log.error("worker stops", why=_first(error))
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _mendable(error: Exception) -> bool:
+    if isinstance(error, (FencedError, DependencyError)):
+        return True
+    if isinstance(error, psycopg.Error):
+        return error.sqlstate is None or error.sqlstate[:2] in _TRANSIENT
+    return False
+
+
+def _first(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).partition("\n")[0]

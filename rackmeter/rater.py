@@ -1,0 +1,164 @@
+"""The rater: the second Faust processor and what follows it, crossings and their delivery.
+
+Hints say that a scope's usage has changed; they may be lost or repeated, the truth is the ledger.
+While scopes are being rated further hints gather, each scope once, so a burst costs one rating.
+Rating and webhooks have a thread and a connection each: a slow receiver holds up nobody's meter.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+
+import psycopg
+import structlog
+
+from pipeline.records import Chunk
+from schemas.errors import RackmeterError
+from schemas.events import Changed, decode_changed
+from sinks.accruals import HINT_HORIZON, due_scopes, rate_open
+from sinks.database import Connection, connect
+from sinks.deadletters import Letter, mark_published, unpublished
+from sinks.deliver import Outcome, deliver_due
+from sinks.scopes import scopes_of_servers
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+SWEEP_S: Final = 5.0
+"""How late a price that time alone changes, or a lost hint, is noticed."""
+PAUSE_S: Final = 2.0
+"""Between attempts while the database is away."""
+SendHint = Callable[[str, int, int], Awaitable[None]]
+"""Scope, append time, reading time."""
+
+
+class _Thread:
+    """One thread with one connection, opened anew when it was lost."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._url, self._name = url, name
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._conn: Connection | None = None
+
+    async def run(self, call: Callable[..., T], *arguments: Any) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, self._call, call, *arguments)
+
+    def _call(self, call: Callable[..., T], *arguments: Any) -> T:
+        if self._conn is None or self._conn.closed or self._conn.broken:
+            self._conn = connect(self._url, application_name=f"rackmeter {self._name}")
+        self._conn.rollback()
+        return call(self._conn, *arguments)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        if self._conn is not None:
+            self._conn.close()
+
+
+class Rater:
+    """Rates scopes that changed, delivers what crossed, relays dead letters."""
+
+    def __init__(self, url: str, *, allow_private_webhooks: bool) -> None:
+        self._rating = _Thread(url, "rater")
+        self._notify = _Thread(url, "notifier")
+        self._allow_private = allow_private_webhooks
+        self._waiting: dict[str, int] = {}
+        self._wake, self._crossed = asyncio.Event(), asyncio.Event()
+        self._sweep_at = 0.0
+        self.send_hint: SendHint | None = None
+        self.send_letter: Callable[[Letter], Awaitable[None]] | None = None
+
+    # -- hints ------------------------------------------------------------------------------------
+
+    async def announce(self, touched: dict[str, int], append_ms: int) -> None:
+        """After a checkpoint: one hint for each scope that these servers serve. Never raises."""
+        try:
+            since = datetime.now(UTC) - HINT_HORIZON
+            found = await self._rating.run(scopes_of_servers, list(touched), since)
+            newest: dict[str, int] = {}
+            for server, scopes in found.items():
+                for scope in scopes:
+                    newest[scope] = max(newest.get(scope, 0), touched[server])
+            for scope, at_ms in newest.items():
+                if self.send_hint is not None:
+                    await self.send_hint(scope, append_ms, at_ms)
+        except (psycopg.Error, RackmeterError) as error:
+            log.warning("hints lost, the sweep will make up for them", why=str(error))
+
+    async def take(self, chunk: Chunk) -> None:
+        """Hints from the topic: note their scopes. Never raises."""
+        for record in chunk.records:
+            hint = decode_changed(record.value or b"")
+            if hint is not None:
+                self._note(hint)
+        self._wake.set()
+
+    def _note(self, hint: Changed) -> None:
+        self._waiting[hint.scope] = max(self._waiting.get(hint.scope, 0), hint.at_ms)
+
+    # -- rating -----------------------------------------------------------------------------------
+
+    async def rate_waiting(self) -> None:
+        """Rate what is noted, and what time alone has changed; wait when there is nothing."""
+        if not self._waiting:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), SWEEP_S)
+        self._wake.clear()
+        try:
+            await self._sweep()
+            while self._waiting:
+                scope, at_ms = self._waiting.popitem()
+                await self._rate(scope, at_ms)
+        except (psycopg.Error, RackmeterError) as error:
+            log.warning("rating paused", why=str(error))
+            await asyncio.sleep(PAUSE_S)
+
+    async def _sweep(self) -> None:
+        if time.monotonic() - self._sweep_at < SWEEP_S:
+            return
+        self._sweep_at = time.monotonic()
+        now = datetime.now(UTC)
+        for scope in await self._rating.run(due_scopes, now, 1000):
+            self._waiting.setdefault(scope, int(now.timestamp() * 1000))
+
+    async def _rate(self, scope: str, at_ms: int) -> None:
+        sampled_at = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=at_ms)
+        for rated in await self._rating.run(rate_open, scope, datetime.now(UTC), sampled_at):
+            if rated.entered:
+                log.info("threshold crossed", scope=scope, events=len(rated.entered))
+                self._crossed.set()
+
+    # -- delivering -------------------------------------------------------------------------------
+
+    async def deliver_waiting(self) -> None:
+        """Send what is due; wait for the next crossing, or for a retry to fall due."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._crossed.wait(), PAUSE_S)
+        self._crossed.clear()
+        try:
+            for sent in await self._notify.run(self._deliver):
+                level = log.info if sent.outcome is Outcome.DELIVERED else log.warning
+                level("webhook", id=sent.alert_id, outcome=sent.outcome.value, why=sent.why)
+            await self._relay()
+        except (psycopg.Error, RackmeterError) as error:
+            log.warning("delivery paused", why=str(error))
+            await asyncio.sleep(PAUSE_S)
+
+    def _deliver(self, conn: Connection) -> list[Any]:
+        return list(deliver_due(conn, lambda: datetime.now(UTC), allow_private=self._allow_private))
+
+    async def _relay(self) -> None:
+        letters = await self._notify.run(unpublished)
+        if letters and self.send_letter is not None:
+            for letter in letters:
+                await self.send_letter(letter)
+            await self._notify.run(mark_published, letters)
+
+    def close(self) -> None:
+        self._rating.close()
+        self._notify.close()

@@ -1,0 +1,156 @@
+"""The worker process: Faust wired to the ledger. Reads settings, starts, runs until told to stop.
+
+Kafka's group protocol decides who works on which partition; everything else that matters is decided
+by the ledger (``sinks.checkpoint``).
+"""
+
+import asyncio
+from typing import Any, cast
+
+import faust
+import structlog
+from faust.types import TP
+
+from pipeline.processors import chunk_topic, meter_processor, rate_processor
+from pipeline.transport import ChunkConsumer, ChunkTransport
+from rackmeter.desk import Desk
+from rackmeter.rater import Rater
+from rackmeter.settings import Settings
+from rackmeter.topics import create_topics
+from schemas.errors import ConfigError, DependencyError
+from schemas.events import Changed, encode_changed
+from sinks.database import connect, require_schema
+from sinks.deadletters import Letter
+from sinks.positions import TopicIdentity, register_topic
+
+log = structlog.get_logger(__name__)
+
+TICK_S = 0.1
+CHUNK_MESSAGES_MAX = 20_000
+"""Messages of one fetch over all partitions: 20 MB of ordinary reports."""
+
+
+def run_worker(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT; raises what made the worker stop by itself."""
+    url, bootstrap = _servers(settings)
+    topic = _prepare(settings, url, bootstrap)
+    desk = Desk(settings, url, topic)
+    app, transport = _app(settings, bootstrap)
+    rater = Rater(url, allow_private_webhooks=settings.allow_private_webhooks)
+    _wire(app, transport, settings, desk, rater)
+    worker = faust.Worker(
+        app, loglevel="WARN", override_logging=False, redirect_stdouts=False, quiet=True
+    )
+    worker.spinner = None
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as stop:
+        if desk.failure is None and stop.code not in (0, None):
+            raise
+    finally:
+        rater.close()
+    if desk.failure is not None:
+        raise desk.failure
+
+
+def _servers(settings: Settings) -> tuple[str, str]:
+    if settings.database_url is None or settings.kafka_bootstrap is None:
+        raise ConfigError(
+            "A worker needs RACKMETER_DATABASE_URL and RACKMETER_KAFKA_BOOTSTRAP; `rackmeter dev`"
+            " starts both servers and prints them."
+        )
+    return settings.database_url, settings.kafka_bootstrap
+
+
+def _prepare(settings: Settings, url: str, bootstrap: str) -> TopicIdentity:
+    with connect(url, application_name="rackmeter start") as conn:
+        require_schema(conn)
+        wanted = (settings.topic_reports, settings.topic_changed, settings.topic_dead)
+        found = create_topics(bootstrap, dict.fromkeys(wanted, settings.partitions))
+        reports = found[settings.topic_reports]
+        if reports.topic_id is None:
+            raise DependencyError(
+                f"The broker at {bootstrap} gives topics no id: Kafka 2.8 or newer is needed."
+            )
+        identity = TopicIdentity(
+            reports.topic_id, reports.cluster_id, reports.name, reports.partitions,
+            reports.timestamp_type,
+        )  # fmt: skip
+        register_topic(conn, identity, accept_new=settings.accept_new_topic)
+    return identity
+
+
+def _app(settings: Settings, bootstrap: str) -> tuple[faust.App, ChunkTransport]:
+    folder = settings.data_dir / "faust"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"The data folder {settings.data_dir} cannot be used: {error}."
+        ) from error
+    app = faust.App(
+        "rackmeter",
+        broker=[f"kafka://{address}" for address in bootstrap.split(",")],
+        datadir=str(folder),
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        # An offset the log does not have must be heard of; every position is sought explicitly.
+        consumer_auto_offset_reset="none",
+        # A chunk is an event: the default of 4,096 events would hold gigabytes.
+        stream_buffer_maxsize=4,
+        stream_wait_empty=False,
+        broker_max_poll_records=CHUNK_MESSAGES_MAX,
+        # A join takes half a session on the embedded broker.
+        broker_session_timeout=6.0,
+        broker_heartbeat_interval=1.5,
+        broker_rebalance_timeout=6.0,
+        web_enabled=False,
+    )
+    transport = ChunkTransport(app.conf.broker_consumer, app)
+    app.transport = transport
+    return app, transport
+
+
+def _wire(
+    app: faust.App, transport: ChunkTransport, settings: Settings, desk: Desk, rater: Rater
+) -> None:
+    """reports → desk → hints → rater → webhooks and dead letters."""
+    meter_processor(app, chunk_topic(app, settings.topic_reports), desk)
+    changed = chunk_topic(app, settings.topic_changed)
+    rate_processor(app, changed, rater)
+    dead = chunk_topic(app, settings.topic_dead)
+
+    async def seek(assigned: set[TP]) -> dict[TP, int]:
+        desk.consumer = cast(ChunkConsumer, app.consumer)
+        return await desk.seek(assigned)
+
+    async def send_hint(scope: str, append_ms: int, at_ms: int) -> None:
+        key, value = encode_changed(Changed(scope, append_ms, at_ms))
+        await changed.send(key=key, value=value)
+
+    async def send_letter(letter: Letter) -> None:
+        await (await dead.send(key=letter.key, value=letter.payload, headers=letter.headers))
+
+    transport.seek, transport.out_of_range = seek, desk.out_of_range
+    desk.on_commit = rater.announce
+    rater.send_hint, rater.send_letter = send_hint, send_letter
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def ticking() -> None:
+        while not app.should_stop:
+            await asyncio.sleep(TICK_S)
+            await desk.tick()
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def rating() -> None:
+        while not app.should_stop:
+            await rater.rate_waiting()
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def delivering() -> None:
+        while not app.should_stop:
+            await rater.deliver_waiting()
+
+    @app.on_before_shutdown.connect
+    async def flush(*_: Any, **__: Any) -> None:
+        await desk.close()

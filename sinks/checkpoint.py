@@ -1,0 +1,242 @@
+"""Claiming a partition and checkpointing it: what makes a reading count exactly once.
+
+The position of a partition and everything metered up to it change in one transaction that begins
+with a compare-and-swap on owner and position. Kafka's committed offset plays no part. Whoever fails
+the swap has lost the partition and throws its lane away; nothing it did is in the ledger.
+"""
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable
+from enum import Enum
+from typing import Final
+from uuid import UUID, uuid4
+
+import psycopg
+from psycopg import errors
+from psycopg.types.json import Jsonb
+
+from pipeline.heads import Chains, Output
+from pipeline.lanes import Lane
+from schemas.errors import DependencyError, RackmeterError, RefusedError
+from sinks import ledger
+from sinks.database import Connection, connect
+from sinks.series import SeriesSets
+
+CLAIM_LOCK_MS: Final = 2_000
+"""A flush holds the row for less; who holds it longer was stopped in the middle."""
+_TABLE: Final = "checkpoint_state"
+Failpoint = Callable[[str], None]
+
+
+class FencedError(RefusedError):
+    """Another worker owns the partition now. The lane is to be thrown away."""
+
+
+class Flushed(Enum):
+    COMMITTED = "committed"
+    NOTHING = "nothing"
+
+
+def _no_failpoint(_step: str) -> None:
+    """Tests put a crash here."""
+
+
+class Checkpointer:
+    """One connection of one worker, used from one thread. Reconnects by itself; never repeats a
+    step.
+    """
+
+    def __init__(self, url: str, *, failpoint: Failpoint = _no_failpoint) -> None:
+        self._url = url
+        self._sets = SeriesSets()
+        self._conn: Connection | None = None
+        self._failpoint = failpoint
+
+    def close(self) -> None:
+        if self._conn is not None:
+            with contextlib.suppress(psycopg.Error):
+                self._conn.close()
+            self._conn = None
+
+    def connection(self) -> Connection:
+        """The open connection, outside a transaction; a new one when the last was lost."""
+        if self._conn is None or self._conn.closed or self._conn.broken:
+            self.close()
+            self._conn = connect(self._url, application_name="rackmeter worker")
+            self._conn.execute(
+                f"CREATE TEMPORARY TABLE {_TABLE} (LIKE server_state) ON COMMIT DELETE ROWS"
+            )
+            # The log replays and the swap tells, so a lost tail of commits costs work, not usage.
+            self._conn.execute("SET synchronous_commit = off")
+            self._conn.commit()
+        else:
+            self._conn.rollback()
+        return self._conn
+
+    # -- claiming ---------------------------------------------------------------------------------
+
+    def claim(self, topic_id: UUID, part: int) -> Lane:
+        """Take over a partition.
+
+        1. End the backend of the last owner if it still holds the row: a worker that was stopped
+           inside a transaction would hold it for ever and no time-out fires. A crash here: nothing.
+        2. Write our name into the row and commit. A crash here: the partition is claimed by nobody
+           alive; the next claim takes it over the same way.
+        3. Load its heads. The former owner can no longer pass the swap, so they cannot change.
+        """
+        owner = uuid4()
+        conn = self.connection()
+        row = self._take_row(conn, topic_id, part, owner)
+        self._failpoint("claim:taken")
+        conn.commit()
+        self._failpoint("claim:committed")
+        heads = ledger.load_heads(conn, part, self._sets)
+        conn.rollback()
+        next_offset, append_ms, counts = row
+        return Lane(
+            topic_id, part, owner, next_offset, append_ms, Counter(counts), heads, self.output()
+        )
+
+    def _take_row(
+        self, conn: Connection, topic_id: UUID, part: int, owner: UUID
+    ) -> tuple[int, int, dict[str, int]]:
+        for attempt in (1, 2):
+            conn.execute("SELECT set_config('lock_timeout', %s, true)", (f"{CLAIM_LOCK_MS}ms",))
+            try:
+                row = conn.execute(
+                    "UPDATE ingest_offset SET owner = %s, epoch = epoch + 1,"
+                    " backend_pid = pg_backend_pid(), backend_start ="
+                    " (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())"
+                    " WHERE topic_id = %s AND part = %s RETURNING next_offset, append_ms, counts",
+                    (owner, topic_id, part),
+                ).fetchone()
+            except errors.LockNotAvailable:
+                conn.rollback()
+                if attempt == 2:
+                    raise
+                _end_backend(conn, topic_id, part)
+                continue
+            if row is None:
+                raise RackmeterError(f"Partition {part} of topic {topic_id} is not in the ledger.")
+            return row[0], row[1], row[2]
+        raise AssertionError("the loop returns or raises")
+
+    def output(self) -> Output:
+        """An empty collection; looks up a server's former origins once per checkpoint."""
+        known: dict[str, dict[str, Chains]] = {}
+
+        def tails(server: str) -> dict[str, Chains]:
+            if server not in known:
+                conn = self.connection()
+                known[server] = ledger.load_tails(conn, server, self._sets)
+                conn.rollback()
+            return known[server]
+
+        return Output(tails)
+
+    # -- flushing ---------------------------------------------------------------------------------
+
+    def flush(self, lane: Lane) -> Flushed:
+        """Write what the lane metered since its base, once.
+
+        Raises FencedError when the partition is another's, psycopg errors when the outcome is
+        certain to be "not written"; after either the lane must be thrown away and claimed anew.
+        """
+        if lane.expect == lane.base:
+            return Flushed.NOTHING
+        try:
+            self._write(lane)
+        except psycopg.OperationalError as error:
+            if self.connection_alive():
+                raise
+            if not self._was_written(lane, error):
+                raise
+        lane.committed(self.output())
+        return Flushed.COMMITTED
+
+    def connection_alive(self) -> bool:
+        return self._conn is not None and not self._conn.closed and not self._conn.broken
+
+    def _write(self, lane: Lane) -> None:
+        """The checkpoint transaction.
+
+        1. Register series sets, in their own transactions. A crash here: unused ids.
+        2. Binary COPY of dirty heads into a temporary table; no shared lock is held while a client
+           could be stopped in the middle. A crash here: nothing.
+        3. Swap the position, from base to expect, if the row is still ours. No row: another owner.
+           A crash here: the server rolls back; the next owner starts at base.
+        4. Heads, former origins, windows, late entries, anchors, dead letters. As 3.
+        5. COMMIT. A crash before the answer: the row tells which it was (``_was_written``).
+        """
+        conn = self.connection()
+        ids = {id(n): self._sets.register(conn, n) for n in ledger.names_in(lane)}
+        self._failpoint("flush:registered")
+        with conn.cursor() as cur:
+            ledger.copy_states(cur, lane, lambda n: ids[id(n)], _TABLE)
+            self._failpoint("flush:copied")
+            with conn.pipeline():
+                cur.execute(
+                    "UPDATE ingest_offset SET next_offset = %s, append_ms = %s, counts = %s,"
+                    " backend_pid = pg_backend_pid() WHERE topic_id = %s AND part = %s"
+                    " AND owner = %s AND next_offset = %s",
+                    (
+                        lane.expect, lane.append_ms, Jsonb(lane.counts + lane.out.counts),
+                        lane.topic_id, lane.part, lane.owner, lane.base,
+                    ),
+                )  # fmt: skip
+            if cur.rowcount != 1:
+                conn.rollback()
+                raise FencedError(f"Partition {lane.part} is owned by another worker.")
+            self._failpoint("flush:swapped")
+            ledger.upsert_states(cur, _TABLE)
+            ledger.upsert_tails(cur, lane, lambda n: ids[id(n)])
+            ledger.copy_windows(cur, lane, lambda n: ids[id(n)])
+            ledger.insert_late(cur, lane, lambda n: ids[id(n)])
+            ledger.insert_anchors(cur, lane, lambda n: ids[id(n)])
+            ledger.insert_dead(cur, lane)
+        self._failpoint("flush:written")
+        conn.commit()
+        self._failpoint("flush:committed")
+
+    def _was_written(self, lane: Lane, error: psycopg.OperationalError) -> bool:
+        """The answer to COMMIT was lost: ours at expect is written, ours at base is not."""
+        try:
+            row = (
+                self.connection()
+                .execute(
+                    "SELECT owner, next_offset FROM ingest_offset"
+                    " WHERE topic_id = %s AND part = %s",
+                    (lane.topic_id, lane.part),
+                )
+                .fetchone()
+            )
+        except (psycopg.Error, DependencyError):
+            raise error from None
+        return row is not None and row[0] == lane.owner and row[1] == lane.expect
+
+    # -- standing still ---------------------------------------------------------------------------
+
+    def mark_idle(self, lane: Lane, drained_at_ms: int) -> None:
+        """The lane had read to the end of the log at that time: the ledger is complete up to it."""
+        if lane.expect != lane.base:
+            return
+        conn = self.connection()
+        conn.execute(
+            "UPDATE ingest_offset SET append_ms = greatest(append_ms, %s)"
+            " WHERE topic_id = %s AND part = %s AND owner = %s AND next_offset = %s",
+            (drained_at_ms, lane.topic_id, lane.part, lane.owner, lane.base),
+        )
+        conn.commit()
+        lane.append_ms = max(lane.append_ms, drained_at_ms)
+
+
+def _end_backend(conn: Connection, topic_id: UUID, part: int) -> None:
+    """End the session that holds the row; only exactly the one that was written into it."""
+    conn.execute(
+        "SELECT pg_terminate_backend(a.pid) FROM ingest_offset o JOIN pg_stat_activity a"
+        " ON a.pid = o.backend_pid WHERE o.topic_id = %s AND o.part = %s"
+        " AND a.pid <> pg_backend_pid()",
+        (topic_id, part),
+    )
+    conn.commit()

@@ -1,0 +1,91 @@
+"""Which topic is metered and how far: registering it, checking it, reading its positions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from schemas.errors import RefusedError
+from sinks.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class TopicIdentity:
+    """A topic as the broker describes it. ``topic_id`` changes when a topic is deleted and made
+    again.
+    """
+
+    topic_id: UUID
+    cluster_id: str
+    name: str
+    partitions: int
+    ts_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a partition is metered; what was appended before ``append_ms`` is in the ledger."""
+
+    topic_id: UUID
+    part: int
+    next_offset: int
+    append_ms: int
+    counts: dict[str, int]
+
+
+def register_topic(conn: Connection, topic: TopicIdentity, *, accept_new: bool) -> None:
+    """Enter a topic and its partitions; refuse one that silently took another's place. Commits."""
+    known = conn.execute(
+        "SELECT topic_id, partitions FROM ingest_topic WHERE name = %s ORDER BY first_seen DESC",
+        (topic.name,),
+    ).fetchall()
+    if known and all(row[0] != topic.topic_id for row in known) and not accept_new:
+        raise RefusedError(
+            f"Topic {topic.name} is another one than the ledger was fed from (it has id"
+            f" {topic.topic_id}, the ledger knows {known[0][0]}): it was deleted and made again,"
+            " or this is another cluster. If that is meant, set RACKMETER_ACCEPT_NEW_TOPIC=true"
+            " once."
+        )
+    if known and any(row[1] != topic.partitions for row in known):
+        raise RefusedError(
+            f"Topic {topic.name} has {topic.partitions} partitions and the ledger was fed from"
+            f" {known[0][1]}: servers would move between partitions. Make a new topic and drain"
+            " the old."
+        )
+    conn.execute(
+        "INSERT INTO ingest_topic (topic_id, cluster_id, name, partitions, ts_type)"
+        " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        (topic.topic_id, topic.cluster_id, topic.name, topic.partitions, topic.ts_type),
+    )
+    conn.execute(
+        "INSERT INTO ingest_offset (topic_id, part) SELECT %s, generate_series(0, %s - 1)"
+        " ON CONFLICT DO NOTHING",
+        (topic.topic_id, topic.partitions),
+    )
+    conn.commit()
+
+
+def check_log_start(part: int, next_offset: int, first: int) -> None:
+    """The log must still hold what comes next."""
+    if next_offset < first:
+        raise RefusedError(
+            f"Partition {part}: the ledger continues at offset {next_offset}, the log begins at"
+            f" {first}: retention removed reports that were never metered."
+        )
+
+
+def log_too_short(part: int, next_offset: int | None) -> RefusedError:
+    """What to say when the broker does not know the offset at which the ledger continues."""
+    return RefusedError(
+        f"Partition {part}: the ledger continues at offset {next_offset}, which the log does not"
+        " have: the broker was restored from an older state, or retention overtook the worker."
+    )
+
+
+def positions(conn: Connection, topic_ids: Sequence[UUID] | None = None) -> tuple[Position, ...]:
+    """All partitions of these topics (None: of all), in order."""
+    rows = conn.execute(
+        "SELECT topic_id, part, next_offset, append_ms, counts FROM ingest_offset"
+        " WHERE %s::uuid[] IS NULL OR topic_id = ANY(%s) ORDER BY topic_id, part",
+        (topic_ids, topic_ids),
+    ).fetchall()
+    return tuple(Position(*row) for row in rows)

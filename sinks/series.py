@@ -1,0 +1,56 @@
+"""Ids of series sets: registered in a transaction of their own before any row refers to them."""
+
+import hashlib
+from typing import Final
+
+import numpy as np
+
+from pipeline.records import Names
+from schemas.meters import per_second_max
+from schemas.report import names_json
+from sinks.database import Connection
+
+KNOWN_MAX: Final = 100_000
+"""Sets remembered; more distinct ones than a worker's servers can have at a time."""
+
+
+class SeriesSets:
+    """Both directions between names and their id, remembered. A crash leaves at most unused ids."""
+
+    def __init__(self) -> None:
+        self._ids: dict[tuple[tuple[str, ...], tuple[str, ...]], int] = {}
+        self._names: dict[int, Names] = {}
+
+    def register(self, conn: Connection, names: Names) -> int:
+        """The id of these names. Commits when it is new, so call it outside a transaction."""
+        key = (names.meter, names.resource)
+        if key not in self._ids:
+            if len(self._ids) >= KNOWN_MAX:
+                self._ids.clear()
+            self._ids[key] = _insert(conn, names)
+            conn.commit()
+        return self._ids[key]
+
+    def names(self, conn: Connection, set_id: int) -> Names:
+        if set_id not in self._names:
+            if len(self._names) >= KNOWN_MAX:
+                self._names.clear()
+            row = conn.execute(
+                "SELECT meter, resource FROM series_set WHERE set_id = %s", (set_id,)
+            ).fetchone()
+            assert row is not None, "a foreign key holds it"
+            bounds = np.array([per_second_max(meter) for meter in row[0]], np.int64)
+            self._names[set_id] = Names(tuple(row[0]), tuple(row[1]), bounds)
+        return self._names[set_id]
+
+
+def _insert(conn: Connection, names: Names) -> int:
+    digest = hashlib.sha256(names_json(names.meter, names.resource).encode()).digest()
+    conn.execute(
+        "INSERT INTO series_set (digest, meter, resource) VALUES (%s, %s, %s)"
+        " ON CONFLICT DO NOTHING",
+        (digest, list(names.meter), list(names.resource)),
+    )
+    row = conn.execute("SELECT set_id FROM series_set WHERE digest = %s", (digest,)).fetchone()
+    assert row is not None
+    return int(row[0])
