@@ -1,0 +1,234 @@
+"""Closes periods into invoices: idempotent, resumable at any step, safe for several at once.
+
+1. Plan: which scopes make which invoice. A crash: nothing has happened.
+2. Leave out what is sealed; it is reported with its invoice. A crash: nothing.
+3. Gate: is everything in? If not the invoice waits. A crash: nothing.
+4. Freeze in one snapshot: positions, timelines, inputs; price; reconcile line by line. A
+   difference parks this invoice, not the night. A crash: nothing.
+5. Seal: number, document, digest, seals and positions in one transaction (invoicing.seal). A
+   crash before its commit: nothing; after it: the invoice exists and step 2 finds it.
+6. Render the files from the stored document. A crash: the next close writes them again, the
+   same bytes.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+
+from invoicing.document import Document
+from invoicing.export import export
+from invoicing.freeze import Frozen, buyer, freeze, snapshot
+from invoicing.gate import gate
+from invoicing.lines import Header
+from invoicing.plan import Group, plan
+from invoicing.report import CloseReport, Outcome, Status
+from invoicing.seal import AlreadySealedError, TimelineChangedError, seal
+from schemas.billing import Seller
+from schemas.errors import DependencyError, RefusedError
+from sinks.accruals import rate_scope
+from sinks.database import Connection, connect, require_schema
+from sinks.scopes import load_scopes
+
+ATTEMPTS: Final = 5
+"""Each lost race means that somebody else went on; five in a row mean that something is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A step of one invoice is about to be taken."""
+
+    step: str
+    account: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What all invoices of one close share."""
+
+    seller: Seller
+    grace_ms: int
+    issued_at: datetime
+    dry_run: bool
+    folder: Path | None
+    step: Callable[[str], None]
+
+
+def close(
+    url: str,
+    *,
+    seller: Seller,
+    issued_at: datetime,
+    grace_ms: int,
+    period_month: str | None = None,
+    as_of: datetime | None = None,
+    accounts: Collection[str] | None = None,
+    dry_run: bool = False,
+    folder: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> CloseReport:
+    """Closes one month (``2026-02``), or what is due as of an instant, for all or some accounts.
+
+    With ``folder`` each invoice is written there as JSON and PDF. Raises DependencyError when the
+    database goes away: close again.
+    """
+    outcomes: list[Outcome] = []
+    try:
+        with connect(url, autocommit=True, application_name="rackmeter close") as conn:
+            require_schema(conn)
+            groups = plan(conn, month_of=period_month, as_of=as_of, accounts=accounts)
+            for done, group in enumerate(groups):
+
+                def step(name: str, group: Group = group, done: int = done) -> None:
+                    if progress is not None:
+                        progress(Progress(name, group.account, done, len(groups)))
+
+                run = _Run(seller, grace_ms, issued_at, dry_run, folder, step)
+                outcomes += _close_group(conn, group, run)
+    except psycopg.OperationalError as error:
+        raise DependencyError(
+            f"The database went away while closing: {str(error).strip()}. Nothing is half done;"
+            " close again."
+        ) from error
+    return CloseReport(tuple(outcomes), dry_run)
+
+
+def _close_group(conn: Connection, group: Group, run: _Run) -> Iterator[Outcome]:
+    """The invoices of a group: those that exist, and the one for the scopes that are open."""
+    for _ in range(ATTEMPTS):
+        existing, open_scopes = _sealed(conn, group)
+        rest = replace(group, scopes=open_scopes)
+        try:
+            made = [_close_open(conn, rest, run)] if open_scopes else []
+        except (AlreadySealedError, TimelineChangedError):
+            continue
+        yield from (_written(conn, outcome, run) for outcome in [*existing, *made])
+        return
+    raise RefusedError(f"The scopes of {group.account} change all the time: close again.")
+
+
+def _sealed(conn: Connection, group: Group) -> tuple[list[Outcome], tuple[str, ...]]:
+    """Step 2: outcomes of what is sealed, and the scopes that are not."""
+    rows = conn.execute(
+        """
+        SELECT s.scope_id, i.invoice_id::text, i.number, i.net, i.tax, i.gross,
+               (SELECT count(*) FROM invoice_line l WHERE l.invoice_id = i.invoice_id)
+        FROM scope_seal s LEFT JOIN invoice i USING (invoice_id)
+        WHERE s.scope_id = ANY(%s) AND s.period_start = %s ORDER BY i.number, s.scope_id
+        """,
+        (list(group.scopes), group.period.start),
+    ).fetchall()
+    of_invoice: dict[tuple[Any, ...], list[str]] = {}
+    for scope, *invoice in rows:
+        of_invoice.setdefault(tuple(invoice), []).append(scope)
+    found = [
+        _outcome(
+            replace(group, scopes=tuple(scopes)),
+            Status.EXISTS if invoice[0] else Status.EMPTY,
+            **dict(
+                zip(("invoice_id", "number", "net", "tax", "gross", "lines"), invoice, strict=True)
+            ),
+        )
+        for invoice, scopes in of_invoice.items()
+    ]
+    sealed = {row[0] for row in rows}
+    return found, tuple(scope for scope in group.scopes if scope not in sealed)
+
+
+def _close_open(conn: Connection, group: Group, run: _Run) -> Outcome:
+    """Steps 3 to 5. What fails in one invoice parks it; a lost database is not of one invoice."""
+    try:
+        run.step("gate")
+        if reasons := _reasons(conn, group, run):
+            return _outcome(group, Status.WAITING, reasons=reasons)
+        run.step("freeze")
+        frozen = _freeze(conn, group, run)
+        run.step("reconciled")
+        if frozen.reconciliation.differences:
+            return _parked(group, frozen)
+        if run.dry_run:
+            return _made(group, Status.DRAFT, frozen.draft, frozen)
+        final = seal(conn, frozen.draft, frozen.scopes, run.step)
+        status = Status.ISSUED if final.number else Status.EMPTY
+        return _made(group, status, final.document, frozen)
+    except (psycopg.OperationalError, AlreadySealedError, TimelineChangedError):
+        raise
+    except Exception as error:  # one failing scope must not stop the others
+        return _outcome(group, Status.PARKED, reasons=(f"{type(error).__name__}: {error}",))
+
+
+def _reasons(conn: Connection, group: Group, run: _Run) -> tuple[str, ...]:
+    gates = [
+        gate(conn, scope, group.period, grace_ms=run.grace_ms, issued_at=run.issued_at)
+        for _, scope in sorted(load_scopes(conn, group.scopes).items())
+    ]
+    return tuple(dict.fromkeys(reason for one in gates for reason in one.reasons))
+
+
+def _freeze(conn: Connection, group: Group, run: _Run) -> Frozen:
+    """Step 4. The rater may be behind the ledger: its hints may be lost, so it is asked once."""
+    frozen = _snapshot(conn, group, run)
+    if frozen.reconciliation.stale and not run.dry_run:
+        for scope in frozen.reconciliation.stale:
+            rate_scope(conn, scope, run.issued_at, run.issued_at, period=group.period)
+        frozen = _snapshot(conn, group, run)
+    return frozen
+
+
+def _snapshot(conn: Connection, group: Group, run: _Run) -> Frozen:
+    with conn.transaction():
+        snapshot(conn)
+        header = Header(
+            "invoice",
+            run.issued_at,
+            group.timezone,
+            group.currency,
+            group.period,
+            run.seller,
+            buyer(conn, group.account),
+        )
+        return freeze(conn, group, header)
+
+
+def _written(conn: Connection, outcome: Outcome, run: _Run) -> Outcome:
+    """Step 6, also for invoices that existed: their files may be missing."""
+    if run.folder is None or run.dry_run or outcome.invoice_id is None:
+        return outcome
+    run.step("render")
+    files = export(conn, outcome.invoice_id, run.folder)
+    return replace(outcome, files=tuple(str(file) for file in files))
+
+
+def _parked(group: Group, frozen: Frozen) -> Outcome:
+    found = frozen.reconciliation
+    return _outcome(
+        group,
+        Status.PARKED,
+        checked=found.checked,
+        differences=found.differences,
+        reasons=tuple(str(difference) for difference in found.differences),
+    )
+
+
+def _made(group: Group, status: Status, document: Document, frozen: Frozen) -> Outcome:
+    billed = bool(document.lines)
+    return _outcome(
+        group,
+        status,
+        invoice_id=document.invoice_id if billed and document.number else None,
+        number=document.number or None,
+        net=document.totals.net,
+        tax=document.totals.tax,
+        gross=document.totals.gross,
+        lines=len(document.lines),
+        checked=frozen.reconciliation.checked,
+    )
+
+
+def _outcome(group: Group, status: Status, **rest: Any) -> Outcome:
+    return Outcome(group.account, group.currency, group.period, group.scopes, status, **rest)

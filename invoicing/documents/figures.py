@@ -1,0 +1,72 @@
+"""Figures as a person reads them: money, quantities, dates. Pure; nothing here rounds money."""
+
+from datetime import datetime, timedelta
+from decimal import ROUND_HALF_UP, Context, Decimal
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_date, format_datetime
+from babel.numbers import format_currency, format_decimal, format_percent
+
+from schemas.billing import Span
+
+EXACT = Context(prec=60)
+"""Enough for any numeric of the ledger; display never needs more."""
+DAY = timedelta(days=1)
+
+
+def money(amount: Decimal, currency: str, locale: str) -> str:
+    """An amount with its currency, all its digits: ``€1,234.50``."""
+    return format_currency(amount, currency, locale=locale, decimal_quantization=False)
+
+
+def amount(value: Decimal, locale: str) -> str:
+    """An amount or a rate without its currency, all its digits: ``0.0833``."""
+    digits = "0" * max(0, -int(value.as_tuple().exponent))
+    pattern = f"#,##0.{digits}" if digits else "#,##0"
+    return format_decimal(value, format=pattern, locale=locale, decimal_quantization=False)
+
+
+def quantity(value: Decimal, unit: str, locale: str) -> str:
+    """``1.482 TB``."""
+    return f"{amount(value, locale)}\u00a0{unit}"
+
+
+def base_as(value: int, is_: int, unit: str, locale: str) -> str:
+    """Base units in a billing unit, to three decimals, for reading only: ``20 TB``."""
+    shown = EXACT.divide(Decimal(value), Decimal(is_)).quantize(Decimal("0.001"), ROUND_HALF_UP)
+    return f"{format_decimal(shown, format='#,##0.###', locale=locale)}\u00a0{unit}"
+
+
+def percent(value: Decimal, locale: str) -> str:
+    """``99.93 %`` from 99.93."""
+    return format_percent(value / 100, format="#,##0.##%", locale=locale)
+
+
+def day(instant: datetime, zone: ZoneInfo, locale: str) -> str:
+    """``1 March 2026``, in that zone."""
+    return format_date(instant.astimezone(zone), "d MMMM y", locale=locale)
+
+
+def span(value: Span, zone: ZoneInfo, locale: str) -> str:
+    """Days inclusive when both edges are midnights, otherwise to the minute.
+
+    2026-02-01 00:00 … 2026-03-01 00:00 → ``1 – 28 February 2026``.
+    """
+    start = value.start.astimezone(zone)
+    if value.end is None:
+        return f"{_moment(start, locale)} –"
+    end = value.end.astimezone(zone)
+    if any(
+        (edge.hour, edge.minute, edge.second, edge.microsecond) != (0,) * 4 for edge in (start, end)
+    ):
+        return f"{_moment(start, locale)} – {_moment(end, locale)}"
+    last = end.date() - DAY
+    if start.date() == last:
+        return format_date(last, "d MMMM y", locale=locale)
+    if (start.year, start.month) == (last.year, last.month):
+        return f"{start.day} – {format_date(last, 'd MMMM y', locale=locale)}"
+    return " – ".join(format_date(edge, "d MMMM y", locale=locale) for edge in (start.date(), last))
+
+
+def _moment(instant: datetime, locale: str) -> str:
+    return format_datetime(instant, "d MMM y, HH:mm", locale=locale)

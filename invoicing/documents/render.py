@@ -1,0 +1,51 @@
+"""A document as PDF/A-3b with itself attached. Same document, same bytes, on every machine.
+
+No file, no clock, no system font: the template comes from this package, fonts from the typst wheel,
+the time stamp from the document.
+"""
+
+import json
+import re
+from datetime import UTC
+from importlib.resources import files
+from typing import Final
+
+import typst
+
+from invoicing.document import Document
+from invoicing.documents.view import view
+
+TEMPLATE: Final = (files("invoicing.documents") / "invoice.typ").read_bytes()
+STANDARD: Final = "a-3b"
+"""Archivable, and the part of PDF/A that allows attachments."""
+MISSING: Final = re.compile(r"the text `\"(.+?)\"` could not be displayed")
+REPLACEMENT: Final = "?"
+ROUNDS_MAX: Final = 3
+"""A replaced character can only uncover what the same run reported already."""
+
+
+def pdf(document: Document, attachment: bytes, digest: str, language: str = "en") -> bytes:
+    """The PDF; characters that its fonts lack are shown as ``?`` (the attachment has them all)."""
+    shown = json.dumps(view(document, digest, language), ensure_ascii=False)
+    for _ in range(ROUNDS_MAX):
+        try:
+            return _compile(document, shown, attachment)
+        except typst.TypstError as error:
+            missing = set("".join(MISSING.findall(error.diagnostic)))
+            if not missing:
+                raise
+            shown = shown.translate({ord(char): REPLACEMENT for char in missing})
+    return _compile(document, shown, attachment)
+
+
+def _compile(document: Document, shown: str, attachment: bytes) -> bytes:
+    made = typst.compile(
+        TEMPLATE,
+        format="pdf",
+        ignore_system_fonts=True,
+        pdf_standards=[STANDARD],
+        sys_inputs={"view": shown, "document": attachment.decode()},
+        timestamp=document.issued_at.astimezone(UTC),
+    )
+    assert isinstance(made, bytes)
+    return made

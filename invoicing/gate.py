@@ -1,0 +1,136 @@
+"""May a scope be closed? The answer is data: ready, or the reasons as sentences. Reads only.
+
+Everything appended before the end of service plus grace must be in the ledger, on every partition,
+and every server that was metered for the scope must have reported past its end of service, or a
+declared interval (maintenance, suspension, exclusion) must say why it could not.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from invoicing.plan import end_of_service
+from schemas.billing import Assignment, Overage, Scope, Source, Span
+from sinks.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Ready when nothing is missing."""
+
+    scope: str
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def ready(self) -> bool:
+        return not self.reasons
+
+
+def gate(
+    conn: Connection, scope: Scope, period: Span, *, grace_ms: int, issued_at: datetime
+) -> Gate:
+    """Whether the scope's period may close at ``issued_at``."""
+    end = end_of_service(scope, period)
+    until = end + timedelta(milliseconds=grace_ms)
+    reasons = list(_clock(issued_at, until))
+    if metered_items(scope):
+        reasons += _partitions(conn, until)
+        reasons += _servers(conn, scope, Span(period.start, end))
+    return Gate(scope.scope, tuple(reasons))
+
+
+def metered_items(scope: Scope) -> set[str]:
+    """Items with a charge that needs reports."""
+    return {
+        row.item
+        for row in scope.prices
+        if isinstance(row.model, Overage) and row.model.source is not Source.PROVISIONING
+    }
+
+
+def _clock(issued_at: datetime, until: datetime) -> Iterator[str]:
+    if issued_at < until:
+        yield f"Service runs until {_text(until)} with grace, which is after {_text(issued_at)}."
+
+
+def _partitions(conn: Connection, until: datetime) -> Iterator[str]:
+    rows = conn.execute(
+        """
+        SELECT t.name, p.part, o.append_ms
+        FROM ingest_topic t
+        CROSS JOIN LATERAL generate_series(0, t.partitions - 1) AS p (part)
+        LEFT JOIN ingest_offset o ON o.topic_id = t.topic_id AND o.part = p.part
+        ORDER BY 1, 2
+        """
+    ).fetchall()
+    if not rows:
+        yield "No topic has been metered yet: start a worker."
+    until_ms = int(until.timestamp() * 1000)
+    for name, part, append_ms in rows:
+        if not append_ms:
+            yield f"Partition {part} of {name} has not been metered yet: start a worker."
+        elif append_ms < until_ms:
+            reached = _text(datetime.fromtimestamp(append_ms // 1000, UTC))
+            yield (
+                f"Partition {part} of {name} is metered up to {reached}, not yet to {_text(until)}."
+            )
+
+
+def _servers(conn: Connection, scope: Scope, service: Span) -> Iterator[str]:
+    assert service.end is not None
+    last = _last_assignments(scope, service)
+    at = _last_readings(conn, list(last))
+    for server, assignment in sorted(last.items()):
+        served = assignment.valid.clip(service.start, service.end)
+        assert served is not None
+        assert served.end is not None
+        reading = at.get(server)
+        if reading is not None and reading >= served.end:
+            continue
+        silent = Span(max(reading or served.start, served.start), served.end)
+        if _declared(conn, assignment.item, silent):
+            continue
+        said = "never reported" if reading is None else f"last reported at {_text(reading)}"
+        yield (
+            f"Server {server} {said}, before {_text(served.end)}: wait for its next report,"
+            f" or declare an interval of item {assignment.item} that covers the gap."
+        )
+
+
+def _last_assignments(scope: Scope, service: Span) -> dict[str, Assignment]:
+    """For each metered server, the last assignment of the service time."""
+    assert service.end is not None
+    metered = metered_items(scope)
+    return {
+        row.server: row
+        for row in sorted(scope.assignments, key=lambda row: row.valid.start)
+        if row.item in metered and row.valid.clip(service.start, service.end)
+    }
+
+
+def _last_readings(conn: Connection, servers: list[str]) -> dict[str, datetime]:
+    rows = conn.execute(
+        "SELECT server_id, max(at_ms) FROM server_state WHERE server_id = ANY(%s) GROUP BY 1",
+        (servers,),
+    )
+    return {
+        server: datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=at_ms)
+        for server, at_ms in rows
+    }
+
+
+def _declared(conn: Connection, item: str, silent: Span) -> bool:
+    """An interval says why nothing was reported in all of that time."""
+    found = conn.execute(
+        """
+        SELECT 1 FROM item_interval
+        WHERE item_id = %s AND kind IN ('maintenance', 'suspension', 'exclusion')
+          AND valid @> tstzrange(%s, %s, '[)')
+        """,
+        (item, silent.start, silent.end),
+    ).fetchone()
+    return found is not None
+
+
+def _text(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

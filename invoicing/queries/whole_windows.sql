@@ -1,0 +1,36 @@
+-- Windows that lie entirely inside a part of a line, summed by series and local day.
+WITH part (line, server_id, low, high) AS (
+    SELECT * FROM unnest(%(line)s::int[], %(server)s::text[], %(start)s::timestamptz[], %(end)s::timestamptz[])
+), upto (part, next_offset) AS (
+    SELECT part, max(next_offset)
+    FROM unnest(%(cut_parts)s::int[], %(cut_offsets)s::bigint[]) AS c (part, next_offset) GROUP BY 1
+), metered AS (
+    SELECT p.line, u.server_id, u.window_start, u.set_id, u.qty, u.covered_ms
+    FROM part p
+    JOIN usage_window u
+      ON u.server_id = p.server_id AND u.window_start >= p.low AND u.window_start < p.high
+    UNION ALL
+    SELECT p.line, l.server_id, l.window_start, l.set_id, l.qty, 0
+    FROM part p
+    JOIN usage_late l
+      ON l.server_id = p.server_id AND l.window_start >= p.low AND l.window_start < p.high
+    LEFT JOIN upto c ON c.part = l.part
+    WHERE c.next_offset IS NULL OR l.ckpt_offset <= c.next_offset
+    UNION ALL
+    SELECT p.line, s.server_id, to_timestamp(s.win_ms / 1000), s.set_id, s.open, s.cover_ms
+    FROM part p
+    JOIN server_state s
+      ON s.server_id = p.server_id
+     AND to_timestamp(s.win_ms / 1000) >= p.low AND to_timestamp(s.win_ms / 1000) < p.high
+)
+SELECT m.line, m.server_id, n.meter, n.resource,
+       width_bucket(m.window_start, %(days)s::timestamptz[]) - 1 AS day,
+       sum(m.qty[n.ix]::numeric), count(DISTINCT m.window_start),
+       min(m.window_start), max(m.window_start), sum(m.covered_ms)
+FROM metered m
+CROSS JOIN LATERAL (
+    SELECT s.meter, s.resource, s.ix
+    FROM series_set t, unnest(t.meter, t.resource) WITH ORDINALITY AS s (meter, resource, ix)
+    WHERE t.set_id = m.set_id AND s.meter = ANY(%(meters)s)
+) n
+GROUP BY 1, 2, 3, 4, 5

@@ -1,0 +1,152 @@
+"""Raw readings = windows = accruals = lines, compared one by one; the answer is data. Reads only.
+
+Totals hide errors that cancel out, so nothing is compared as a total: every chain of every server,
+every series of every accrual, every line.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Final
+
+from invoicing.document import Document, DocumentLine, Priced
+from invoicing.pieces import ending, metered
+from invoicing.recount import add_up, recount
+from schemas.billing import Inputs, Usage
+from sinks.accruals import load_accrual
+from sinks.database import Connection
+
+CONSERVATION: Final = (files("invoicing") / "queries" / "conservation.sql").read_text()
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two figures that should be one. ``what`` is the comparison, ``where`` the thing compared."""
+
+    what: str
+    where: str
+    left: str
+    right: str
+
+    def __str__(self) -> str:
+        return f"{self.what}, {self.where}: {self.left} and {self.right} differ."
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """How many comparisons were made, and those that failed."""
+
+    checked: int
+    differences: tuple[Difference, ...]
+    stale: tuple[str, ...] = ()
+    """Scopes whose accrual is not what the ledger says: rated again, or a real difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One comparison of the same figure got in two ways."""
+
+    what: str
+    where: str
+    left: object
+    right: object
+
+
+READINGS: Final = "readings = windows"
+ACCRUALS: Final = "windows = accrual"
+QUANTITY: Final = "windows = line quantity"
+PRODUCT: Final = "line = quantity × price"
+TOTALS: Final = "lines = totals"
+
+
+def reconcile(conn: Connection, document: Document) -> Reconciliation:
+    """All comparisons of one invoice, in the caller's snapshot."""
+    checks = [
+        *_conservation(conn, document),
+        *_accruals(conn, document),
+        *_quantities(document),
+        *_arithmetic(conn, document),
+        *_totals(conn, document),
+    ]
+    failed = tuple(check for check in checks if check.left != check.right)
+    return Reconciliation(
+        len(checks),
+        tuple(Difference(c.what, c.where, str(c.left), str(c.right)) for c in failed),
+        tuple(sorted({c.where.split(" ")[0] for c in failed if c.what == ACCRUALS})),
+    )
+
+
+def _conservation(conn: Connection, document: Document) -> Iterator[Check]:
+    rows = conn.execute(CONSERVATION, {"servers": servers(document)})
+    for server, meter, resource, windows, readings in rows:
+        yield Check(READINGS, f"{server} {meter} {resource}".strip(), int(readings), int(windows))
+
+
+def servers(document: Document) -> list[str]:
+    """Every server that served a scope of the invoice in its period."""
+    start, end = document.period.start, ending(document.period)
+    return sorted(
+        {
+            row.server
+            for priced in document.priced
+            for row in priced.scope.assignments
+            if row.valid.clip(start, end)
+        }
+    )
+
+
+def _accruals(conn: Connection, document: Document) -> Iterator[Check]:
+    """Accruals that were rated up to the end; an older one says nothing about the whole period."""
+    for priced in document.priced:
+        scope, period = priced.scope.scope, document.period
+        stored = load_accrual(conn, scope, period.start)
+        if stored is None or stored[1] < priced.as_of:
+            continue
+        ours, theirs = _by_row(priced.inputs), _by_row(stored[0])
+        for key in sorted(ours.keys() | theirs.keys()):
+            yield Check(ACCRUALS, f"{scope} {key}", ours.get(key, 0), theirs.get(key, 0))
+
+
+def _by_row(inputs: Inputs) -> dict[str, int]:
+    def name(row: Usage) -> str:
+        return f"{row.server} {row.meter} {row.resource} {row.start:%Y-%m-%dT%H:%MZ}"
+
+    return {name(row): row.quantity for row in inputs.usage}
+
+
+def _quantities(document: Document) -> Iterator[Check]:
+    """Base units of each line: what pricing attributed, what the database summed its own way."""
+    for priced, rows in by_scope(document):
+        for row in rows:
+            if metered(priced.scope, row.line):
+                summed = sum(series.quantity for series in row.evidence)
+                yield Check(QUANTITY, row.line.key, row.line.base_quantity, summed)
+
+
+def by_scope(document: Document) -> Iterator[tuple[Priced, list[DocumentLine]]]:
+    """Each priced scope with its lines, in order."""
+    for priced in document.priced:
+        yield priced, [row for row in document.lines if row.line.scope == priced.scope.scope]
+
+
+def _arithmetic(conn: Connection, document: Document) -> Iterator[Check]:
+    for priced, rows in by_scope(document):
+        lines = [row.line for row in rows]
+        for line, (quantity, net) in zip(
+            lines, recount(conn, priced.scope, lines, document.currency), strict=True
+        ):
+            yield Check(PRODUCT, f"{line.key} quantity", line.quantity, quantity)
+            if net is not None:
+                yield Check(PRODUCT, f"{line.key} net", line.net, net)
+
+
+def _totals(conn: Connection, document: Document) -> Iterator[Check]:
+    nets = [row.line.net for row in document.lines]
+    net = add_up(conn, nets)
+    yield Check(TOTALS, "net", document.totals.net, net)
+    for tax in document.taxes:
+        mine = [row.line.net for row in document.lines if row.line.tax == tax.category]
+        yield Check(TOTALS, f"base of {tax.category}", tax.base, add_up(conn, mine))
+    taxes = add_up(conn, [tax.tax for tax in document.taxes])
+    yield Check(TOTALS, "tax", document.totals.tax, taxes)
+    yield Check(TOTALS, "gross", document.totals.gross, net + taxes)

@@ -1,0 +1,94 @@
+"""What a close did, as data. Printing and exit codes are somebody else's. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+
+from invoicing.reconcile import Difference
+from schemas.billing import Span
+from schemas.errors import (
+    EXIT_DONE,
+    DifferenceError,
+    RackmeterError,
+    RefusedError,
+)
+
+
+class Status(StrEnum):
+    """What became of an invoice."""
+
+    ISSUED = "issued"
+    EXISTS = "exists"
+    """Issued before, by this or another close."""
+    EMPTY = "empty"
+    """Sealed; there was nothing to bill."""
+    DRAFT = "draft"
+    """A dry run: would be issued."""
+    WAITING = "waiting"
+    """The period is still open; the reasons say for what it waits."""
+    PARKED = "parked"
+    """Figures differ or a scope failed; a person has to look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One invoice, or why there is none."""
+
+    account: str
+    currency: str
+    period: Span
+    scopes: tuple[str, ...]
+    status: Status
+    invoice_id: str | None = None
+    number: str | None = None
+    net: Decimal | None = None
+    tax: Decimal | None = None
+    gross: Decimal | None = None
+    lines: int = 0
+    checked: int = 0
+    """Comparisons that reconciliation made."""
+    differences: tuple[Difference, ...] = ()
+    reasons: tuple[str, ...] = ()
+    files: tuple[str, ...] = field(default=())
+    """Written for it, when a folder was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseReport:
+    """A whole close."""
+
+    outcomes: tuple[Outcome, ...]
+    dry_run: bool = False
+
+    @property
+    def checked(self) -> int:
+        return sum(outcome.checked for outcome in self.outcomes)
+
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        return tuple(found for outcome in self.outcomes for found in outcome.differences)
+
+    def having(self, *statuses: Status) -> tuple[Outcome, ...]:
+        return tuple(outcome for outcome in self.outcomes if outcome.status in statuses)
+
+    def totals(self) -> dict[str, Decimal]:
+        """Gross of all invoices of the period, by currency."""
+        return _by_currency(self.having(Status.ISSUED, Status.EXISTS, Status.DRAFT))
+
+    @property
+    def exit_code(self) -> int:
+        """The most serious outcome: a difference, a failure, an open period, none."""
+        if self.differences:
+            return DifferenceError.exit_code
+        if self.having(Status.PARKED):
+            return RackmeterError.exit_code
+        return RefusedError.exit_code if self.having(Status.WAITING) else EXIT_DONE
+
+
+def _by_currency(outcomes: Iterable[Outcome]) -> dict[str, Decimal]:
+    sums: dict[str, Decimal] = {}
+    for outcome in outcomes:
+        if outcome.gross is not None:
+            sums[outcome.currency] = sums.get(outcome.currency, Decimal(0)) + outcome.gross
+    return sums

@@ -1,0 +1,135 @@
+"""The finalising transaction: number, document, digest, seals, positions, all or nothing.
+
+1. Lock the scopes, in order. Whoever closes them too waits here. A crash: nothing.
+2. Refuse what is sealed, and go back when a timeline changed after the snapshot. A crash: nothing.
+3. Take the number: from here on nothing is left that can fail but the database itself. A crash
+   rolls back and gives the number back; nobody else has taken the next one meanwhile.
+4. Write the invoice with its document and digest, its lines, the seals, the positions. As 3.
+5. COMMIT. A crash before its answer: the seal says what happened; closing again finds it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, cast
+
+from psycopg.types.json import Jsonb
+
+from invoicing.digest import DIGEST, sealed
+from invoicing.document import Document, numbered
+from invoicing.number import take_number
+from schemas.billing import Scope
+from schemas.serial import digest
+from sinks.database import Connection
+from sinks.scopes import load_scopes
+
+Failpoint = Callable[[str], None]
+LOCKED: Final = "seal:locked"
+NUMBERED: Final = "seal:numbered"
+WRITTEN: Final = "seal:written"
+COMMITTED: Final = "seal:committed"
+
+
+class AlreadySealedError(Exception):
+    """Somebody else has closed one of the scopes meanwhile."""
+
+
+class TimelineChangedError(Exception):
+    """What was priced is no longer what the timelines say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What is now final; no number where there was nothing to bill."""
+
+    invoice_id: str | None
+    number: str | None
+    document: Document
+
+
+def seal(
+    conn: Connection, draft: Document, scopes: dict[str, Scope], failpoint: Failpoint
+) -> Sealed:
+    """Makes the draft final. Begins with no transaction open and leaves none."""
+    with conn.transaction():
+        conn.execute("SET LOCAL synchronous_commit = on")  # an invoice never un-happens
+        _lock(conn, draft, scopes)
+        failpoint(LOCKED)
+        final = draft
+        if draft.lines:
+            number = take_number(conn, draft.seller, draft.kind, draft.issued_at)
+            failpoint(NUMBERED)
+            final = numbered(draft, number)
+            _write_invoice(conn, final)
+        _write_seals(conn, final)
+        failpoint(WRITTEN)
+    failpoint(COMMITTED)
+    made = bool(final.lines)
+    return Sealed(final.invoice_id if made else None, final.number or None, final)
+
+
+def _lock(conn: Connection, draft: Document, scopes: dict[str, Scope]) -> None:
+    """Scopes first, then their items, whose rows are the locks of every change to a timeline."""
+    names = sorted(scopes)
+    conn.execute(
+        "SELECT 1 FROM rating_scope WHERE scope_id = ANY(%s) ORDER BY scope_id FOR NO KEY UPDATE",
+        (names,),
+    )
+    conn.execute("SELECT 1 FROM item WHERE scope_id = ANY(%s) ORDER BY item_id FOR SHARE", (names,))
+    found = conn.execute(
+        "SELECT 1 FROM scope_seal WHERE scope_id = ANY(%s) AND period_start = %s",
+        (names, draft.period.start),
+    ).fetchone()
+    if found:
+        raise AlreadySealedError
+    if load_scopes(conn, names) != scopes:
+        raise TimelineChangedError
+
+
+def _write_invoice(conn: Connection, document: Document) -> None:
+    final = sealed(document)
+    conn.execute(
+        """
+        INSERT INTO invoice (invoice_id, number, kind, entity, account_id, period_start,
+                             period_end, currency, net, tax, gross, issued_at, document, digest)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        """,
+        (
+            document.invoice_id, document.number, document.kind, document.seller.entity,
+            document.buyer.account, document.period.start, document.period.end,
+            document.currency, document.totals.net, document.totals.tax, document.totals.gross,
+            document.issued_at, Jsonb(final), cast("str", final[DIGEST]),
+        ),
+    )  # fmt: skip
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO invoice_line (invoice_id, position, line_key, net)"
+            " VALUES (%s, %s, %s, %s)",
+            [
+                (document.invoice_id, position, row.line.key, row.line.net)
+                for position, row in enumerate(document.lines, 1)
+            ],
+        )
+        cursor.executemany(
+            "INSERT INTO invoice_cut (invoice_id, topic_id, part, next_offset)"
+            " VALUES (%s, %s, %s, %s)",
+            [(document.invoice_id, c.topic, c.partition, c.next_offset) for c in document.cut],
+        )
+
+
+def _write_seals(conn: Connection, document: Document) -> None:
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            """
+            INSERT INTO scope_seal (scope_id, period_start, period_end, entered_before,
+                                    input_digest, invoice_id)
+            VALUES (%s, %s, %s, %s, %s, %s)
+            """,
+            [
+                (
+                    priced.scope.scope, document.period.start, document.period.end,
+                    document.issued_at, digest(priced.inputs),
+                    document.invoice_id if document.lines else None,
+                )
+                for priced in document.priced
+            ],
+        )  # fmt: skip

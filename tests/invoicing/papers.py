@@ -1,0 +1,141 @@
+"""Documents made by hand for tests of the page: no database, no pricing."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from invoicing.document import (
+    FORMAT,
+    Buyer,
+    Document,
+    DocumentLine,
+    Position,
+    Priced,
+    Reading,
+    Series,
+    Totals,
+)
+from schemas.billing import (
+    Assignment,
+    HourlyCap,
+    Inputs,
+    Item,
+    Line,
+    Overage,
+    PriceRow,
+    Scope,
+    Seller,
+    Span,
+    TaxLine,
+    Unit,
+    Usage,
+)
+
+TB = Unit("TB", "net.bytes", 10**12, Decimal("0.001"))
+START = datetime(2026, 1, 31, 23, tzinfo=UTC)
+END = datetime(2026, 2, 28, 23, tzinfo=UTC)
+PERIOD = Span(START, END)
+SELLER = Seller(
+    "rm-de",
+    "Rackmeter Hosting GmbH",
+    ("Serverstraße 1", "20095 Hamburg", "Germany"),
+    "DE123456789",
+    "Europe/Berlin",
+    "EUR",
+    {"hosting": Decimal("19")},
+)
+BUYER = Buyer(
+    "acme", "Acme Rendering SAS", ("12 rue des Machines", "75011 Paris"), "FR", "FR40303265045"
+)
+
+
+def paper(
+    servers: int = 5, *, buyer: Buyer = BUYER, title: str = "AX server, by the hour"
+) -> Document:
+    """An invoice for that many servers, two lines each; figures are plausible and add up."""
+    rng = random.Random(7)  # the same paper every time
+    priced, lines = [], []
+    for number in range(1, servers + 1):
+        scope, inputs, mine = _server(f"srv-{number:02d}", f"{title} {number:02d}", rng)
+        priced.append(Priced(scope, inputs, END))
+        lines += mine
+    net = sum((row.line.net for row in lines), Decimal(0))
+    tax = (net * Decimal("0.19")).quantize(Decimal("0.01"))
+    return Document(
+        format=FORMAT,
+        number="RM-2026-000001",
+        kind="invoice",
+        invoice_id="00000000-0000-0000-0000-000000000001",
+        issued_at=datetime(2026, 3, 2, 4, tzinfo=UTC),
+        due_at=datetime(2026, 3, 16, 4, tzinfo=UTC),
+        currency="EUR",
+        timezone="Europe/Berlin",
+        period=PERIOD,
+        seller=SELLER,
+        buyer=buyer,
+        lines=tuple(lines),
+        taxes=(TaxLine("hosting", Decimal("19"), net, tax),),
+        totals=Totals(net, tax, net + tax),
+        priced=tuple(priced),
+        cut=(Position("00000000-0000-0000-0000-00000000000a", 0, 1234),),
+    )
+
+
+def _server(
+    server: str, title: str, rng: random.Random
+) -> tuple[Scope, Inputs, list[DocumentLine]]:
+    item = f"item-{server}"
+    rent = HourlyCap(Decimal("0.0833"), Decimal("49.00"))
+    traffic = Overage(("net.tx_bytes",), TB, Decimal("1.29"), 20 * 10**12)
+    scope = Scope(
+        item,
+        "acme",
+        "EUR",
+        "Europe/Berlin",
+        (Item(item, title, "ax-hourly", Span(START)),),
+        (Assignment(server, item, Span(START)),),
+        (
+            PriceRow(item, "rent", Span(START), rent, "hosting", "2026-02"),
+            PriceRow(item, "traffic", Span(START), traffic, "hosting", "2026-02"),
+        ),
+    )
+    level = rng.choice((2, 5, 8, 9)) * 10**11
+    days = tuple(int(level * (0.5 + rng.random())) for _ in range(28))
+    used = sum(days)
+    over = Decimal(max(0, used - traffic.allowance)) / TB.is_
+    step = over.quantize(TB.step)
+    first, last = START, END - timedelta(minutes=5)
+    readings = (
+        Reading("boot-1", START + timedelta(minutes=1), "daily", 1, 10**13, "t", 0, 17),
+        Reading("boot-1", END - timedelta(days=1), "daily", 8000, 10**13 + used, "t", 0, 99017),
+    )
+    series = Series(
+        server, "net.tx_bytes", "eth0", used, 8064, first, last, 8064 * 300_000, days, readings
+    )
+    inputs = Inputs(
+        PERIOD, (Usage(server, "net.tx_bytes", "eth0", START, END, used, 8064 * 300_000),)
+    )
+
+    def line(
+        charge: str, quantity: Decimal, unit: str, rate: Decimal, net: Decimal, capped: bool
+    ) -> Line:
+        key = f"{item}/{item}/{charge}/2026-01-31T23:00:00Z/1"
+        name = {"rent": "rent", "traffic": "traffic above the allowance"}[charge]
+        base, allowance = (used, traffic.allowance) if charge == "traffic" else (28 * 86_400_000, 0)
+        return Line(
+            key, item, item, charge, f"{title}: {name}", PERIOD, quantity, unit, rate, net,
+            "hosting", "2026-02", base, allowance, capped,
+        )  # fmt: skip
+
+    capped = rng.random() < 0.7
+    hours = Decimal(672 if capped else 311)
+    rent_net = Decimal("49.00") if capped else (hours * rent.rate).quantize(Decimal("0.01"))
+    over_net = (step * traffic.price).quantize(Decimal("0.01"))
+    rate = Decimal("19")
+    return scope, inputs, [
+        DocumentLine(line("rent", hours, "h", rent.rate, rent_net, capped), rate, (), None),
+        DocumentLine(
+            line("traffic", step, "TB", traffic.price, over_net, False),
+            rate, (series,), Decimal("99.93"),
+        ),
+    ]  # fmt: skip
