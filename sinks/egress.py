@@ -10,6 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import httpcore2
@@ -56,9 +57,7 @@ def post(
     lines.append((b"host", httpx2.URL(url).netloc))
     try:
         with (
-            httpcore2.ConnectionPool(
-                ssl_context=ssl.create_default_context(), network_backend=backend
-            ) as pool,
+            httpcore2.ConnectionPool(ssl_context=_trust(), network_backend=backend) as pool,
             pool.stream(
                 "POST", target, headers=[*lines, (b"connection", b"close")], content=body
             ) as response,
@@ -68,6 +67,12 @@ def post(
         raise SendFailedError("timed out") from None
     except (httpcore2.NetworkError, httpcore2.ProtocolError, OSError) as error:
         raise SendFailedError(f"{type(error).__name__}: {error}") from error
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """Reading the system's certificates takes longer than the request."""
+    return ssl.create_default_context()
 
 
 def _target(url: str, *, allow_private: bool) -> httpcore2.URL:

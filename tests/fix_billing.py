@@ -16,12 +16,48 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from standardwebhooks.webhooks import Webhook
 
+from pipeline.catalog import Catalog, load
+from sinks.catalogs import apply
 from sinks.database import Connection, connect, migrate
+from sinks.timelines import add_account, rent
 from tests.fix_stack import MakeDatabase
 
 SECRET = "whsec_" + "c2VjcmV0IG9mIGEgdGVzdCwgbm90IG9mIGFueW9uZSE="
 WINDOW = timedelta(minutes=5)
 START = datetime(2026, 3, 1, tzinfo=UTC)
+TX = "net.tx_bytes"
+CATALOG = """
+version = "v1"
+effective = 2026-01-01
+existing = "keep"
+[seller]
+entity = "test"
+name = "Test Hosting"
+address = ["Street 1", "10115 Berlin"]
+vat_id = "DE000000000"
+timezone = "UTC"
+currency = "EUR"
+[tax]
+hosting = "19 %"
+[unit]
+MB = { of = "net.bytes", is = 1_000_000, step = "0.001" }
+[plan.small]
+name = "Small server"
+rent = { price = "0.10 / hour", cap = "40.00 / month", tax = "hosting" }
+traffic.meter = { sum = ["net.tx_bytes"], source = "agent", gap = "interpolate" }
+traffic.allow = { quantity = "100 MB / month", prorate = "none" }
+traffic.price = "1.00 / MB"
+traffic.alert = ["50 %", "80 %", "100 %"]
+traffic.tax = "hosting"
+"""
+
+
+def a_catalog(**changes: str) -> tuple[Catalog, str]:
+    """The catalogue above with texts replaced, and its text: a_catalog(v1="v2")."""
+    text = CATALOG
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    return load(text, "test.toml"), text
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +79,47 @@ def billing(billing_url: str) -> Iterator[Connection]:
     """An autocommit connection to it."""
     with connect(billing_url, autocommit=True) as conn:
         yield conn
+
+
+@pytest.fixture
+def customer(billing: Connection) -> Connection:
+    """The catalogue is applied and there is an account, acme."""
+    catalog, text = a_catalog()
+    apply(billing, catalog, text, START)
+    add_account(
+        billing,
+        account="acme",
+        name="Acme GmbH",
+        country="DE",
+        currency="EUR",
+        timezone="UTC",
+        webhook_url="https://acme.example/hooks",
+        webhook_secret=SECRET,
+    )
+    return billing
+
+
+def rent_small(
+    conn: Connection,
+    item: str = "i-1",
+    server: str = "s-1",
+    at: datetime = START,
+    account: str = "acme",
+    scope: str | None = None,
+) -> bool:
+    """The account rents a small server."""
+    return rent(
+        conn,
+        item=item,
+        title=f"Server {item}",
+        plan="small",
+        account=account,
+        server=server,
+        at=at,
+        catalog=a_catalog()[0],
+        entered_at=at,
+        scope=scope,
+    )
 
 
 def meter_windows(
@@ -122,7 +199,7 @@ def receiver() -> Iterator[Receiver]:
     """A real HTTP server on the loopback."""
     state = Receiver()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(state))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     state.url = f"http://127.0.0.1:{server.server_port}/hooks?of=rackmeter"
     yield state

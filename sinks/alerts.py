@@ -1,0 +1,97 @@
+"""What a customer is told about a threshold: the event's body and its sentence. Pure."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from fractions import Fraction
+from typing import Any
+
+from pipeline.money import round_step
+from pipeline.periods import closed, zone
+from pipeline.thresholds import Crossing
+from schemas.billing import Scope, Span, Unit
+from schemas.events import THRESHOLD_CLEARED, THRESHOLD_CROSSED
+from schemas.serial import decimal_text, instant_text
+from sinks.outbox import CLEARED, Alert
+
+
+def crossed(scope: Scope, period: Span, crossing: Crossing, sampled_at: datetime) -> Alert:
+    """Usage has reached a threshold."""
+    data = {
+        "account": scope.account,
+        "scope": scope.scope,
+        "item": crossing.item,
+        "charge": crossing.charge,
+        "threshold": crossing.threshold,
+        "percent": crossing.percent,
+        "used": _amount(crossing.used, crossing.unit),
+        "allowance": _amount(crossing.allowance, crossing.unit),
+        "unit": crossing.unit.name,
+        "used_base": str(crossing.used),
+        "allowance_base": str(crossing.allowance),
+        "period_start": instant_text(period.start),
+        "period_end": instant_text(closed(period)),
+        "sampled_at": instant_text(sampled_at),
+        "text": _sentence(scope, period, crossing),
+    }
+    return Alert(
+        account=scope.account,
+        scope=scope.scope,
+        period_start=period.start,
+        threshold=crossing.threshold,
+        limit_version=crossing.limit_version,
+        kind=crossing.kind,
+        body={"type": THRESHOLD_CROSSED, "timestamp": instant_text(sampled_at), "data": data},
+        sampled_at=sampled_at,
+    )
+
+
+def _sentence(scope: Scope, period: Span, crossing: Crossing) -> str:
+    title = next((item.title for item in scope.items if item.item == crossing.item), crossing.item)
+    local = zone(scope.timezone)
+    first = period.start.astimezone(local).date()
+    last = (closed(period) - timedelta(microseconds=1)).astimezone(local).date()
+    used, included = (_amount(n, crossing.unit) for n in (crossing.used, crossing.allowance))
+    return (
+        f"{title} ({crossing.item}) has used {used} of the {included} {crossing.unit.name}"
+        f" {crossing.charge} included from {first} to {last}: {crossing.percent} % is reached."
+    )
+
+
+def _amount(base: int, unit: Unit) -> str:
+    """For people, in the unit's steps; the exact figures are the `…_base` ones."""
+    return decimal_text(round_step(Fraction(base, unit.is_), unit.step))
+
+
+def cleared(
+    announced: Iterable[Alert], standing: Sequence[Crossing], sampled_at: datetime
+) -> list[Alert]:
+    """One `cleared` for each announced threshold that a correction has taken usage below again."""
+    names = {crossing.threshold for crossing in standing}
+    return [
+        Alert(
+            account=alert.account,
+            scope=alert.scope,
+            period_start=alert.period_start,
+            threshold=alert.threshold,
+            limit_version=alert.limit_version,
+            kind=CLEARED,
+            body=_cleared_body(alert.body["data"], sampled_at),
+            sampled_at=sampled_at,
+        )
+        for alert in announced
+        if alert.threshold not in names
+    ]
+
+
+def _cleared_body(told: dict[str, Any], sampled_at: datetime) -> dict[str, Any]:
+    at = instant_text(sampled_at)
+    text = (
+        f"A correction has taken {told['item']} below {told['percent']} % of its"
+        f" {told['charge']} allowance again."
+    )
+    kept = {key: value for key, value in told.items() if key not in ("used", "used_base")}
+    return {
+        "type": THRESHOLD_CLEARED,
+        "timestamp": at,
+        "data": {**kept, "sampled_at": at, "text": text},
+    }

@@ -1,0 +1,164 @@
+"""What pricing reads from the ledger: sums over whole windows between the edges of the timelines.
+
+A window that an edge cuts comes as a row of its own, so that pricing can split it; everything
+between two edges is summed by the database. Open windows and late entries are included: a live
+figure holds everything that has been committed. Reads only.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+from pipeline.windows import WIDTH_MS
+from schemas.billing import Inputs, Overage, Scope, Span, Usage
+from sinks.database import Connection
+
+WIDTH = timedelta(milliseconds=WIDTH_MS)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Windows of a server that are summed into one row a series."""
+
+    server: str
+    low: datetime
+    high: datetime
+
+
+def usage_inputs(conn: Connection, scope: Scope, period: Span, as_of: datetime) -> Inputs:
+    """The pricing inputs of a scope in a period, as known now, for windows begun before `as_of`."""
+    return usage_inputs_bulk(conn, [(scope, period)], as_of)[0]
+
+
+def usage_inputs_bulk(
+    conn: Connection, wanted: Sequence[tuple[Scope, Span]], as_of: datetime
+) -> list[Inputs]:
+    """The same for many scopes in one statement, in their order."""
+    owners: list[int] = []
+    segments: list[Segment] = []
+    meters: list[frozenset[str]] = []
+    for number, (scope, period) in enumerate(wanted):
+        meters.append(charged_meters(scope))
+        mine = segments_of(scope, period, as_of) if meters[number] else []
+        segments += mine
+        owners += [number] * len(mine)
+    found: list[list[Usage]] = [[] for _ in wanted]
+    for at, usage in _sums(conn, segments, sorted(frozenset[str]().union(*meters))):
+        if usage.meter in meters[owners[at]]:
+            found[owners[at]].append(usage)
+    return [
+        Inputs(period, tuple(sorted(rows, key=_order)))
+        for (_, period), rows in zip(wanted, found, strict=True)
+    ]
+
+
+def charged_meters(scope: Scope) -> frozenset[str]:
+    """The meters that the scope's charges name; nothing else is read."""
+    models = (row.model for row in scope.prices)
+    return frozenset(
+        meter for model in models if isinstance(model, Overage) for meter in model.meters
+    )
+
+
+def segments_of(scope: Scope, period: Span, as_of: datetime) -> list[Segment]:
+    """Cuts each server's assigned time at the timelines' edges, in whole windows.
+
+    edges        |           |
+    windows   ····|····|····|····|····
+    segments  [   ][  ][       ][    ]      a cut window stands alone
+    """
+    end = _ceil(as_of if period.end is None else min(period.end, as_of))
+    segments: list[Segment] = []
+    for server, (spans, edges) in sorted(_by_server(scope, period.start, end).items()):
+        cuts = sorted({cut for edge in edges for cut in (_floor(edge), _ceil(edge))})
+        for low, high in pairwise(cuts):
+            if any(span.clip(low, high) for span in spans):
+                segments.append(Segment(server, low, high))
+    return segments
+
+
+def _by_server(
+    scope: Scope, start: datetime, end: datetime
+) -> dict[str, tuple[list[Span], set[datetime]]]:
+    """For each server: when it served the scope within `[start, end)`, and the edges in there."""
+    item_edges: dict[str, set[datetime]] = {item.item: set() for item in scope.items}
+    spans_of_items = [(item.item, item.valid) for item in scope.items]
+    for item, span in spans_of_items + [(row.item, row.valid) for row in scope.prices]:
+        item_edges[item].update(_edges(span.clip(start, end)))
+    found: dict[str, tuple[list[Span], set[datetime]]] = {}
+    for row in scope.assignments:
+        served = row.valid.clip(start, end)
+        if served is not None and row.item in item_edges:
+            spans, edges = found.setdefault(row.server, ([], set()))
+            spans.append(served)
+            edges.update(_edges(served), item_edges[row.item])
+    return found
+
+
+def _edges(span: Span | None) -> Iterable[datetime]:
+    return () if span is None or span.end is None else (span.start, span.end)
+
+
+def _floor(instant: datetime) -> datetime:
+    return instant - (instant - EPOCH) % WIDTH
+
+
+def _ceil(instant: datetime) -> datetime:
+    return instant + (EPOCH - instant) % WIDTH
+
+
+def _order(usage: Usage) -> tuple[str, str, str, datetime]:
+    return usage.server, usage.meter, usage.resource, usage.start
+
+
+def _sums(
+    conn: Connection, segments: Sequence[Segment], meters: Sequence[str]
+) -> Iterable[tuple[int, Usage]]:
+    """One statement, so one snapshot: finished, late and open windows never overlap or miss."""
+    if not segments or not meters:
+        return
+    rows = conn.execute(
+        """
+        SELECT s.no, w.meter, w.resource, sum(u.qty[w.ix]), sum(u.covered_ms)
+        FROM unnest(%s::int[], %s::text[], %s::timestamptz[], %s::timestamptz[])
+             AS s (no, server_id, low, high)
+        JOIN usage_row u
+          ON u.server_id = s.server_id AND u.window_start >= s.low AND u.window_start < s.high
+        CROSS JOIN LATERAL (
+            SELECT n.meter, n.resource, n.ix
+            FROM series_set t,
+                 unnest(t.meter, t.resource) WITH ORDINALITY AS n (meter, resource, ix)
+            WHERE t.set_id = u.set_id AND n.meter = ANY(%s)
+        ) w
+        GROUP BY 1, 2, 3
+        """,
+        (
+            list(range(len(segments))),
+            [segment.server for segment in segments],
+            [segment.low for segment in segments],
+            [segment.high for segment in segments],
+            list(meters),
+        ),
+    )
+    for no, meter, resource, quantity, covered_ms in rows:
+        part = segments[no]
+        yield (
+            no,
+            Usage(
+                part.server, meter, resource, part.low, part.high, int(quantity), int(covered_ms)
+            ),
+        )
+
+
+def server_totals(conn: Connection, servers: Sequence[str]) -> Mapping[tuple[str, str, str], int]:
+    """All that was ever metered on these servers, by (server, meter, resource)."""
+    rows = conn.execute(
+        """
+        SELECT server_id, meter, resource, sum(quantity) FROM usage
+        WHERE server_id = ANY(%s) GROUP BY 1, 2, 3
+        """,
+        (list(servers),),
+    )
+    return {(server, meter, resource): int(total) for server, meter, resource, total in rows}

@@ -1,0 +1,126 @@
+"""Rating scopes as pricing wants them: read from the timelines, whole. Reads only.
+
+A scope's parts are ordered, so that equal timelines give equal scopes and equal digests. Where a
+window is shared with another scope, that scope's part of it comes along under the item "": both
+then split the window alike, and neither customer sees more of the other.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from schemas.billing import Assignment, Item, PriceRow, Scope, Span
+from schemas.errors import RefusedError
+from schemas.serial import model_from_json
+from sinks.database import Connection
+from sinks.queries import EPOCH, WIDTH
+
+
+def load_scope(conn: Connection, scope_id: str) -> Scope:
+    """One scope with everything that was ever true of it."""
+    found = load_scopes(conn, [scope_id])
+    if not found:
+        raise RefusedError(f"There is no rating scope {scope_id}.")
+    return found[scope_id]
+
+
+def load_scopes(conn: Connection, scope_ids: Sequence[str]) -> dict[str, Scope]:
+    """Many scopes with four statements; those that do not exist are left out."""
+    wanted = (list(scope_ids),)
+    heads = conn.execute(
+        """
+        SELECT s.scope_id, s.account_id, a.currency, a.timezone
+        FROM rating_scope s JOIN account a USING (account_id) WHERE s.scope_id = ANY(%s)
+        """,
+        wanted,
+    ).fetchall()
+    items = conn.execute(
+        """
+        SELECT scope_id, item_id, title, plan, lower(valid), upper(valid)
+        FROM item WHERE scope_id = ANY(%s) ORDER BY item_id
+        """,
+        wanted,
+    ).fetchall()
+    assignments = conn.execute(
+        """
+        SELECT i.scope_id, a.server_id, a.item_id, lower(a.valid), upper(a.valid)
+        FROM assignment a JOIN item i USING (item_id) WHERE i.scope_id = ANY(%(scopes)s)
+        UNION
+        SELECT i.scope_id, f.server_id, '', lower(f.valid * near), upper(f.valid * near)
+        FROM assignment a JOIN item i USING (item_id)
+        CROSS JOIN LATERAL (SELECT tstzrange(
+            date_bin(%(width)s, lower(a.valid), %(epoch)s),
+            date_bin(%(width)s, upper(a.valid) - '1us'::interval, %(epoch)s) + %(width)s)
+        ) windows (near)
+        JOIN assignment f ON f.server_id = a.server_id AND f.valid && near
+        JOIN item o ON o.item_id = f.item_id AND o.scope_id <> i.scope_id
+        WHERE i.scope_id = ANY(%(scopes)s)
+        ORDER BY 1, 3, 4, 2
+        """,
+        {"scopes": list(scope_ids), "width": WIDTH, "epoch": EPOCH},
+    ).fetchall()
+    prices = conn.execute(
+        """
+        SELECT i.scope_id, p.item_id, p.charge, lower(p.valid), upper(p.valid),
+               p.price, p.tax, p.version, p.reason
+        FROM item_price p JOIN item i USING (item_id) WHERE i.scope_id = ANY(%s)
+        ORDER BY p.item_id, p.charge, lower(p.valid)
+        """,
+        wanted,
+    ).fetchall()
+    item_of, served_of, price_of = _grouped(items), _grouped(assignments), _grouped(prices)
+    return {
+        scope: Scope(
+            scope,
+            account,
+            currency,
+            timezone,
+            tuple(Item(i, title, plan, Span(lo, hi)) for i, title, plan, lo, hi in item_of[scope]),
+            tuple(Assignment(s, i, Span(lo, hi)) for s, i, lo, hi in served_of[scope]),
+            tuple(_price(row) for row in price_of[scope]),
+        )
+        for scope, account, currency, timezone in heads
+    }
+
+
+def _grouped(rows: Iterable[tuple[Any, ...]]) -> defaultdict[str, list[tuple[Any, ...]]]:
+    groups: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
+    for row in rows:
+        groups[row[0]].append(row[1:])
+    return groups
+
+
+def _price(row: tuple[Any, ...]) -> PriceRow:
+    item, charge, low, high, price, tax, version, reason = row
+    return PriceRow(item, charge, Span(low, high), model_from_json(price), tax, version, reason)
+
+
+def scopes_of_servers(
+    conn: Connection, servers: Sequence[str], since: datetime
+) -> dict[str, list[str]]:
+    """Server → scopes that it has served after `since`; a server that serves none is left out."""
+    rows = conn.execute(
+        """
+        SELECT DISTINCT a.server_id, i.scope_id
+        FROM assignment a JOIN item i USING (item_id)
+        WHERE a.server_id = ANY(%s) AND (upper_inf(a.valid) OR upper(a.valid) > %s)
+        ORDER BY 1, 2
+        """,
+        (list(servers), since),
+    ).fetchall()
+    found: dict[str, list[str]] = {}
+    for server, scope in rows:
+        found.setdefault(server, []).append(scope)
+    return found
+
+
+def list_scopes(conn: Connection, period: Span) -> list[str]:
+    """Scopes with an item rented at any time in the period: what a close has to look at."""
+    rows = conn.execute(
+        """
+        SELECT DISTINCT scope_id FROM item WHERE valid && tstzrange(%s, %s, '[)') ORDER BY 1
+        """,
+        (period.start, period.end),
+    ).fetchall()
+    return [row[0] for row in rows]
