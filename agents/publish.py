@@ -14,7 +14,7 @@ duplicate and harmless.
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -71,7 +71,8 @@ class Publisher:
         self._under_way: dict[str, _Waiting] = {}
         self._away = False
         self._dropped = 0
-        self._fatal = False
+        self._stuck = False
+        self._client = 0
         self._producer = self._connected()
 
     @property
@@ -83,7 +84,7 @@ class Publisher:
     def unsent(self) -> int:
         return len(self._waiting) + len(self._under_way)
 
-    def require_broker(self, timeout_s: float = 10.0) -> None:
+    def require_broker(self, timeout_s: float = 5.0) -> None:
         try:
             self._producer.list_topics(timeout=timeout_s)
         except KafkaException as error:
@@ -106,7 +107,7 @@ class Publisher:
     def pump(self) -> None:
         """Collects what was delivered or failed, and sends what waits."""
         self._producer.poll(0)
-        if self._fatal:
+        if self._stuck:
             self._reconnect()
         if not self._under_way:
             self._send()
@@ -125,6 +126,7 @@ class Publisher:
         """Forget what is still queued; the client would otherwise wait for it when it is taken
         down.
         """
+        self._client += 1
         self._producer.purge()
         self._producer.poll(0)
 
@@ -164,17 +166,22 @@ class Publisher:
         return replace(report, sent_up_ms=report.at_up_ms + max(0, now.at_ms - report.at_ms))
 
     def _delivery_of(self, report_id: str) -> Callable[[KafkaError | None, Message], None]:
+        client = self._client
+
         def delivered(error: KafkaError | None, _message: Message) -> None:
-            waiting = self._under_way.pop(report_id, None)
+            if client != self._client:
+                return  # a client given up; its reports wait again already
+            waiting = self._under_way.pop(report_id)
             if error is None:
                 self._arrived()
                 return
-            if waiting is not None:
-                self._waiting.append(waiting)
-                self._waiting = deque(sorted(self._waiting, key=_order))
+            self._put_back([waiting])
             self._failed(error)
 
         return delivered
+
+    def _put_back(self, waiting: Iterable[_Waiting]) -> None:
+        self._waiting = deque(sorted((*self._waiting, *waiting), key=_order))
 
     def _arrived(self) -> None:
         if self._away:
@@ -183,7 +190,7 @@ class Publisher:
         self._dropped = 0
 
     def _failed(self, error: KafkaError) -> None:
-        self._fatal = self._fatal or error.fatal()
+        self._stuck = self._stuck or error.fatal() or error.code() == KafkaError._MSG_TIMED_OUT
         if not self._away:
             log.warning("reports cannot be sent (%s); counting goes on", _reason(error))
         self._away = True
@@ -206,14 +213,15 @@ class Publisher:
             ) from error
 
     def _reconnect(self) -> None:
-        """A fatal error, as after a broker lost its memory, ends this client for good; the next
-        starts clean.
+        """A new client in place of one that failed for good or got nothing through.
+
+        A broker that lost its memory refuses the old producer id for ever, and librdkafka 2.16 asks
+        for a new one only when it starts.
         """
         self.close()
-        self._waiting.extend(self._under_way.values())
-        self._waiting = deque(sorted(self._waiting, key=_order))
+        self._put_back(self._under_way.values())
         self._under_way.clear()
-        self._fatal = False
+        self._stuck = False
         self._producer = self._connected()
 
 
