@@ -23,6 +23,7 @@ from pipeline.decode import NamesCache
 from pipeline.lanes import Intake, Lane, Taken
 from pipeline.records import Chunk
 from pipeline.transport import ChunkConsumer
+from rackmeter import metrics
 from rackmeter.settings import Settings
 from schemas.errors import DependencyError, RackmeterError
 from sinks.checkpoint import Checkpointer, FencedError, Flushed
@@ -194,8 +195,13 @@ class Desk:
         if self._lanes.get(lane.part) is not lane:
             return
         touched, append_ms = lane.touched, lane.append_ms
-        flushed = await self._run(self._checkpointer.flush, lane)
+        verdicts = lane.out.counts
+        with metrics.CHECKPOINT.time():
+            flushed = await self._run(self._checkpointer.flush, lane)
         self._flushed_at[lane.part] = time.monotonic()
+        if flushed is Flushed.COMMITTED:
+            for verdict, count in verdicts.items():
+                metrics.REPORTS.labels(verdict).inc(count)
         if flushed is Flushed.COMMITTED and touched and self.on_commit is not None:
             await self.on_commit(touched, append_ms)
 
@@ -204,6 +210,9 @@ class Desk:
         for lane in list(self._lanes.values()):
             tp = TP(self._topic.name, lane.part)
             seen = self.consumer.log_end(tp) if self.consumer is not None else None
+            if seen is not None:
+                metrics.LAG.labels(lane.part).set(max(0, seen[0] - lane.base))
+                metrics.COMPLETE.labels(lane.part).set(lane.append_ms / 1000)
             if seen is None or seen[0] != lane.expect or lane.expect != lane.base:
                 continue
             try:
@@ -226,6 +235,7 @@ class Desk:
         if not _mendable(error):
             self._stop(error)
             return
+        metrics.LANES_DROPPED.inc()
         log.warning("lane dropped", part=lane.part, why=_first(error))
         tp = TP(self._topic.name, lane.part)
         if isinstance(error, FencedError):

@@ -17,6 +17,7 @@ import psycopg
 import structlog
 
 from pipeline.records import Chunk
+from rackmeter import metrics
 from schemas.errors import RackmeterError
 from schemas.events import Changed, decode_changed
 from sinks.accruals import HINT_HORIZON, due_scopes, rate_open
@@ -129,6 +130,7 @@ class Rater:
     async def _rate(self, scope: str, at_ms: int) -> None:
         sampled_at = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=at_ms)
         for rated in await self._rating.run(rate_open, scope, datetime.now(UTC), sampled_at):
+            metrics.RATINGS.inc()
             if rated.entered:
                 log.info("threshold crossed", scope=scope, events=len(rated.entered))
                 self._crossed.set()
@@ -142,6 +144,7 @@ class Rater:
         self._crossed.clear()
         try:
             for sent in await self._notify.run(self._deliver):
+                metrics.WEBHOOKS.labels(sent.outcome.value).inc()
                 level = log.info if sent.outcome is Outcome.DELIVERED else log.warning
                 level("webhook", id=sent.alert_id, outcome=sent.outcome.value, why=sent.why)
             await self._relay()

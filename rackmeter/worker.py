@@ -13,6 +13,7 @@ from faust.types import TP
 
 from pipeline.processors import chunk_topic, meter_processor, rate_processor
 from pipeline.transport import ChunkConsumer, ChunkTransport
+from rackmeter import metrics
 from rackmeter.desk import Desk
 from rackmeter.rater import Rater
 from rackmeter.settings import Settings
@@ -33,6 +34,7 @@ CHUNK_MESSAGES_MAX = 20_000
 def run_worker(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; raises what made the worker stop by itself."""
     url, bootstrap = _servers(settings)
+    metrics.serve(settings.metrics_port)
     topic = _prepare(settings, url, bootstrap)
     desk = Desk(settings, url, topic)
     app, transport = _app(settings, bootstrap)

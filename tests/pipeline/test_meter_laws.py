@@ -1,5 +1,7 @@
 """Laws of metering: the hot path equals the explaining one, and nothing is lost or invented."""
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,8 +34,8 @@ def logs(draw: st.DrawFn) -> list[Reading]:
                     1,
                     dict.fromkeys(truth, 0),
                 )
-            for series in truth:
-                truth[series] += draw(st.integers(0, step * 1000))
+            for name in truth:
+                truth[name] += draw(st.integers(0, step * 1000))
             series = draw(st.sampled_from(SETS)) if odd else SETS[0]
             value = [truth[name] for name in series.series]
             if odd and draw(st.integers(0, 9)) == 0:
@@ -53,7 +55,7 @@ def logs(draw: st.DrawFn) -> list[Reading]:
 
 def cut(log: list[Reading], at: list[int]) -> list[list[Reading]]:
     edges = [0, *sorted(min(a, len(log)) for a in at), len(log)]
-    return [log[a:z] for a, z in zip(edges, edges[1:], strict=False) if a < z]
+    return [log[a:z] for a, z in pairwise(edges) if a < z]
 
 
 @settings(max_examples=400, deadline=None)
