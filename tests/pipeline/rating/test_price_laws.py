@@ -1,0 +1,208 @@
+"""Laws of pricing, whatever the timelines and the usage."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from random import Random
+from typing import TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.money import round_money, round_step
+from pipeline.periods import MICROSECOND
+from pipeline.rating.price import next_eval_at, price
+from schemas.billing import HourlyCap, Inputs, Line, Overage, PriceRow, Scope, Span, Usage
+from schemas.serial import from_json, to_json
+from tests.pipeline.rating.worlds import (
+    END,
+    ITEMS,
+    MONTH,
+    START,
+    WIDTH,
+    hour,
+    hourly,
+    inputs,
+    inputs_of,
+    instants,
+    row,
+    scope_of,
+    scopes,
+    traffic,
+    usages,
+    used,
+)
+
+T = TypeVar("T")
+laws = settings(deadline=None)
+
+
+def total(lines: tuple[Line, ...]) -> Decimal:
+    return sum((line.net for line in lines), Decimal(0))
+
+
+@laws
+@given(scopes(fine=True), inputs, st.integers(0, 10**9))
+def test_live_at_the_end_is_the_close(scope: Scope, given_: Inputs, late: int) -> None:
+    close = price(scope, given_, END)
+    assert price(scope, given_, END + timedelta(seconds=late)) == close
+    stored = from_json(Inputs, to_json(given_))
+    assert price(from_json(Scope, to_json(scope)), stored, END) == close
+
+
+@laws
+@given(scopes(fine=True), inputs, instants, st.randoms(use_true_random=False))
+def test_order_does_not_matter(
+    scope: Scope, given_: Inputs, as_of: datetime, random: Random
+) -> None:
+    def shuffled(rows: tuple[T, ...]) -> tuple[T, ...]:
+        return tuple(random.sample(rows, len(rows)))
+
+    other = replace(
+        scope,
+        items=shuffled(scope.items),
+        assignments=shuffled(scope.assignments),
+        prices=shuffled(scope.prices),
+    )
+    usage = shuffled(given_.usage)
+    assert price(other, replace(given_, usage=usage), as_of) == price(scope, given_, as_of)
+
+
+@laws
+@given(scopes(), inputs, instants, st.data())
+def test_splitting_a_row_at_a_window_edge_changes_nothing(
+    scope: Scope, given_: Inputs, as_of: datetime, data: st.DataObject
+) -> None:
+    """Rows that no timeline cuts, as the ledger's readers give them: one window each here."""
+    usage = tuple(replace(u, end=u.start + WIDTH) for u in given_.usage)
+    split = []
+    for row_ in usage:
+        first = data.draw(st.integers(0, row_.quantity))
+        split += [replace(row_, quantity=first), replace(row_, quantity=row_.quantity - first)]
+    whole = price(scope, Inputs(MONTH, usage), as_of)
+    assert price(scope, Inputs(MONTH, tuple(split)), as_of) == whole
+
+
+@laws
+@given(scopes(fine=True), inputs, instants)
+def test_every_line_is_what_it_says(scope: Scope, given_: Inputs, as_of: datetime) -> None:
+    lines = price(scope, given_, as_of)
+    assert len({line.key for line in lines}) == len(lines)
+    for line in lines:
+        assert line.net >= 0
+        assert line.quantity >= 0
+        assert line.net == round_money(line.net, scope.currency)
+        assert line.service.clip(START, min(END, as_of)) == line.service
+        assert line.capped or line.net == round_money(line.quantity * line.unit_price, "EUR")
+        for rounding in line.roundings:
+            assert rounding.rounded == {"net": line.net, "quantity": line.quantity}[rounding.what]
+
+
+@laws
+@given(scopes(fine=True), st.sampled_from(["0.00", "6.00", "49.00"]), instants)
+def test_a_capped_month_never_exceeds_the_cap(scope: Scope, cap: str, as_of: datetime) -> None:
+    """However often the price changes, when every version has that cap."""
+
+    def capped(row_: PriceRow) -> PriceRow:
+        if not isinstance(row_.model, HourlyCap):
+            return row_
+        return replace(row_, model=replace(row_.model, cap=Decimal(cap)))
+
+    scope = replace(scope, prices=tuple(map(capped, scope.prices)))
+    for item in ITEMS:
+        lines = price(scope, inputs_of(), as_of)
+        assert total(tuple(line for line in lines if line.item == item)) <= Decimal(cap)
+
+
+@laws
+@given(scopes(fine=True), inputs, usages(), instants)
+def test_more_usage_never_costs_less(
+    scope: Scope, given_: Inputs, more: Usage, as_of: datetime
+) -> None:
+    with_more = replace(given_, usage=(*given_.usage, more))
+    assert total(price(scope, with_more, as_of)) >= total(price(scope, given_, as_of))
+
+
+@laws
+@given(scopes(fine=True), inputs, instants, instants)
+def test_time_never_lowers_the_rent(
+    scope: Scope, given_: Inputs, one: datetime, other: datetime
+) -> None:
+    rented = replace(scope, prices=tuple(p for p in scope.prices if p.charge == "rent"))
+    early, late = sorted((one, other))
+    assert total(price(rented, given_, early)) <= total(price(rented, given_, late))
+
+
+@laws
+@given(scopes(fine=True), instants)
+def test_between_evaluations_time_changes_nothing(scope: Scope, as_of: datetime) -> None:
+    """as_of ────── due − 1 µs: the same money. A sweep at ``due`` leads on to a later one."""
+    now, due = inputs_of(), next_eval_at(scope, inputs_of(), as_of)
+    until = END if due is None else due - MICROSECOND
+    assert due is None or as_of < due <= END
+    assert due is None or (next_eval_at(scope, now, due) or END + WIDTH) > due
+    if until > as_of:
+        assert total(price(scope, now, until)) == total(price(scope, now, as_of))
+
+
+@laws
+@given(scopes(fine=True), inputs, instants)
+def test_cutting_a_price_row_in_two_changes_no_allowance(
+    scope: Scope, given_: Inputs, at: datetime
+) -> None:
+    """A new version at the same price: its parts together use and exceed as much as the whole."""
+
+    def excess(which: Scope) -> dict[tuple[str, str], tuple[int, int]]:
+        sums: dict[tuple[str, str], tuple[int, int]] = {}
+        for line in price(which, given_, END):
+            over = max(0, line.base_quantity - line.allowance)
+            used_, over_ = sums.get((line.item, line.unit), (0, 0))
+            sums[line.item, line.unit] = (used_ + line.base_quantity, over_ + over)
+        return sums
+
+    whole = tuple(p for p in scope.prices if isinstance(p.model, Overage))
+    usage = tuple(u for u in given_.usage if not u.start < at < u.end)
+    given_ = replace(given_, usage=usage)
+    parts = [
+        replace(p, valid=span)
+        for p in whole
+        for span in (p.valid.clip(START - 9 * WIDTH, at), p.valid.clip(at, END + 9 * WIDTH))
+        if span is not None
+    ]
+    assert excess(replace(scope, prices=tuple(parts))) == excess(replace(scope, prices=whole))
+
+
+def test_quantity_times_price_is_net_by_hand() -> None:
+    rows = (row(hourly("0.0833", "49.00"), "rent"), row(traffic(), "traffic"))
+    rent, moved = price(scope_of(*rows), inputs_of(used(20_412_345_678_901)), END)
+    assert (str(rent.quantity), str(rent.net), rent.capped) == ("720", "49.00", True)
+    assert (str(moved.quantity), str(moved.net)) == ("0.412", "0.53")
+    assert round_step(Fraction(412_345_678_901, 10**12), Decimal("0.001")) == moved.quantity
+
+
+class TestGate:
+    """What no reader may hand over: a plain ValueError stops the scope."""
+
+    def test_an_open_period(self) -> None:
+        with pytest.raises(ValueError, match="has no end"):
+            price(scope_of(), Inputs(Span(START)), END)
+
+    @pytest.mark.parametrize(
+        ("start", "end"), [(-1, 1), (719, 721), (5, 5), (6, 5)], ids=["early", "late", "no", "back"]
+    )
+    def test_usage_outside_the_period(self, start: int, end: int) -> None:
+        with pytest.raises(ValueError, match="does not lie in the period"):
+            price(scope_of(), inputs_of(used(1, hour(start), hour(end))), END)
+
+    def test_two_prices_at_once(self) -> None:
+        rows = (row(hourly("1"), "rent", Span(START)), row(hourly("2"), "rent", Span(hour(3))))
+        with pytest.raises(ValueError, match="price web/rent: two rows are valid at 2026-04-01T03"):
+            price(scope_of(*rows), inputs_of(), END)
+
+    def test_two_items_on_one_server(self) -> None:
+        scope = scope_of()
+        twice = replace(scope, assignments=scope.assignments * 2)
+        with pytest.raises(ValueError, match="assignment of srv: two rows"):
+            price(twice, inputs_of(), END)

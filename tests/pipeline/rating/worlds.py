@@ -1,0 +1,148 @@
+"""Small worlds to price: one month, a few items, and Hypothesis strategies for whole months."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+
+from hypothesis import strategies as st
+
+from pipeline.windows import WIDTH_MS
+from schemas.billing import (
+    Assignment,
+    HourlyCap,
+    Inputs,
+    Item,
+    Model,
+    Overage,
+    PriceRow,
+    Scope,
+    Span,
+    Unit,
+    Usage,
+)
+
+START = datetime(2026, 4, 1, tzinfo=UTC)
+END = datetime(2026, 5, 1, tzinfo=UTC)
+MONTH = Span(START, END)
+"""720 hours: no clock changes, so that a reader can do the sums in the head."""
+TX = "net.tx_bytes"
+HOUR = timedelta(hours=1)
+WIDTH = timedelta(milliseconds=WIDTH_MS)
+
+TB = Unit("TB", "net.bytes", 10**12, Decimal("0.001"))
+GB = Unit("GB", "net.bytes", 10**9, Decimal("0.001"))
+
+
+def hour(hours: int | str) -> datetime:
+    """The instant that many hours into the month."""
+    microseconds = Decimal(hours) * 3_600_000_000
+    return START + timedelta(microseconds=int(microseconds))
+
+
+def hourly(rate: str, cap: str | None = None) -> HourlyCap:
+    return HourlyCap(Decimal(rate), None if cap is None else Decimal(cap))
+
+
+def traffic(price: str = "1.29", tb: int = 20, *, unit: Unit = TB, prorate: bool = True) -> Overage:
+    """Sent bytes above ``tb`` billing units."""
+    return Overage((TX,), unit, Decimal(price), tb * unit.is_, prorate, alerts=(50, 80, 100))
+
+
+def row(
+    model: Model, charge: str, valid: Span = MONTH, item: str = "web", at: str = "v1"
+) -> PriceRow:
+    return PriceRow(item, charge, valid, model, "hosting", at)
+
+
+def scope_of(
+    *rows: PriceRow, rented: Span = MONTH, currency: str = "EUR", server: str = "srv"
+) -> Scope:
+    """One item, served by one server as long as it is rented."""
+    return Scope(
+        scope="acme",
+        account="acme",
+        currency=currency,
+        timezone="UTC",
+        items=(Item("web", "web-1", "ax", rented),),
+        assignments=(Assignment(server, "web", rented),),
+        prices=rows,
+    )
+
+
+def used(quantity: int, start: datetime = START, end: datetime = END, server: str = "srv") -> Usage:
+    return Usage(server, TX, "eth0", start, end, quantity)
+
+
+def inputs_of(*usage: Usage) -> Inputs:
+    return Inputs(MONTH, usage)
+
+
+# --- whole months, drawn -------------------------------------------------------------------------
+
+ITEMS = ("web", "db")
+SERVERS = ("srv-1", "srv-2", "srv-3")
+WINDOWS = 30 * 288
+RATES = ("0", "0.0001", "0.0120", "0.0833", "1.5")
+CAPS = (None, "0.00", "6.00", "49.00", "109.00")
+
+windows = st.integers(0, WINDOWS - 1)
+quantities = st.one_of(st.integers(0, 1000), st.integers(0, 2**40))
+
+
+def edge(window: int) -> datetime:
+    return START + window * WIDTH
+
+
+@st.composite
+def cuts(draw: st.DrawFn, most: int, fine: bool = False) -> list[Span]:
+    """Spans without overlap, in order, with or without gaps; on window edges unless ``fine``."""
+    step = 1 if fine else WIDTH_MS
+    numbers = st.integers(-1000 * WIDTH_MS // step, (WINDOWS + 1000) * WIDTH_MS // step)
+    points = sorted(draw(st.sets(numbers, min_size=2, max_size=most + 1)))
+    at = [START + timedelta(milliseconds=point * step) for point in points]
+    spans = [Span(start, end) for start, end in pairwise(at)]
+    if draw(st.booleans()):
+        spans[-1] = Span(spans[-1].start, None)
+    kept = draw(st.lists(st.sampled_from(spans), min_size=1, unique=True))
+    return sorted(kept, key=lambda span: span.start)
+
+
+@st.composite
+def models(draw: st.DrawFn, charge: str) -> Model:
+    if charge == "rent":
+        return hourly(draw(st.sampled_from(RATES)), draw(st.sampled_from(CAPS)))
+    unit, prorate = draw(st.sampled_from([TB, GB])), draw(st.booleans())
+    price = draw(st.sampled_from(["0.001", "1.29", "2.00"]))
+    return traffic(price, draw(st.integers(0, 3)), unit=unit, prorate=prorate)
+
+
+@st.composite
+def scopes(draw: st.DrawFn, fine: bool = False) -> Scope:
+    """Two items with prices that change, served by servers that are swapped."""
+    items, prices = [], []
+    for name in ITEMS:
+        rented = draw(cuts(1, fine))[0]
+        items.append(Item(name, name, "ax", rented))
+        for charge in ("rent", "traffic"):
+            for number, span in enumerate(draw(cuts(3, fine))):
+                prices.append(row(draw(models(charge)), charge, span, name, f"v{number}"))
+    assignments = [
+        Assignment(server, draw(st.sampled_from((*ITEMS, "elsewhere"))), span)
+        for server in SERVERS
+        for span in draw(cuts(3, fine))
+    ]
+    return Scope("acme", "acme", "EUR", "UTC", tuple(items), tuple(assignments), tuple(prices))
+
+
+@st.composite
+def usages(draw: st.DrawFn) -> Usage:
+    """Usage over whole windows, of a server that may serve nobody."""
+    start = draw(windows)
+    end = draw(st.integers(start + 1, WINDOWS))
+    server = draw(st.sampled_from((*SERVERS, "idle")))
+    meter = draw(st.sampled_from((TX, "net.rx_bytes")))
+    return Usage(server, meter, "eth0", edge(start), edge(end), draw(quantities), draw(windows))
+
+
+inputs = st.builds(Inputs, st.just(MONTH), st.lists(usages(), max_size=6).map(tuple))
+instants = st.integers(-60, 31 * 1440).map(lambda minute: START + timedelta(minutes=minute))
