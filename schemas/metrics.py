@@ -1,4 +1,4 @@
-"""Every metric that rackmeter exposes, with type, unit and meaning. Names follow Prometheus' rules."""
+"""Every metric that rackmeter exposes: type, unit, meaning; named by Prometheus' rules."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -63,7 +63,7 @@ CREATE TABLE server_origin (
     set_id     integer NOT NULL REFERENCES series_set,
     last       bigint[] NOT NULL,
     absent     jsonb,
-    first_seen_ms bigint NOT NULL,             -- order in which origins were first seen
+    ordinal    integer NOT NULL,               -- how many origins of this server came before
     PRIMARY KEY (server_id, origin)
 );
 
