@@ -8,6 +8,7 @@ this side can close it, the id lets the receiver drop the repetition.
 import json
 import random
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -32,6 +33,8 @@ RETRY_AFTER_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """The Standard Webhooks schedule: ten tries in three days."""
 JITTER = 0.2
 """Each delay is lengthened by up to this share, so that a receiver back up is not hit at once."""
+PARALLEL_MAX = 16
+"""Requests under way at once: each is a thread that mostly waits."""
 GONE = 410
 
 
@@ -53,6 +56,16 @@ class Delivery:
     why: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came of sending: a status, or why there is none."""
+
+    at: datetime
+    status: int | None = None
+    why: str = ""
+    hopeless: bool = False
+
+
 def deliver_due(
     conn: Connection,
     clock: Callable[[], datetime],
@@ -60,42 +73,55 @@ def deliver_due(
     limit: int = 100,
     allow_private: bool = False,
 ) -> list[Delivery]:
-    """Tries events that are due, one after the other, `limit` at most; run several side by side.
+    """Tries the events that are due, `limit` at most, several at a time; the slow hold up few.
 
-    1. Claim one, committed under a lease. A crash here loses nothing: the lease runs out and the
-       next one sends it, one attempt poorer.
-    2. Send it. A crash here, or before 3 is committed: perhaps the receiver has it; it gets it
-       again when the lease has run out, under the same id.
+    1. Claim, committed under a lease. A crash here loses nothing: the lease runs out and the next
+       one sends the event, one attempt poorer.
+    2. Send. A crash here, or before 3 is committed: perhaps the receiver has it; it gets it again
+       when the lease has run out, under the same id.
     3. Record what came of it. From here on it is not sent again, or not before its next time.
     """
     done: list[Delivery] = []
-    while len(done) < limit:
-        claimed = claim_due(conn, clock(), 1)
-        if not claimed:
-            break
-        done.append(deliver(conn, claimed[0], clock, allow_private=allow_private))
-    return done
+    flying: dict[Future[_Answer], Claimed] = {}
+    with ThreadPoolExecutor(PARALLEL_MAX, thread_name_prefix="webhook") as pool:
+        while True:
+            room = min(PARALLEL_MAX, limit - len(done)) - len(flying)
+            for claimed in claim_due(conn, clock(), room) if room > 0 else ():  # 1
+                flying[pool.submit(_try, claimed, clock, allow_private)] = claimed  # 2
+            if not flying:
+                return done
+            back = wait(flying, return_when=FIRST_COMPLETED).done
+            done += [_record(conn, flying.pop(future), future.result()) for future in back]  # 3
 
 
-def deliver(
-    conn: Connection, claimed: Claimed, clock: Callable[[], datetime], *, allow_private: bool
-) -> Delivery:
-    """Steps 2 and 3 for one claimed event."""
+def _try(claimed: Claimed, clock: Callable[[], datetime], allow_private: bool) -> _Answer:
+    """Step 2: no database here, so that it can run beside others."""
     if claimed.url is None or not claimed.secret:
-        return _give_up(conn, claimed, "the account has no webhook in force")
+        return _Answer(clock(), why="the account has no webhook in force", hopeless=True)
     try:
         status = send(claimed.url, claimed, clock(), allow_private=allow_private)
     except (TargetRefusedError, SendFailedError) as error:
-        return _later(conn, claimed, clock(), str(error))
+        return _Answer(clock(), why=str(error))
     except ValueError as error:  # of webhook_keys
-        return _give_up(conn, claimed, str(error))
-    if 200 <= status < 300:
-        record_delivered(conn, claimed, clock())
+        return _Answer(clock(), why=str(error), hopeless=True)
+    return _Answer(clock(), status, f"the receiver answered {status}")
+
+
+def _record(conn: Connection, claimed: Claimed, answer: _Answer) -> Delivery:
+    """Step 3."""
+    if answer.status is not None and 200 <= answer.status < 300:
+        record_delivered(conn, claimed, answer.at)
         return Delivery(claimed.alert_id, claimed.attempt, Outcome.DELIVERED)
-    if status == GONE:
-        disable_endpoint(conn, claimed, clock())
+    if answer.status == GONE:
+        disable_endpoint(conn, claimed, answer.at)
         return _give_up(conn, claimed, "the receiver answered 410, its webhook is now disabled")
-    return _later(conn, claimed, clock(), f"the receiver answered {status}")
+    if answer.hopeless:
+        return _give_up(conn, claimed, answer.why)
+    next_try_at = retry_at(claimed.attempt, answer.at, random.random())
+    if next_try_at is None:
+        return _give_up(conn, claimed, f"{claimed.attempt} tries, the last one: {answer.why}")
+    record_retry(conn, claimed, next_try_at, answer.why)
+    return Delivery(claimed.alert_id, claimed.attempt, Outcome.RETRY, answer.why)
 
 
 def send(url: str, claimed: Claimed, at: datetime, *, allow_private: bool) -> int:
@@ -122,14 +148,6 @@ def retry_at(attempt: int, now: datetime, jitter: float) -> datetime | None:
     if attempt > len(RETRY_AFTER_S):
         return None
     return now + timedelta(seconds=RETRY_AFTER_S[attempt - 1] * (1 + JITTER * jitter))
-
-
-def _later(conn: Connection, claimed: Claimed, now: datetime, why: str) -> Delivery:
-    next_try_at = retry_at(claimed.attempt, now, random.random())
-    if next_try_at is None:
-        return _give_up(conn, claimed, f"{claimed.attempt} tries, the last one: {why}")
-    record_retry(conn, claimed, next_try_at, why)
-    return Delivery(claimed.alert_id, claimed.attempt, Outcome.RETRY, why)
 
 
 def _give_up(conn: Connection, claimed: Claimed, why: str) -> Delivery:

@@ -194,11 +194,15 @@ class Receiver:
     problems: list[str] = field(default_factory=list)
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # with the usual 5 a burst of connections waits a second
+
+
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """A real HTTP server on the loopback."""
     state = Receiver()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(state))
+    server = _Server(("127.0.0.1", 0), _handler(state))
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     state.url = f"http://127.0.0.1:{server.server_port}/hooks?of=rackmeter"

@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -98,8 +99,9 @@ def test_gone_disables_the_endpoint_for_everything_else(
     outbox: Connection, receiver: Receiver, clock: Clock
 ) -> None:
     receiver.answers.append(410)
+    done = deliver_due(outbox, clock, allow_private=True)
     enqueue(outbox, an_alert(100), clock())
-    done = list(tries(outbox, clock))
+    done += tries(outbox, clock)
     assert [delivery.outcome for delivery in done] == [Outcome.GIVEN_UP] * 2
     assert len(receiver.ids) == 1
     assert outbox.execute("SELECT webhook_disabled_at FROM account").fetchone() == (clock.now,)
@@ -186,6 +188,34 @@ def test_a_receiver_that_drips_ends_at_the_time_out_too() -> None:
             post(url, {"content-length": "0"}, b"", timeout_s=0.3, allow_private=True)
         stop.set()
         thread.join()
+
+
+def test_a_silent_receiver_does_not_hold_up_the_others(
+    outbox: Connection, receiver: Receiver, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliver_module, "TIMEOUT_S", 1)
+    outbox.execute("""
+        INSERT INTO account (account_id, name, country, currency, timezone, webhook_url,
+                             webhook_secret)
+        SELECT 'other', name, country, currency, timezone, webhook_url, webhook_secret FROM account
+    """)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        outbox.execute("UPDATE account SET webhook_url = %s WHERE account_id = 'acme'", (url,))
+        for percent in range(20):
+            enqueue(outbox, replace(an_alert(percent), account="other"), clock())
+        done = deliver_due(outbox, clock, allow_private=True)
+    assert [delivery.outcome for delivery in done] == [Outcome.DELIVERED] * 20 + [Outcome.RETRY]
+    assert (len(receiver.bodies), done[-1].why) == (20, "timed out")
+
+
+def test_no_more_than_the_limit_is_claimed(
+    outbox: Connection, receiver: Receiver, clock: Clock
+) -> None:
+    for percent in range(40):
+        enqueue(outbox, an_alert(percent), clock())
+    assert len(deliver_due(outbox, clock, limit=25, allow_private=True)) == 25
+    assert len(receiver.ids) == sum(attempts == 1 for attempts in state(outbox, "attempts")) == 25
 
 
 @pytest.mark.parametrize(
