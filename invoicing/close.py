@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 
@@ -24,6 +24,7 @@ from invoicing.export import export
 from invoicing.freeze import Frozen, buyer, freeze, snapshot
 from invoicing.gate import gate
 from invoicing.lines import Header
+from invoicing.outcomes import outcome_of, sealed_outcomes
 from invoicing.plan import Group, plan
 from invoicing.report import CloseReport, Outcome, Status
 from invoicing.seal import AlreadySealedError, TimelineChangedError, seal
@@ -101,7 +102,7 @@ def close(
 def _close_group(conn: Connection, group: Group, run: _Run) -> Iterator[Outcome]:
     """The invoices of a group: those that exist, and the one for the scopes that are open."""
     for _ in range(ATTEMPTS):
-        existing, open_scopes = _sealed(conn, group)
+        existing, open_scopes = sealed_outcomes(conn, group)
         rest = replace(group, scopes=open_scopes)
         try:
             made = [_close_open(conn, rest, run)] if open_scopes else []
@@ -112,40 +113,12 @@ def _close_group(conn: Connection, group: Group, run: _Run) -> Iterator[Outcome]
     raise RefusedError(f"The scopes of {group.account} change all the time: close again.")
 
 
-def _sealed(conn: Connection, group: Group) -> tuple[list[Outcome], tuple[str, ...]]:
-    """Step 2: outcomes of what is sealed, and the scopes that are not."""
-    rows = conn.execute(
-        """
-        SELECT s.scope_id, i.invoice_id::text, i.number, i.net, i.tax, i.gross,
-               (SELECT count(*) FROM invoice_line l WHERE l.invoice_id = i.invoice_id)
-        FROM scope_seal s LEFT JOIN invoice i USING (invoice_id)
-        WHERE s.scope_id = ANY(%s) AND s.period_start = %s ORDER BY i.number, s.scope_id
-        """,
-        (list(group.scopes), group.period.start),
-    ).fetchall()
-    of_invoice: dict[tuple[Any, ...], list[str]] = {}
-    for scope, *invoice in rows:
-        of_invoice.setdefault(tuple(invoice), []).append(scope)
-    found = [
-        _outcome(
-            replace(group, scopes=tuple(scopes)),
-            Status.EXISTS if invoice[0] else Status.EMPTY,
-            **dict(
-                zip(("invoice_id", "number", "net", "tax", "gross", "lines"), invoice, strict=True)
-            ),
-        )
-        for invoice, scopes in of_invoice.items()
-    ]
-    sealed = {row[0] for row in rows}
-    return found, tuple(scope for scope in group.scopes if scope not in sealed)
-
-
 def _close_open(conn: Connection, group: Group, run: _Run) -> Outcome:
     """Steps 3 to 5. What fails in one invoice parks it; a lost database is not of one invoice."""
     try:
         run.step("gate")
         if reasons := _reasons(conn, group, run):
-            return _outcome(group, Status.WAITING, reasons=reasons)
+            return outcome_of(group, Status.WAITING, reasons=reasons)
         run.step("freeze")
         frozen = _freeze(conn, group, run)
         run.step("reconciled")
@@ -159,7 +132,7 @@ def _close_open(conn: Connection, group: Group, run: _Run) -> Outcome:
     except (psycopg.OperationalError, AlreadySealedError, TimelineChangedError):
         raise
     except Exception as error:  # one failing scope must not stop the others
-        return _outcome(group, Status.PARKED, reasons=(f"{type(error).__name__}: {error}",))
+        return outcome_of(group, Status.PARKED, reasons=(f"{type(error).__name__}: {error}",))
 
 
 def _reasons(conn: Connection, group: Group, run: _Run) -> tuple[str, ...]:
@@ -206,7 +179,7 @@ def _written(conn: Connection, outcome: Outcome, run: _Run) -> Outcome:
 
 def _parked(group: Group, frozen: Frozen) -> Outcome:
     found = frozen.reconciliation
-    return _outcome(
+    return outcome_of(
         group,
         Status.PARKED,
         checked=found.checked,
@@ -217,7 +190,7 @@ def _parked(group: Group, frozen: Frozen) -> Outcome:
 
 def _made(group: Group, status: Status, document: Document, frozen: Frozen) -> Outcome:
     billed = bool(document.lines)
-    return _outcome(
+    return outcome_of(
         group,
         status,
         invoice_id=document.invoice_id if billed and document.number else None,
@@ -228,7 +201,3 @@ def _made(group: Group, status: Status, document: Document, frozen: Frozen) -> O
         lines=len(document.lines),
         checked=frozen.reconciliation.checked,
     )
-
-
-def _outcome(group: Group, status: Status, **rest: Any) -> Outcome:
-    return Outcome(group.account, group.currency, group.period, group.scopes, status, **rest)

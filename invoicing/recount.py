@@ -46,8 +46,8 @@ def _row(scope: Scope, lines: Sequence[Line], number: int) -> dict[str, Any]:
         "began": item.valid.start,
         "low": line.service.start,
         "high": ending(line.service),
-        "base": line.base_quantity,
-        "allowance": line.allowance,
+        "base": Decimal(line.base_quantity),
+        "allowance": Decimal(line.allowance),
         "price": line.unit_price,
         **_of_model(model),
     }
@@ -55,5 +55,6 @@ def _row(scope: Scope, lines: Sequence[Line], number: int) -> dict[str, Any]:
 
 def _of_model(model: HourlyCap | Overage) -> dict[str, Any]:
     if isinstance(model, HourlyCap):
-        return {"rent": True, "unit": 1, "step": 1, "cap": model.cap}
-    return {"rent": False, "unit": model.unit.is_, "step": model.unit.step, "cap": None}
+        return {"rent": True, "unit": Decimal(1), "step": Decimal(1), "cap": model.cap}
+    unit = model.unit
+    return {"rent": False, "unit": Decimal(unit.is_), "step": unit.step, "cap": None}

@@ -68,5 +68,13 @@ def span(value: Span, zone: ZoneInfo, locale: str) -> str:
     return " – ".join(format_date(edge, "d MMMM y", locale=locale) for edge in (start.date(), last))
 
 
+def ends(value: Span, zone: ZoneInfo, locale: str) -> tuple[str, str]:
+    """First and last day of a month, short: ``1 Feb``, ``28 Feb``."""
+    assert value.end is not None
+    days = value.start.astimezone(zone).date(), value.end.astimezone(zone).date() - DAY
+    first, last = (format_date(day, "d MMM", locale=locale) for day in days)
+    return first, last
+
+
 def _moment(instant: datetime, locale: str) -> str:
     return format_datetime(instant, "d MMM y, HH:mm", locale=locale)

@@ -20,6 +20,8 @@ from invoicing.pieces import price_row
 from schemas.billing import HourlyCap, Item, Overage, Scope
 
 PERMILLE = 1000
+UNITS = {"hour": "h"}
+"""Units that have a symbol of their own (SI brochure, table 8)."""
 
 
 def view(document: Document, digest: str, language: str = "en") -> dict[str, Any]:
@@ -123,7 +125,7 @@ def _charge(document: Document, words: Words, item: Item, row: DocumentLine) -> 
     return {
         "title": _short(line.title, item.title),
         "notes": list(_notes(document, words, row)),
-        "quantity": figures.quantity(line.quantity, line.unit, locale),
+        "quantity": figures.quantity(line.quantity, UNITS.get(line.unit, line.unit), locale),
         "unit_price": figures.amount(line.unit_price, locale),
         "tax": figures.percent(row.rate, locale),
         "net": figures.amount(line.net, locale),
@@ -171,7 +173,7 @@ def _chart(document: Document, words: Words, row: DocumentLine) -> dict[str, Any
     days = [sum(day) for day in zip(*(series.days for series in row.evidence), strict=True)]
     highest, unit, locale = max(days, default=0), model.unit, words.locale
     zone = ZoneInfo(document.timezone)
-    start = document.period.start.astimezone(zone)
+    first, last = figures.ends(document.period, zone, locale)
     detail = words.measured.format(servers=_names(row.evidence, "server"), meters=_meters(row))
     if row.coverage is not None:
         observed = words.coverage.format(percent=figures.percent(row.coverage, locale))
@@ -181,8 +183,8 @@ def _chart(document: Document, words: Words, row: DocumentLine) -> dict[str, Any
         "total": figures.base_as(row.line.base_quantity, unit.is_, unit.name, locale),
         "detail": detail,
         "days": [day * PERMILLE // highest if highest else 0 for day in days],
-        "first": str(start.day),
-        "last": str(len(days)),
+        "first": first,
+        "last": last,
         "peak": words.peak.format(peak=figures.base_as(highest, unit.is_, unit.name, locale)),
     }
 

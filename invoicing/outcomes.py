@@ -1,0 +1,41 @@
+"""Outcomes of groups, and what of a group is sealed already. Reads only."""
+
+from dataclasses import replace
+from typing import Any, Final
+
+from invoicing.plan import Group
+from invoicing.report import Outcome, Status
+from sinks.database import Connection
+
+FIELDS: Final = ("invoice_id", "number", "net", "tax", "gross", "lines")
+
+
+def outcome_of(group: Group, status: Status, **rest: Any) -> Outcome:
+    """An outcome of these scopes."""
+    return Outcome(group.account, group.currency, group.period, group.scopes, status, **rest)
+
+
+def sealed_outcomes(conn: Connection, group: Group) -> tuple[list[Outcome], tuple[str, ...]]:
+    """Outcomes of what is sealed, and the scopes that are not."""
+    rows = conn.execute(
+        """
+        SELECT s.scope_id, i.invoice_id::text, i.number, i.net, i.tax, i.gross,
+               (SELECT count(*) FROM invoice_line l WHERE l.invoice_id = i.invoice_id)
+        FROM scope_seal s LEFT JOIN invoice i USING (invoice_id)
+        WHERE s.scope_id = ANY(%s) AND s.period_start = %s ORDER BY i.number, s.scope_id
+        """,
+        (list(group.scopes), group.period.start),
+    ).fetchall()
+    invoices: dict[tuple[Any, ...], list[str]] = {}
+    for scope, *invoice in rows:
+        invoices.setdefault(tuple(invoice), []).append(scope)
+    found = [
+        outcome_of(
+            replace(group, scopes=tuple(scopes)),
+            Status.EXISTS if invoice[0] else Status.EMPTY,
+            **dict(zip(FIELDS, invoice, strict=True)),
+        )
+        for invoice, scopes in invoices.items()
+    ]
+    sealed = {row[0] for row in rows}
+    return found, tuple(scope for scope in group.scopes if scope not in sealed)
