@@ -65,7 +65,7 @@ class Table:
         for key in self.values:
             if key not in allowed:
                 near = get_close_matches(key, allowed, n=1)
-                hint = f'did you mean "{near[0]}"?' if near else "remove it;"
+                hint = f'did you mean "{near[0]}"?' if near else "remove it."
                 self.note(key, f"not a field; {hint} Known here: {', '.join(allowed)}")
 
     def text(self, key: str, mend: str) -> str:

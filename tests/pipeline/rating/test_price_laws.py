@@ -8,7 +8,7 @@ from random import Random
 from typing import TypeVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.money import round_money, round_step
@@ -27,6 +27,7 @@ from tests.pipeline.rating.worlds import (
     inputs,
     inputs_of,
     instants,
+    laws,
     row,
     scope_of,
     scopes,
@@ -36,7 +37,6 @@ from tests.pipeline.rating.worlds import (
 )
 
 T = TypeVar("T")
-laws = settings(deadline=None)
 
 
 def total(lines: tuple[Line, ...]) -> Decimal:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from pipeline.windows import WIDTH_MS
@@ -78,6 +79,9 @@ def inputs_of(*usage: Usage) -> Inputs:
 
 
 # --- whole months, drawn -------------------------------------------------------------------------
+
+laws = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no reason to fail: drawing a whole month takes some milliseconds."""
 
 ITEMS = ("web", "db")
 SERVERS = ("srv-1", "srv-2", "srv-3")

@@ -1,0 +1,120 @@
+"""The price list: what the files say, and what a person is told about each mistake."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from pipeline.catalog import Existing, load, price_rows
+from pipeline.catalog_charge import family
+from schemas.billing import Gap, HourlyCap, Item, Overage, PriceRow, Source, Span, Unit
+from schemas.errors import ConfigError
+from schemas.meters import METERS
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "catalog"
+EFFECTIVE = datetime(2023, 12, 31, 23, tzinfo=UTC)
+TB = Unit("TB", "net.bytes", 10**12, Decimal("0.001"))
+NAME = "deploy/catalog/demo.toml"
+DEMO = (FOLDER / "demo.toml").read_text("utf-8")
+
+
+def changed(*changes: tuple[str, str]) -> str:
+    """The demo's price list with each first occurrence replaced."""
+    text = DEMO
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    return text
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: str(path.name))
+def test_every_file_of_the_folder_is_good(path: Path) -> None:
+    assert load(path.read_text("utf-8"), path.name).plans
+
+
+class TestDemo:
+    """The figures that the demo's invoices come from."""
+
+    CATALOG = load(DEMO, NAME)
+
+    def test_head(self) -> None:
+        catalog = self.CATALOG
+        assert (catalog.version, catalog.effective) == ("demo-1", EFFECTIVE)
+        assert catalog.existing is Existing.KEEP
+        seller = catalog.seller
+        assert (seller.entity, seller.name) == ("rm-de", "Rackmeter Hosting GmbH")
+        assert (seller.timezone, seller.currency) == ("Europe/Berlin", "EUR")
+        assert seller.tax == {"hosting": Decimal("19")}
+        assert catalog.units["TB"] == TB
+
+    def test_plan(self) -> None:
+        plan = self.CATALOG.plans["ax-hourly"]
+        assert (plan.name, plan.title) == ("ax-hourly", "AX server, by the hour")
+        assert {name: charge.tax for name, charge in plan.charges.items()} == {
+            "rent": "hosting",
+            "traffic": "hosting",
+        }
+        assert plan.charges["rent"].model == HourlyCap(Decimal("0.0833"), Decimal("49.00"))
+        assert plan.charges["traffic"].model == Overage(
+            meters=("net.tx_bytes",),
+            unit=TB,
+            price=Decimal("1.29"),
+            allowance=20 * 10**12,
+            prorate=True,
+            source=Source.AGENT,
+            gap=Gap.INTERPOLATE,
+            alerts=(50, 80, 100),
+        )
+
+    def test_small_plan(self) -> None:
+        traffic = self.CATALOG.plans["demo-hourly"].charges["traffic"].model
+        assert isinstance(traffic, Overage)
+        assert (traffic.allowance, traffic.prorate) == (256 * 10**6, False)
+        assert (str(traffic.price), traffic.unit.name) == ("2.00", "GB")
+
+
+class TestPriceRows:
+    CATALOG = load(DEMO, NAME)
+
+    def rows(self, *valid: datetime, plan: str = "ax-hourly") -> tuple[PriceRow, ...]:
+        return price_rows(self.CATALOG, Item("web", "web-1", plan, Span(*valid)))
+
+    def test_one_row_a_charge_as_long_as_the_item_is_rented(self) -> None:
+        span = Span(datetime(2026, 3, 4, tzinfo=UTC), datetime(2026, 5, 6, tzinfo=UTC))
+        rows = self.rows(span.start, datetime(2026, 5, 6, tzinfo=UTC))
+        assert [(row.item, row.charge) for row in rows] == [("web", "rent"), ("web", "traffic")]
+        assert {(row.valid, row.version, row.tax) for row in rows} == {(span, "demo-1", "hosting")}
+
+    def test_no_price_before_the_version_is_effective(self) -> None:
+        before = datetime(2023, 6, 1, tzinfo=UTC)
+        assert {row.valid for row in self.rows(before)} == {Span(EFFECTIVE)}
+        assert self.rows(before, EFFECTIVE) == ()
+
+    def test_an_unknown_plan_names_the_known_ones(self) -> None:
+        with pytest.raises(ConfigError, match=r'plan "ax", .* ax-hourly, ax-large-hourly, demo-ho'):
+            self.rows(EFFECTIVE, plan="ax")
+
+
+def test_an_existing_date_is_a_midnight_of_the_seller() -> None:
+    catalog = load(changed(('"keep"', "2026-03-01")), NAME)
+    assert catalog.existing == datetime(2026, 2, 28, 23, tzinfo=UTC)
+
+
+def test_a_provider_may_have_meters_of_its_own() -> None:
+    text = changed(
+        (
+            'sum = ["net.tx_bytes"], source = "agent"',
+            'sum = ["net.uplink_bytes"], source = "switch"',
+        ),
+        ('gap = "interpolate"', 'gap = "zero"'),
+    )
+    model = load(text, NAME).plans["ax-hourly"].charges["traffic"].model
+    assert isinstance(model, Overage)
+    assert (model.meters, model.source, model.gap) == (("net.uplink_bytes",), "switch", "zero")
+
+
+@pytest.mark.parametrize("meter", sorted(METERS))
+def test_meters_of_a_family_have_one_base_unit(meter: str) -> None:
+    same = [other for other in METERS if family(other) == family(meter)]
+    assert {METERS[other].unit for other in same} == {METERS[meter].unit}
