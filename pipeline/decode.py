@@ -59,9 +59,11 @@ class NamesCache:
         self._young_bytes = 0
 
     def get(self, text: bytes) -> Names | None:
-        """``text`` as ``schemas.report.names_json`` writes it."""
+        """What is known by ``text``, as ``schemas.report.names_json`` writes it."""
         names = self._young.get(text)
-        return self._old.get(text) if names is None else names
+        if names is None and (names := self._old.get(text)) is not None:
+            self.keep(text, names)
+        return names
 
     def keep(self, text: bytes, names: Names) -> Names:
         """The object to use for ``text`` from now on: the one already known, else ``names``."""
@@ -77,7 +79,8 @@ class NamesCache:
 
 
 class _Read(NamedTuple):
-    """A well-formed report; ``text`` and ``digits`` are canonical on both paths."""
+    """A well-formed report. ``digits`` and ``text`` are canonical; ``text`` is empty when the
+    cache knows the names already."""
 
     server: str
     origin: str
@@ -86,9 +89,10 @@ class _Read(NamedTuple):
     at_ms: int
     at_up_ms: int
     sent_up_ms: int
-    text: bytes
-    names: Names
+    content: int
     digits: bytes
+    names: Names
+    text: bytes = b""
 
 
 def decode(
@@ -145,17 +149,18 @@ def _match(body: bytes, known: NamesCache) -> _Read | None:
     if names is None or _VALUES.fullmatch(digits) is None or digits.count(b",") + 1 != len(names):
         return None
     server, origin, since, seq, at, at_up, sent_up = head.groups()
+    at_ms, at_up_ms = int(at), int(at_up)
     return _Read(
         server.decode(),
         origin.decode(),
         int(since),
         int(seq),
-        int(at),
-        int(at_up),
+        at_ms,
+        at_up_ms,
         int(sent_up),
-        text,
-        names,
+        content_hash(at_ms, at_up_ms, text, digits),
         digits,
+        names,
     )
 
 
@@ -163,6 +168,8 @@ def _explain(body: bytes) -> _Read | Refusal:
     report = explain(body)
     if isinstance(report, Refusal):
         return report
+    text = names_json(report.meter, report.resource).encode()
+    digits = ",".join(map(str, report.value)).encode()
     return _Read(
         report.server,
         report.origin,
@@ -171,9 +178,10 @@ def _explain(body: bytes) -> _Read | Refusal:
         report.at_ms,
         report.at_up_ms,
         report.sent_up_ms,
-        names_json(report.meter, report.resource).encode(),
+        content_hash(report.at_ms, report.at_up_ms, text, digits),
+        digits,
         _names(report),
-        ",".join(map(str, report.value)).encode(),
+        text,
     )
 
 
@@ -214,7 +222,7 @@ def _batch(
     chunk: Sequence[Record], records: list[int], reads: list[_Read], names: NamesCache
 ) -> Batch:
     """Only an admitted report may enter the cache: forgers cannot push others out of it."""
-    kept = [names.keep(read.text, read.names) for read in reads]
+    kept = [names.keep(read.text, read.names) if read.text else read.names for read in reads]
     start = np.array([0, *accumulate(map(len, kept))], np.int64)
     return Batch(
         record=_column(records),
@@ -227,7 +235,7 @@ def _batch(
         at_up_ms=_column([read.at_up_ms for read in reads]),
         sent_up_ms=_column([read.sent_up_ms for read in reads]),
         names=kept,
-        content=_column([content_hash(r.at_ms, r.at_up_ms, r.text, r.digits) for r in reads]),
+        content=_column([read.content for read in reads]),
         value=_integers(b",".join([read.digits for read in reads]), int(start[-1])),
         start=start,
     )

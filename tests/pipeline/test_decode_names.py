@@ -25,10 +25,11 @@ def test_the_first_object_of_a_text_stays_the_only_one() -> None:
 
 def test_what_is_used_outlives_any_number_of_others() -> None:
     cache = NamesCache(bytes_max=100)
-    used = cache.keep(b"used", names("used"))
+    kept, seen = cache.keep(b"kept", names("kept")), cache.keep(b"seen", names("seen"))
     for n in range(1_000):
         cache.keep(b"%04d" % n, names("other"))
-        assert cache.keep(b"used", names("used")) is used
+        assert cache.keep(b"kept", names("kept")) is kept
+        assert cache.get(b"seen") is seen
 
 
 def test_what_is_not_used_goes() -> None:
