@@ -31,6 +31,9 @@ T = TypeVar("T")
 
 SWEEP_S: Final = 5.0
 """How late a price that time alone changes, or a lost hint, is noticed."""
+REST_S: Final = 0.5
+REST_FACTOR: Final = 5
+"""A scope rests five times as long as its rating took, so that catching up a month stays cheap."""
 PAUSE_S: Final = 2.0
 """Between attempts while the database is away."""
 SendHint = Callable[[str, int, int], Awaitable[None]]
@@ -51,8 +54,8 @@ class _Thread:
 
     def _call(self, call: Callable[..., T], *arguments: Any) -> T:
         if self._conn is None or self._conn.closed or self._conn.broken:
-            self._conn = connect(self._url, application_name=f"rackmeter {self._name}")
-        self._conn.rollback()
+            name = f"rackmeter {self._name}"
+            self._conn = connect(self._url, autocommit=True, application_name=name)
         return call(self._conn, *arguments)
 
     def close(self) -> None:
@@ -70,6 +73,7 @@ class Rater:
         self._allow_private = allow_private_webhooks
         self._waiting: dict[str, int] = {}
         self._wake, self._crossed = asyncio.Event(), asyncio.Event()
+        self._rest_until: dict[str, float] = {}
         self._sweep_at = 0.0
         self.send_hint: SendHint | None = None
         self.send_letter: Callable[[Letter], Awaitable[None]] | None = None
@@ -112,9 +116,11 @@ class Rater:
         self._wake.clear()
         try:
             await self._sweep()
-            while self._waiting:
-                scope, at_ms = self._waiting.popitem()
-                await self._rate(scope, at_ms)
+            rested = [s for s in self._waiting if self._rest_until.get(s, 0.0) <= time.monotonic()]
+            for scope in rested:
+                await self._rate(scope, self._waiting.pop(scope))
+            if not rested and self._waiting:
+                await asyncio.sleep(REST_S / 5)
         except (psycopg.Error, RackmeterError) as error:
             log.warning("rating paused", why=str(error))
             await asyncio.sleep(PAUSE_S)
@@ -129,11 +135,14 @@ class Rater:
 
     async def _rate(self, scope: str, at_ms: int) -> None:
         sampled_at = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=at_ms)
+        began = time.monotonic()
         for rated in await self._rating.run(rate_open, scope, datetime.now(UTC), sampled_at):
             metrics.RATINGS.inc()
             if rated.entered:
                 log.info("threshold crossed", scope=scope, events=len(rated.entered))
                 self._crossed.set()
+        ended = time.monotonic()
+        self._rest_until[scope] = ended + max(REST_S, REST_FACTOR * (ended - began))
 
     # -- delivering -------------------------------------------------------------------------------
 
