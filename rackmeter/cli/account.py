@@ -1,0 +1,85 @@
+"""`rackmeter account`: customers."""
+
+from typing import Annotated
+
+import typer
+
+from rackmeter.cli.options import DataDir, Json, example
+from rackmeter.cli.output import document, lines, note, table
+
+Text = str | None
+
+
+def add(app: typer.Typer) -> None:
+    """Put the noun into the tree."""
+    account = typer.Typer(help="Customers: add, list.", no_args_is_help=True)
+    account.command(
+        "add",
+        epilog=example(
+            'account add alpha --name "Alpha GmbH" --country DE --address "Weg 1" '
+            '--address "10115 Berlin"'
+        ),
+    )(add_account)
+    account.command("list", epilog=example("account list --json"))(list_accounts)
+    app.add_typer(account, name="account")
+
+
+def add_account(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Short id, such as alpha.")],
+    *,
+    name: Annotated[str, typer.Option(help="As it is to stand on invoices.")],
+    country: Annotated[str, typer.Option(metavar="CC", help="Two letters, such as DE.")],
+    address: Annotated[
+        list[str] | None, typer.Option(metavar="LINE", help="One line; repeat it for each.")
+    ] = None,
+    vat_id: Annotated[str, typer.Option(help="VAT identification number.")] = "",
+    currency: Annotated[str, typer.Option(help="ISO 4217.")] = "EUR",
+    timezone: Annotated[str, typer.Option(help="Where its months begin.")] = "Europe/Berlin",
+    webhook_url: Annotated[Text, typer.Option(help="Where alerts are sent.")] = None,
+    webhook_secret: Annotated[Text, typer.Option(help="whsec_…, to sign them.")] = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Enter a customer. Entering the same one again changes nothing."""
+    from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
+    from sinks.timelines import add_account as enter  # noqa: PLC0415
+
+    with ledger(data_dir) as conn:
+        added = enter(
+            conn,
+            account=account,
+            name=name,
+            country=country,
+            currency=currency,
+            timezone=timezone,
+            address=tuple(address or ()),
+            vat_id=vat_id,
+            webhook_url=webhook_url,
+            webhook_secret=webhook_secret,
+        )
+    if json:
+        document({"account": account, "added": added})
+    else:
+        lines([f"{account} {'added' if added else 'exists already, and is the same'}"])
+
+
+def list_accounts(data_dir: DataDir = None, json: Json = False) -> None:
+    """List the customers."""
+    from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
+
+    with ledger(data_dir) as conn:
+        rows = conn.execute(
+            """
+            SELECT account_id, name, country, currency, timezone,
+                   (SELECT count(*) FROM item JOIN rating_scope s USING (scope_id)
+                    WHERE s.account_id = a.account_id AND upper_inf(valid))
+            FROM account a ORDER BY 1
+            """
+        ).fetchall()
+    if json:
+        names = ("account", "name", "country", "currency", "timezone", "items")
+        document({"accounts": [dict(zip(names, row, strict=True)) for row in rows]})
+        return
+    table(("account", "name", "country", "currency", "time zone", "items"), rows)
+    if not rows:
+        note("no customer is entered yet: `rackmeter account add`")

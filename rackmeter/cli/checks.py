@@ -1,0 +1,79 @@
+"""What the doctor looks at: each check is a sentence when all is well, an exception when not."""
+
+import os
+import shutil
+import sys
+from importlib.metadata import PackageNotFoundError, requires, version
+
+from packaging.requirements import Requirement
+
+from rackmeter import installed_version
+from rackmeter.errors import ConfigError, DependencyError
+from rackmeter.settings import Settings
+from rackmeter.stack_folder import running
+from rackmeter.topics import check_broker, describe_topics
+from sinks.database import connect, require_schema, schema_revision
+
+MIB = 1024 * 1024
+
+
+def python() -> str:
+    """Which rackmeter on which Python."""
+    number = ".".join(map(str, sys.version_info[:3]))
+    return f"rackmeter {installed_version()} on Python {number} ({sys.executable})"
+
+
+def libraries() -> str:
+    """Every library of the extra `server`, in a version that is wanted."""
+    wanted = [Requirement(text) for text in requires("rackmeter") or []]
+    for requirement in wanted:
+        if requirement.marker and not requirement.marker.evaluate({"extra": "server"}):
+            continue
+        try:
+            found = version(requirement.name)
+        except PackageNotFoundError:
+            raise ConfigError(
+                f"{requirement.name} is not installed: pip install 'rackmeter[server]'."
+            ) from None
+        if not requirement.specifier.contains(found, prereleases=True):
+            raise ConfigError(f"{requirement.name} is {found}, wanted is {requirement.specifier}.")
+    return "all there"
+
+
+def data_folder(settings: Settings, free_mib_min: int) -> str:
+    """Writable, with room; a folder that does not exist yet is made at its first use."""
+    folder = settings.data_dir
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigError(f"{existing} is not writable; choose another RACKMETER_DATA_DIR.")
+    free = shutil.disk_usage(existing).free // MIB
+    if free < free_mib_min:
+        raise DependencyError(
+            f"{free} MiB are free at {existing}, {free_mib_min} are wanted; make room, or choose "
+            "another RACKMETER_DATA_DIR."
+        )
+    return f"{folder}, {free} MiB free"
+
+
+def database(settings: Settings) -> str:
+    """Answers, and has the tables of this version."""
+    stack = running(settings.data_dir)
+    url = settings.database_url or (stack.database_url if stack else None)
+    if url is None:
+        return "embedded, not running; `rackmeter dev` starts it"
+    with connect(url) as conn:
+        require_schema(conn)
+        return f"answers, at revision {schema_revision(conn)}"
+
+
+def broker(settings: Settings) -> str:
+    """Answers, and has the topics."""
+    stack = running(settings.data_dir)
+    bootstrap = settings.kafka_bootstrap or (stack.bootstrap if stack else None)
+    if bootstrap is None:
+        return "embedded, not running; `rackmeter dev` starts it"
+    check_broker(bootstrap)
+    names = [settings.topic_reports, settings.topic_changed, settings.topic_dead]
+    topics = describe_topics(bootstrap, names)
+    parts = topics[settings.topic_reports].partitions
+    return f"{bootstrap} answers, {settings.topic_reports} has {parts} partitions"

@@ -1,0 +1,72 @@
+"""`rackmeter doctor`: can everything that is needed be reached, and what to do where it cannot."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import typer
+
+from rackmeter.cli.options import DataDir, Json, example
+from rackmeter.cli.output import document, lines
+from rackmeter.errors import ConfigError, DependencyError, RackmeterError
+
+FREE_MIB_MIN = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. ``exit_code`` is 0 where it is as it must be."""
+
+    check: str
+    found: str
+    exit_code: int = 0
+
+
+def add(app: typer.Typer) -> None:
+    """Put the noun into the tree."""
+    app.command("doctor", epilog=example("doctor", "doctor --json"))(doctor)
+
+
+def doctor(data_dir: DataDir = None, json: Json = False) -> None:
+    """Check Python, libraries, data folder, database and broker; change nothing."""
+    findings = list(_findings(data_dir))
+    worst = max((finding.exit_code for finding in findings), default=0)
+    if json:
+        document({"findings": [asdict(finding) for finding in findings], "exit_code": worst})
+    else:
+        lines(f"{_mark(finding)} {finding.check}: {finding.found}" for finding in findings)
+    raise typer.Exit(worst)
+
+
+def _findings(data_dir: DataDir) -> Iterator[Finding]:
+    from rackmeter.cli.checks import (  # noqa: PLC0415 - starts slowly
+        broker,
+        data_folder,
+        database,
+        libraries,
+        python,
+    )
+    from rackmeter.settings import load_settings  # noqa: PLC0415
+
+    yield Finding("python", python())
+    yield from _look("libraries", libraries)
+    try:
+        settings = load_settings(data_dir=data_dir)
+    except ConfigError as error:
+        yield Finding("settings", str(error), error.exit_code)
+        return
+    yield from _look("data folder", lambda: data_folder(settings, FREE_MIB_MIN))
+    yield from _look("database", lambda: database(settings))
+    yield from _look("broker", lambda: broker(settings))
+
+
+def _look(check: str, look: Callable[[], str]) -> Iterator[Finding]:
+    try:
+        yield Finding(check, look())
+    except RackmeterError as error:
+        yield Finding(check, str(error), error.exit_code)
+    except OSError as error:
+        yield Finding(check, f"{error.filename}: {error.strerror}", DependencyError.exit_code)
+
+
+def _mark(finding: Finding) -> str:
+    return "ok  " if finding.exit_code == 0 else "FAIL"

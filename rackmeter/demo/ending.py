@@ -1,0 +1,81 @@
+"""The closing screen: every figure measured, with a check, and what to type next."""
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+
+from rackmeter.demo.result import Result
+
+Row = tuple[bool, str, str]
+
+
+def rows(result: Result) -> Iterator[Row]:
+    """Check, what, figures."""
+    machine, alert, fleet = result.this_machine, result.alert, result.fleet
+    yield (
+        machine.equal,
+        f"This machine, {machine.nic}",
+        f"{machine.kernel_bytes:,} bytes counted by the kernel, {machine.metered_bytes:,} metered",
+    )
+    yield (
+        alert.count == alert.expected and not alert.unsigned,
+        "Alerts, signed webhooks",
+        f"{alert.count} of {alert.expected}, {alert.latency_ms} ms from reading to delivery",
+    )
+    yield (
+        fleet.verdicts == fleet.verdicts_expected,
+        f"Fleet of {fleet.servers}, {result.invoices.month}",
+        f"{fleet.reports:,} reports, {fleet.samples:,} samples, {fleet.samples_per_s:,}/s",
+    )
+    twice, overtaken = (fleet.verdicts.get(verdict, 0) for verdict in ("duplicate", "late"))
+    refused = sum(
+        count
+        for verdict, count in fleet.verdicts.items()
+        if verdict not in ("accepted", "duplicate", "late")
+    )
+    yield (
+        fleet.verdicts == fleet.verdicts_expected,
+        "Twisted reports refused",
+        f"{refused}, each for its reason; {twice} sent twice, {overtaken} overtaken",
+    )
+    kill = result.kill
+    yield (
+        not kill.differences,
+        f"Workers killed: {kill.workers_killed}",
+        f"{kill.lost} units lost, {kill.doubled} doubled; {kill.figures:,} totals are the truth's",
+    )
+    yield (
+        not result.conservation.violations,
+        "Windows sum to readings",
+        f"{result.conservation.series} series, {result.conservation.violations} violations",
+    )
+    invoices = result.invoices
+    yield (
+        invoices.count == invoices.expected and not invoices.altered,
+        f"Invoices for {invoices.month}",
+        f"{invoices.count}, {invoices.total:,} {invoices.currency}; {invoices.verified} files hold",
+    )
+    yield (
+        machine.invoice is not None,
+        "This machine's own invoice",
+        f"{machine.invoice or 'none'}, {machine.total} {machine.currency}",
+    )
+    checked, differences = result.reconciliation.checked, result.reconciliation.differences
+    yield not differences, "Reconciliation", f"{checked:,} figures, {differences} differences"
+
+
+def show(result: Result) -> None:
+    """The closing screen on stdout."""
+    console = Console(highlight=False)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for fine, what, figures in rows(result):
+        table.add_row("[green]✓[/green]" if fine else "[red]✗[/red]", what, figures)
+    console.print()
+    console.print(table)
+    for failure in result.failures():
+        console.print(f"[red]{failure}[/red]")
+    total = sum(result.seconds.values())
+    console.print(f"\n{total:.0f} s in all. Everything is in {result.data_dir}. Go on with:")
+    for command in result.next:
+        console.print(f"  {command}", soft_wrap=True)
