@@ -304,5 +304,6 @@ def _remember(head: Head, seq: Int64s, content: Int64s) -> None:
     if newest - before != len(seq):
         skipped = np.arange(max(before + 1, newest - SEEN + 1), newest + 1)
         head.seen[skipped % SEEN] = 0
-    head.seen[seq[-SEEN:] % SEEN] = content[-SEEN:]
+    near = seq > newest - SEEN
+    head.seen[seq[near] % SEEN] = content[near]
     head.chains.seq_hi = newest
