@@ -172,8 +172,12 @@ def _start(head: Head, gains: list[_Gain], reading: Reading, out: Output) -> Non
 
 
 def _beginning(reading: Reading) -> int:
-    """From when a new origin's usage is spread; its counters are zero at ``since_ms``."""
-    return max(reading.since_ms, reading.registered_ms, reading.at_ms - SPREAD_MS_MAX)
+    """From when a new origin's usage is spread; its counters are zero at ``since_ms``.
+
+    Never after the reading: what an agent states as its beginning must not pass for a reading.
+    """
+    begin = max(reading.since_ms, reading.registered_ms, reading.at_ms - SPREAD_MS_MAX)
+    return min(begin, reading.at_ms)
 
 
 def _fresh(reading: Reading, t0_ms: int) -> Chains:

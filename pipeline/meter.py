@@ -255,7 +255,8 @@ def _pour(heads: list[Head], rows: _Rows, names: Names, out: Output, gap_limit_m
     _conserve(heads, rows, pieces, opened, same)
     for i, head in enumerate(heads):
         head.win_ms, head.cover_ms = int(pieces.win_ms[last[i]]), int(pieces.cover_ms[last[i]])
-        head.open = pieces.qty[last[i]]
+        # A copy: a view would keep the whole chunk's matrix alive for as long as the server rests.
+        head.open = pieces.qty[last[i]].copy()
 
 
 def _conserve(
@@ -281,7 +282,7 @@ def _anchor_days(
         out.anchors.append(
             Anchor(
                 head.server, head.chains.origin, int(rows.at[i]), "daily", int(rows.seq[i]),
-                head.chains.names, rows.value[i], int(arrival.offset[row]),
+                head.chains.names, rows.value[i].copy(), int(arrival.offset[row]),
             )
         )  # fmt: skip
 

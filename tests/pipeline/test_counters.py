@@ -43,10 +43,33 @@ FIRST = [
     ),
     Case(
         "a beginning in the future of the reading",
-        "A wall clock that was set back after boot: all of it to the reading's window.",
-        "o1#1 00:07 tx=3 up=60 -> accepted",
-        "00:05 tx=3",
+        "A wall clock that was set back after boot: all of it to the reading's window, then on.",
+        """
+        o1#1 00:07 tx=3 up=60 -> accepted
+        o1#2 00:12 tx=8 up=360 -> accepted
+        """,
+        """
+        00:05 tx=6
+        00:10 tx=2
+        """,
         since={"o1": "00:30"},
+        cover="""
+        00:05 180
+        00:10 120
+        """,
+    ),
+    Case(
+        "read before the server was registered",
+        "A spool filled before enrolment: to the reading's window, not to a later one.",
+        """
+        o1#1 00:07 tx=3 -> accepted
+        o1#2 00:12 tx=8 -> accepted
+        """,
+        """
+        00:05 tx=6
+        00:10 tx=2
+        """,
+        registered="00:30",
     ),
     Case(
         "a first report of zeros",
@@ -607,6 +630,18 @@ CLOCKS = [
         00:00 tx=100
         00:05 tx=30
         """,
+    ),
+    Case(
+        "a reboot whose beginning lies in the future",
+        "The time of the reading counts, and the next interval is observed.",
+        """
+        o1#1 00:02 tx=1 -> accepted
+        o2#1 00:04 tx=5 up=60 -> accepted
+        o2#2 00:05 tx=6 up=120 -> accepted
+        """,
+        "00:00 tx=7",
+        since={"o2": "02:00"},
+        cover="00:00 60",
     ),
     Case(
         "a reboot into an earlier time",
