@@ -45,12 +45,19 @@ class Piece:
 
 def price_row(scope: Scope, line: Line) -> PriceRow:
     """The price that the line was made with."""
-    return next(
-        row
-        for row in scope.prices
-        if (row.item, row.charge) == (line.item, line.charge)
-        and covers(row.valid, line.service.start)
-    )
+    for row in scope.prices:
+        mine = (row.item, row.charge) == (line.item, line.charge)
+        if mine and covers(row.valid, line.service.start):
+            return row
+    raise LookupError(f"line {line.key} has no price in its scope")
+
+
+def item_of(scope: Scope, line: Line) -> Item:
+    """The item that the line charges for."""
+    for item in scope.items:
+        if item.item == line.item:
+            return item
+    raise LookupError(f"line {line.key} has no item in its scope")
 
 
 def metered(scope: Scope, line: Line) -> Overage | None:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from importlib.resources import files
 from typing import Any, Final
 
-from invoicing.pieces import ending, price_row
+from invoicing.pieces import ending, item_of, price_row
 from pipeline.money import minor_units
 from schemas.billing import HourlyCap, Line, Overage, Scope
 from sinks.database import Connection
@@ -37,7 +37,7 @@ def add_up(conn: Connection, amounts: Sequence[Decimal]) -> Decimal:
 def _row(scope: Scope, lines: Sequence[Line], number: int) -> dict[str, Any]:
     line = lines[number]
     model = price_row(scope, line).model
-    item = next(item for item in scope.items if item.item == line.item)
+    item = item_of(scope, line)
     same = [other for other in lines if (other.item, other.charge) == (line.item, line.charge)]
     return {
         "no": number,

@@ -11,7 +11,7 @@ from fractions import Fraction
 from invoicing.document import Document, DocumentLine, Priced, Series
 from invoicing.evidence import evidence
 from invoicing.lines import local_days
-from invoicing.pieces import metered, parts, price_row
+from invoicing.pieces import item_of, metered, parts, price_row
 from invoicing.tree import Node
 from pipeline.money import exact_text
 from schemas.billing import HourlyCap, Line, Overage
@@ -127,7 +127,7 @@ def _rented(case: Case) -> Iterator[Node]:
     model = price_row(case.priced.scope, line).model
     if not isinstance(model, HourlyCap):
         return
-    item = next(item for item in case.priced.scope.items if item.item == line.item)
+    item = item_of(case.priced.scope, line)
     start, end = line.service.start, line.service.end
     assert end is not None
     yield Node(

@@ -16,7 +16,7 @@ from babel import Locale
 from invoicing.document import Document, DocumentLine, Series
 from invoicing.documents import figures
 from invoicing.documents.words import LANGUAGES, Words
-from invoicing.pieces import price_row
+from invoicing.pieces import item_of, price_row
 from schemas.billing import HourlyCap, Item, Overage, Scope
 
 PERMILLE = 1000
@@ -204,5 +204,4 @@ def _scope(document: Document, row: DocumentLine) -> Scope:
 
 
 def _item(document: Document, row: DocumentLine) -> Item:
-    items = _scope(document, row).items
-    return next(item for item in items if item.item == row.line.item)
+    return item_of(_scope(document, row), row.line)

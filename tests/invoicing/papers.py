@@ -1,6 +1,7 @@
 """Documents made by hand for tests of the page: no database, no pricing."""
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -15,6 +16,8 @@ from invoicing.document import (
     Series,
     Totals,
 )
+from invoicing.lines import Header, document_lines, draft
+from pipeline.rating.price import price
 from schemas.billing import (
     Assignment,
     HourlyCap,
@@ -139,3 +142,17 @@ def _server(
             rate, (series,), Decimal("99.93"),
         ),
     ]  # fmt: skip
+
+
+def priced_paper(servers: int) -> Document:
+    """The same with lines that pricing really made, so that all of it verifies."""
+    rough = paper(servers)
+    header = Header(
+        rough.kind, rough.issued_at, rough.timezone, rough.currency, rough.period, SELLER, BUYER
+    )
+    rows: list[DocumentLine] = []
+    for priced in rough.priced:
+        lines = price(priced.scope, priced.inputs, priced.as_of)
+        known = [row.evidence for row in rough.lines if row.line.scope == priced.scope.scope]
+        rows += document_lines(priced.scope, lines, known, SELLER)
+    return replace(draft(header, rough.priced, rows, rough.cut), number=rough.number)

@@ -113,9 +113,17 @@ def _close(world: World, month: str) -> None:
     assert report.exit_code == 0, report
 
 
-def close_month(url: str, month: str = "2026-02", **rest: Any) -> CloseReport:
+def close_month(
+    url: str, month: str | None = "2026-02", *, issued_at: datetime = CLOSED, **rest: Any
+) -> CloseReport:
+    """A close with the defaults of these tests."""
     return close(
-        url, seller=CATALOG.seller, issued_at=CLOSED, grace_ms=GRACE_MS, period_month=month, **rest
+        url,
+        seller=CATALOG.seller,
+        issued_at=issued_at,
+        grace_ms=GRACE_MS,
+        period_month=month,
+        **rest,
     )
 
 
