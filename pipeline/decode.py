@@ -31,9 +31,9 @@ NAMES_BYTES_MAX = 128 * 2**20
 """Names kept, in bytes as sent. The half that is sure to stay is 100,000 servers of 24 series in
 600 bytes, no two alike; as Python objects they take about five times as much."""
 
-# Fewer digits than the bounds have, so that every match is in bounds: 15 of 16 for times, 18 of 19
+# Fewer digits than the bounds have, so that every match is in bounds: 14 of 15 for times, 18 of 19
 # for sequence numbers and values. Printable ASCII is written as it is, but quote and backslash.
-_TIME = rb"(0|[1-9][0-9]{0,14})"
+_TIME = rb"(0|[1-9][0-9]{0,13})"
 _HEAD = re.compile(
     rb'\{"v":1,"server":"([ !#-\[\]-~]{1,256})","origin":"([A-Za-z0-9-]{1,64})",'
     rb'"since_ms":' + _TIME + rb',"seq":([1-9][0-9]{0,17}),"at_ms":' + _TIME + rb","

@@ -28,8 +28,8 @@ from schemas.report import (
 )
 from schemas.verdict import Verdict
 
-TIME_MS_MAX: Final = 2**53 - 1
-"""The largest integer every JSON reader holds exactly, doubles included; the year 287,396."""
+TIME_MS_MAX: Final = 253_402_300_799_999
+"""The end of the year 9999, the last that datetime and ISO 8601 can write."""
 SEQ_MAX: Final = 2**62
 """Leaves the sums and differences of two sequence numbers inside 64 bits."""
 DEPTH_MAX: Final = 16

@@ -77,7 +77,7 @@ MALFORMED = [
     (spelled(resource=["r" * 257, ""]), f"resource must be {RESOURCES}"),
     # Times and sequence numbers: bounded integers.
     (spelled(since_ms=-1), f"since_ms is -1: since_ms must be {TIME}"),
-    (spelled(at_ms=2**53), f"at_ms is 9007199254740992: at_ms must be {TIME}"),
+    (spelled(at_ms=TIME_MS_MAX + 1), f"at_ms is 253402300800000: at_ms must be {TIME}"),
     (spelled(at_up_ms="5"), f'at_up_ms is "5": at_up_ms must be {TIME}'),
     (spelled(sent_up_ms=5.0), f"sent_up_ms is 5.0: sent_up_ms must be {TIME}"),
     (spelled(seq=0), f"seq is 0: seq must be an integer 1 … {SEQ_MAX}"),
