@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rackmeter.cli.options import DataDir, DryRun, Json, Yes, example
+from rackmeter.cli.options import DataDir, DryRun, Json, Yes, confirm, example
 from rackmeter.cli.output import document, lines, note, table
 from rackmeter.errors import ConfigError, RefusedError
 
@@ -52,9 +52,8 @@ def apply(
     from sinks.catalogs import apply as publish  # noqa: PLC0415
 
     text, catalog = read(file)
+    confirm(f"Publish {catalog.version} for good?", yes=yes or dry_run)
     with ledger(data_dir) as conn, conn.transaction(force_rollback=dry_run):
-        if not (yes or dry_run or json):
-            typer.confirm(f"Publish {catalog.version} for good?", abort=True, err=True)
         applied = publish(conn, catalog, text, datetime.now(UTC))
     if json:
         document(

@@ -38,10 +38,10 @@ def demo(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Meter this machine live, then bill a simulated fleet's month, with a worker killed halfway.
+    """Meter this machine live, then bill a fleet's month.
 
-    Starts its own PostgreSQL and broker, and stops them. Every figure it ends with was measured;
-    one that is not as it must be ends it with exit code 3.
+    A worker is killed halfway through the simulated fleet's reports. The command starts its own PostgreSQL and broker, and stops them. Every figure it ends
+    with was measured; one that is not as it must be ends it with exit code 3.
     """
     import shutil  # noqa: PLC0415
 

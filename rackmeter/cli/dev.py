@@ -20,9 +20,9 @@ def dev(
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Run PostgreSQL and a Kafka-compatible broker until Ctrl-C, with tables and topics made.
+    """Run the embedded PostgreSQL and broker until Ctrl-C.
 
-    The database keeps its data from one start to the next, the broker does not. Other commands find
+    Tables and topics are made. The database keeps its data from one start to the next, the broker does not. Other commands find
     both by the data folder.
     """
     import signal  # noqa: PLC0415

@@ -27,7 +27,10 @@ def add(app: typer.Typer) -> None:
 
 
 def doctor(data_dir: DataDir = None, json: Json = False) -> None:
-    """Check Python, libraries, data folder, database and broker; change nothing."""
+    """Check what rackmeter needs, and say what to mend.
+
+    Looks at Python, libraries, data folder, database and broker; changes nothing.
+    """
     findings = list(_findings(data_dir))
     worst = max((finding.exit_code for finding in findings), default=0)
     if json:

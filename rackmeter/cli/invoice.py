@@ -1,7 +1,174 @@
-"""`rackmeter invoice`: placeholder."""
+"""`rackmeter invoice`: what was billed. Closing and previewing are in invoice_close."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from rackmeter.cli import invoice_close
+from rackmeter.cli.options import DataDir, Json, example
+from rackmeter.cli.output import document, lines, note, table
+from rackmeter.errors import DifferenceError, RefusedError
+
+if TYPE_CHECKING:
+    from sinks.database import Connection
+
+Number = Annotated[str, typer.Argument(metavar="NUMBER", help="Such as RM-DE-2026-000001.")]
 
 
 def add(app: typer.Typer) -> None:
     """Put the noun into the tree."""
+    invoice = typer.Typer(
+        help="Invoices: close, preview, list, show, explain, verify, export.", no_args_is_help=True
+    )
+    invoice_close.add(invoice)
+    invoice.command("list", epilog=example("invoice list --account aurora"))(list_invoices)
+    invoice.command("show", epilog=example("invoice show RM-DE-2026-000001"))(show)
+    invoice.command(
+        "explain",
+        epilog=example(
+            "invoice explain RM-DE-2026-000001/3",
+            "invoice explain web-1/web-1/traffic/2026-10-01T00:00:00Z/0 --json",
+        ),
+    )(explain)
+    invoice.command(
+        "verify",
+        epilog=example(
+            "invoice verify RM-DE-2026-000001.pdf", "invoice verify invoices/*.json --json"
+        ),
+    )(verify)
+    invoice.command("export", epilog=example("invoice export RM-DE-2026-000001 --to ."))(export)
+    app.add_typer(invoice, name="invoice")
+
+
+def list_invoices(
+    account: Annotated[
+        str | None, typer.Option(metavar="ACCOUNT", help="Only its invoices.")
+    ] = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """List invoices, newest first."""
+    from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
+
+    with ledger(data_dir) as conn:
+        rows = conn.execute(
+            """
+            SELECT number, account_id, period_start, period_end, currency, net, tax, gross, issued_at
+            FROM invoice WHERE %(account)s::text IS NULL OR account_id = %(account)s
+            ORDER BY issued_at DESC, number DESC
+            """,
+            {"account": account},
+        ).fetchall()
+    if json:
+        names = (
+            *("number", "account", "period_start", "period_end", "currency"),
+            *("net", "tax", "gross", "issued_at"),
+        )
+        document({"invoices": [dict(zip(names, row, strict=True)) for row in rows]})
+        return
+    table(
+        ("number", "account", "from (UTC)", "to (UTC)", "net", "tax", "gross", ""),
+        [
+            (r[0], r[1], f"{r[2]:%Y-%m-%d %H:%M}", f"{r[3]:%Y-%m-%d %H:%M}", *r[5:8], r[4])
+            for r in rows
+        ],
+    )
+    if not rows:
+        note("nothing is invoiced yet: `rackmeter invoice close`")
+
+
+def show(number: Number, data_dir: DataDir = None, json: Json = False) -> None:
+    """Show an invoice with its lines; `--json` prints the sealed document itself."""
+    from invoicing.digest import text  # noqa: PLC0415 - starts slowly
+    from invoicing.export import load  # noqa: PLC0415
+    from rackmeter.cli.ledger import ledger  # noqa: PLC0415
+
+    with ledger(data_dir) as conn:
+        paper, _ = load(conn, _id(conn, number))
+    if json:
+        lines([text(paper).decode().rstrip("\n")])
+        return
+    lines([f"{paper.number}  {paper.buyer.name}  issued {paper.issued_at:%Y-%m-%d}", ""])
+    table(
+        ("", "title", "quantity", "unit", "price", "net"),
+        [
+            (str(at), row.line.title, *_figures(row.line), row.line.net)
+            for at, row in enumerate(paper.lines, 1)
+        ],
+    )
+    totals = paper.totals
+    lines(["", f"net {totals.net}  tax {totals.tax}  gross {totals.gross} {paper.currency}"])
+    note(f"explain a line: rackmeter invoice explain {number}/1")
+
+
+def explain(
+    line: Annotated[str, typer.Argument(metavar="LINE", help="NUMBER/POSITION, or a line's key.")],
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Show readings, windows, quantity, price and rounding behind a line, computed again."""
+    from invoicing.explain import explain as why  # noqa: PLC0415 - starts slowly
+    from rackmeter.cli.ledger import ledger  # noqa: PLC0415
+
+    with ledger(data_dir) as conn:
+        found = why(conn, line)
+    if json:
+        document(found.to_json())
+    else:
+        lines(found.to_text().splitlines())
+    if found.differences:
+        raise DifferenceError(f"{line}: {'; '.join(found.differences)}.")
+
+
+def verify(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSON or PDF.")],
+    json: Json = False,
+) -> None:
+    """Recompute invoices from their files alone: digests, lines, taxes, totals, the page."""
+    from invoicing.verify import verify as check  # noqa: PLC0415 - starts slowly
+
+    found = {str(file): [str(finding) for finding in check(file)] for file in files}
+    bad = [file for file, findings in found.items() if findings]
+    if json:
+        document({"files": [{"file": f, "findings": said} for f, said in found.items()]})
+    else:
+        for file, findings in found.items():
+            lines([f"{file}: {'does not agree' if findings else 'agrees in everything'}"])
+            lines(f"  {finding}" for finding in findings)
+    if bad and json:
+        raise typer.Exit(DifferenceError.exit_code)
+    if bad:
+        raise DifferenceError(f"{len(bad)} of {len(found)} files were altered.")
+
+
+def export(
+    number: Number,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Where to write.")] = Path(),
+    language: Annotated[str, typer.Option(help="Of the page: en or de.")] = "en",
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Write an invoice as NUMBER.json and NUMBER.pdf; the same bytes every time."""
+    from invoicing.export import export as write  # noqa: PLC0415 - starts slowly
+    from rackmeter.cli.ledger import ledger  # noqa: PLC0415
+
+    with ledger(data_dir) as conn:
+        files = [str(file) for file in write(conn, _id(conn, number), to, language)]
+    if json:
+        document({"number": number, "files": files})
+    else:
+        lines(files)
+
+
+def _id(conn: "Connection", number: str) -> str:
+    row = conn.execute(
+        "SELECT invoice_id::text FROM invoice WHERE number = %s", (number,)
+    ).fetchone()
+    if row is None:
+        raise RefusedError(f"There is no invoice {number}: see `rackmeter invoice list`.")
+    return str(row[0])
+
+
+def _figures(line: Any) -> tuple[object, str, object]:
+    return line.quantity, line.unit, line.unit_price

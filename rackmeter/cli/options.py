@@ -1,13 +1,14 @@
 """Options that many commands share, and how their texts become values."""
 
-from datetime import UTC, date, datetime, time
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 import typer
 
-from rackmeter.errors import ConfigError
+from rackmeter.errors import ConfigError, RefusedError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 DataDir = Annotated[
@@ -28,6 +29,18 @@ def example(*commands: str) -> str:
     return "\b\n" + "\n".join([head, *(f"  rackmeter {command}" for command in commands)])
 
 
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something that cannot be taken back; without a terminal, insist on --yes."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{question} Nobody is there to ask: repeat it with --yes or --dry-run.")
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise RefusedError("Nothing was changed.")
+
+
 def instant(text: str | None, timezone: str = "UTC") -> datetime:
     """An instant as people write it: now, a day (its midnight), or ISO 8601; in UTC."""
     if text is None or text == "now":
@@ -41,8 +54,3 @@ def instant(text: str | None, timezone: str = "UTC") -> datetime:
     if found.tzinfo is None:
         found = found.replace(tzinfo=ZoneInfo(timezone))
     return found.astimezone(UTC)
-
-
-def midnight(day: date, timezone: str) -> datetime:
-    """Local midnight at which a day begins, in UTC."""
-    return datetime.combine(day, time(), ZoneInfo(timezone)).astimezone(UTC)

@@ -104,8 +104,8 @@ def dearest_line(conn: Connection, month_start: datetime) -> str | None:
     """The line of the month with the largest amount that was metered: the one to explain."""
     row = conn.execute(
         """
-        SELECT line_key FROM invoice_line JOIN invoice USING (invoice_id)
-        WHERE period_start = %s AND line_key LIKE '%%/traffic/%%' ORDER BY invoice_line.net DESC
+        SELECT number || '/' || position FROM invoice_line l JOIN invoice USING (invoice_id)
+        WHERE period_start = %s AND line_key LIKE '%%/traffic/%%' ORDER BY l.net DESC, 1
         """,
         (month_start,),
     ).fetchone()

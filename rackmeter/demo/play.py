@@ -184,7 +184,7 @@ def _kills(count: int) -> str:
 def _next(data_dir: Path, pdf: str, line: str | None) -> tuple[str, ...]:
     commands = [f"xdg-open {pdf}"] if pdf else []
     if line is not None:
-        commands.append(f"rackmeter invoice explain '{line}' --data-dir {data_dir}")
+        commands.append(f"rackmeter invoice explain {line} --data-dir {data_dir}")
     if pdf:
         commands.append(f"rackmeter invoice verify {pdf.removesuffix('.pdf')}.json")
     return tuple(commands)

@@ -31,8 +31,8 @@ BLOCK: Final = 8
 """At most one mishap in this many readings, so that no two of them meet."""
 PROTECTED: Final = 3
 """Readings on either side of an edge or an event that always arrive, in order, and first."""
-# Of a million blocks. A month of 50 servers has about 56,000.
-_LOST_PPM, _TWICE_PPM, _OVERTAKEN_PPM = 16_000, 25_000, 16_000
+# Of a million blocks, times ``plan.mishaps``. A month of 50 servers has about 56,000.
+_LOST_PPM, _TWICE_PPM, _OVERTAKEN_PPM = 8_000, 4_000, 3_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,8 @@ def _schedule(plan: FleetPlan, life: Life, twists: list[Verdict]) -> Schedule:
         instead[block[4]] = _twisted(twist, block[4])
     lost = 0
     for index in chosen[len(twists) :].tolist():
-        lost += _harmless(int(rng.integers(0, 1_000_000)), rng, blocks[index], instead)
+        draw = int(rng.integers(0, 1_000_000)) // plan.mishaps
+        lost += _harmless(draw, rng, blocks[index], instead)
     return Schedule(life, instead, lost)
 
 

@@ -27,7 +27,8 @@ class FleetPlan:
     start_ms: int
     end_ms: int
     interval_ms: int = INTERVAL_MS
-    mishaps: bool = True
+    mishaps: int = 1
+    """How often reports are lost, repeated or overtaken: 0 never, 1 as usual, 10 ten times that."""
 
     def __post_init__(self) -> None:
         if self.start_ms % self.interval_ms or self.end_ms % self.interval_ms:
@@ -72,7 +73,7 @@ def machines(plan: FleetPlan) -> list[Machine]:
     """All servers of the plan. At least one of them is heavy, and meets each kind of event."""
     rng = plan.rng(1)
     heavy = _some(rng, plan.servers, one_in=8)
-    eventful = plan.mishaps and plan.slots >= SETTLED_SLOTS
+    eventful = plan.mishaps > 0 and plan.slots >= SETTLED_SLOTS
     reboot, new_nic, silent = (
         _some(rng, plan.servers, one_in=12) if eventful else frozenset[int]() for _ in range(3)
     )

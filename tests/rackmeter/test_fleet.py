@@ -35,10 +35,13 @@ LATER_MS = START_MS + 40 * DAY_MS
 """When everything is sent: a month is read first and sent afterwards."""
 PLACE = Destination("", "usage.reports", "test")
 plans = st.builds(
-    lambda seed, servers, hours: FleetPlan(seed, servers, START_MS, START_MS + hours * 3_600_000),
+    lambda seed, servers, hours, mishaps: FleetPlan(
+        seed, servers, START_MS, START_MS + hours * 3_600_000, mishaps=mishaps
+    ),
     st.integers(0, 2**32),
     st.integers(1, 5),
     st.integers(1, 60),
+    st.sampled_from([0, 1, 30]),
 )
 
 
@@ -195,7 +198,7 @@ def test_a_truth_file_is_read_back(tmp_path: Path) -> None:
 
 def test_every_mishap_happens_and_the_meter_reaches_the_truth() -> None:
     """Every verdict is the one that the schedule says, and every window holds what it must."""
-    plan = FleetPlan(11, 16, START_MS, START_MS + 7 * DAY_MS)
+    plan = FleetPlan(11, 16, START_MS, START_MS + 7 * DAY_MS, mishaps=10)
     lives = fleet(plan)
     truth = truth_of(plan, lives)
     assert set(truth.verdicts) == {*TWISTS, Verdict.ACCEPTED, Verdict.DUPLICATE, Verdict.LATE}

@@ -1,0 +1,150 @@
+"""`rackmeter invoice close` and `preview`: from what was used to what it costs."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rackmeter.cli.options import DataDir, DryRun, Json, Yes, confirm, example, instant
+from rackmeter.cli.output import document, lines, note, table
+from rackmeter.errors import ConfigError
+
+if TYPE_CHECKING:
+    from invoicing.report import CloseReport
+
+
+def add(invoice: typer.Typer) -> None:
+    """Put the verbs below the noun."""
+    invoice.command(
+        "close",
+        epilog=example(
+            "invoice close --month 2026-10 --dry-run",
+            "invoice close --month 2026-10 --yes --to invoices",
+            "invoice close --as-of now --account aurora --yes",
+        ),
+    )(close)
+    invoice.command("preview", epilog=example("invoice preview web-1"))(preview)
+
+
+def close(
+    *,
+    month: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM", help="Everything rented in that month.")
+    ] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="The last whole month, and rentals that have ended."),
+    ] = None,
+    account: Annotated[
+        list[str] | None, typer.Option(metavar="ACCOUNT", help="Only this; repeat it for more.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write each invoice there, JSON and PDF.")
+    ] = None,
+    catalog: Annotated[
+        str | None,
+        typer.Option(metavar="VERSION|FILE", help="Whose seller issues; the newest by default."),
+    ] = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Reconcile and close periods into invoices. Closing again finds what was closed before."""
+    from invoicing.close import Progress  # noqa: PLC0415 - starts slowly
+    from invoicing.close import close as run  # noqa: PLC0415
+    from rackmeter.cli.ledger import database  # noqa: PLC0415
+    from rackmeter.cli.prices import catalogue  # noqa: PLC0415
+    from rackmeter.settings import load_settings  # noqa: PLC0415
+    from sinks.database import connect  # noqa: PLC0415
+
+    if (month is None) == (as_of is None):
+        raise ConfigError("Say which period: --month 2026-10, or --as-of now.")
+    settings = load_settings(data_dir=data_dir)
+    now = datetime.now(UTC).replace(microsecond=0)
+    confirm(f"Issue invoices for {month or as_of}? They are final.", yes=yes or dry_run)
+    with database(settings) as url:
+        with connect(url) as conn:
+            seller = catalogue(conn, catalog).seller
+
+        def step(at: Progress) -> None:
+            if at.step == "gate":
+                note(f"{at.done + 1} of {at.total}: {at.account}")
+
+        report = run(
+            url,
+            seller=seller,
+            issued_at=now,
+            grace_ms=settings.grace_ms,
+            period_month=month,
+            as_of=instant(as_of) if as_of else None,
+            accounts=account or None,
+            dry_run=dry_run,
+            folder=to,
+            progress=step,
+        )
+    _show(report, json=json)
+    raise typer.Exit(report.exit_code)
+
+
+def preview(
+    scope: Annotated[str, typer.Argument(metavar="SCOPE", help="An item, or a pool of items.")],
+    as_of: Annotated[str, typer.Option(metavar="TIME", help="As known then.")] = "now",
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Price a scope's running month as it stands; nothing is written."""
+    from pipeline.periods import month  # noqa: PLC0415 - starts slowly
+    from pipeline.rating.price import price  # noqa: PLC0415
+    from rackmeter.cli.ledger import ledger  # noqa: PLC0415
+    from sinks.queries import usage_inputs  # noqa: PLC0415
+    from sinks.scopes import load_scope  # noqa: PLC0415
+
+    at = instant(as_of)
+    with ledger(data_dir) as conn:
+        found = load_scope(conn, scope)
+        period = month(at, found.timezone)
+        priced = price(found, usage_inputs(conn, found, period, at), at)
+    net = sum(line.net for line in priced)
+    if json:
+        document(
+            {"scope": scope, "as_of": at, "currency": found.currency, "net": net, "lines": priced}
+        )
+        return
+    table(
+        ("title", "quantity", "unit", "price", "net"),
+        [(row.title, row.quantity, row.unit, row.unit_price, row.net) for row in priced],
+    )
+    lines(
+        [
+            "",
+            f"net {net} {found.currency} from {period.start:%Y-%m-%d %H:%M} UTC to {at:%Y-%m-%d %H:%M}",
+        ]
+    )
+
+
+def _show(report: "CloseReport", *, json: bool) -> None:
+    if json:
+        document(
+            {
+                "dry_run": report.dry_run,
+                "checked": report.checked,
+                "differences": [str(found) for found in report.differences],
+                "totals": report.totals(),
+                "invoices": report.outcomes,
+            }
+        )
+        return
+    table(
+        ("account", "status", "number", "lines", "gross", ""),
+        [
+            (o.account, o.status.value, o.number or "", o.lines, o.gross or "", o.currency)
+            for o in report.outcomes
+        ],
+    )
+    for outcome in report.outcomes:
+        for reason in outcome.reasons:
+            note(f"{outcome.account}: {reason}")
+    if not report.outcomes:
+        note("nothing was rented in that time")
