@@ -5,6 +5,8 @@ Pure but for being mutable: no broker, database or clock. A lane takes a chunk o
 before ended. Faust seeks more than once per assignment, and chunks that were in flight arrive on
 new state: older records are trimmed, and a chunk from further on is refused until the position is
 sought again. After a failure a lane is thrown away and claimed anew, never repaired.
+
+Time is an argument: ``now_ms`` bounds what a producer's own time stamp may claim.
 """
 
 from collections import Counter
@@ -22,16 +24,14 @@ from pipeline.heads import Head, Output
 from pipeline.keyring import Keyring
 from pipeline.meter import Arrival, Refused, meter
 from pipeline.records import Batch, Chunk, Int64s, Record
-from schemas.errors import RackmeterError
 from schemas.verdict import DeadLetter, Verdict
 
 GAP_TRIES_MAX: Final = 5
-"""Seeking the same position this often without getting it means the log has lost it."""
+"""Sought this often and answered with the same later chunk: the log has no report in between. A
+transaction's markers and what compaction removed take up offsets. (Offsets that retention removed
+are another matter: the broker then refuses the position itself.)
+"""
 _LOG_APPEND_TIME: Final = 1
-
-
-class LostOffsetsError(RackmeterError):
-    """Offsets that were not metered yet are no longer in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,14 @@ class Intake:
 
 
 class Taken(Enum):
-    """``METERED``; ``OLD``: all of it was known; ``AHEAD``: seek to ``Lane.expect`` and drop it."""
+    """``METERED``; ``OLD``: all of it was known; ``AHEAD``: seek to ``Lane.expect`` and drop it;
+    ``OVER_GAP``: metered, and the offsets before it hold no report.
+    """
 
     METERED = "metered"
     OLD = "old"
     AHEAD = "ahead"
+    OVER_GAP = "over gap"
 
 
 @dataclass(slots=True)
@@ -75,29 +78,34 @@ class Lane:
     pending_bytes: int = 0
     touched: dict[str, int] = field(default_factory=dict)
     """Server → reading time of its newest accepted report since the last checkpoint."""
+    _ahead: int = -1
     _gap_tries: int = 0
 
     def __post_init__(self) -> None:
         self.expect = self.base
 
-    def take(self, chunk: Chunk, intake: Intake) -> Taken:
+    def take(self, chunk: Chunk, intake: Intake, now_ms: int) -> Taken:
         """Meter a chunk that begins where the last one ended."""
         if chunk.next_offset <= self.expect:
             return Taken.OLD
-        if chunk.first_offset > self.expect:
-            self._gap_tries += 1
-            if self._gap_tries > GAP_TRIES_MAX:
-                raise LostOffsetsError(self._lost(chunk.first_offset))
+        over_gap = chunk.first_offset > self.expect
+        if over_gap and not self._is_gap(chunk.first_offset):
             return Taken.AHEAD
-        self._gap_tries = 0
+        self._ahead, self._gap_tries = -1, 0
         if chunk.first_offset < self.expect:
             records = [r for r in chunk.records if r.offset >= self.expect]
             chunk = Chunk(chunk.topic, chunk.part, records)
-        self._meter(chunk, intake)
+        self._meter(chunk, intake, now_ms)
         self.expect = chunk.next_offset
-        self.append_ms = max(self.append_ms, chunk.records[-1].timestamp)
+        self.append_ms = max(self.append_ms, _appended_ms(chunk.records[-1], now_ms))
         self.pending_bytes += sum(len(r.value or b"") for r in chunk.records)
-        return Taken.METERED
+        return Taken.OVER_GAP if over_gap else Taken.METERED
+
+    def _is_gap(self, first: int) -> bool:
+        """Whether the log answers with this chunk time and again; others were merely in flight."""
+        self._gap_tries = self._gap_tries + 1 if first == self._ahead else 1
+        self._ahead = first
+        return self._gap_tries > GAP_TRIES_MAX
 
     def committed(self, fresh: Output) -> None:
         """The checkpoint up to ``expect`` is in the ledger."""
@@ -105,7 +113,7 @@ class Lane:
         self.base, self.out, self.pending_bytes = self.expect, fresh, 0
         self.touched = {}
 
-    def _meter(self, chunk: Chunk, intake: Intake) -> None:
+    def _meter(self, chunk: Chunk, intake: Intake, now_ms: int) -> None:
         batch, dead = _decode(chunk, intake)
         if intake.lookup and (kids := _unknown_kids(dead)):
             intake = intake.lookup(kids)
@@ -114,7 +122,7 @@ class Lane:
         self.out.counts.update(letter.reason.value for letter in dead)
         if not len(batch):
             return
-        arrival, corrected = _arrival(chunk, batch, intake)
+        arrival, corrected = _arrival(chunk, batch, intake, now_ms)
         refused = meter(batch, arrival, self.heads, self.out, intake.rules)
         self.out.dead += [_dead_letter(chunk.records[batch.record[r.row]], r) for r in refused]
         self._touch(batch, arrival, {r.row for r in refused})
@@ -127,13 +135,6 @@ class Lane:
         for row, server in enumerate(batch.server):
             if row not in refused:
                 self.touched[server] = max(self.touched.get(server, 0), at[row])
-
-    def _lost(self, first: int) -> str:
-        return (
-            f"Partition {self.part}: offsets {self.expect} to {first - 1} are not in the log any"
-            " more and were never metered. Retention is shorter than the worker's absence; the"
-            " agents' counters make up for the gap once the position is moved by hand."
-        )
 
 
 def _decode(chunk: Chunk, intake: Intake) -> tuple[Batch, list[DeadLetter]]:
@@ -156,27 +157,39 @@ def _unknown_kids(dead: list[DeadLetter]) -> set[str]:
     }
 
 
-def _arrival(chunk: Chunk, batch: Batch, intake: Intake) -> tuple[Arrival, Int64s]:
+def _appended_ms(record: Record, now_ms: int) -> int:
+    """When a record was appended. A producer's own stamp is no proof of a time still to come."""
+    by_broker = record.timestamp_type == _LOG_APPEND_TIME
+    return record.timestamp if by_broker else min(record.timestamp, now_ms)
+
+
+def _arrival(chunk: Chunk, batch: Batch, intake: Intake, now_ms: int) -> tuple[Arrival, Int64s]:
     """Offsets and reading times of a batch; and the rows whose clock was corrected."""
     records = [chunk.records[i] for i in batch.record]
     offset = np.array([r.offset for r in records], np.int64)
     by_broker = np.array([r.timestamp_type == _LOG_APPEND_TIME for r in records])
-    at, corrected = reading_times(batch, by_broker, intake.clock_tolerance_ms)
+    at, corrected = reading_times(batch, by_broker, intake.clock_tolerance_ms, now_ms)
     return Arrival(at, offset, intake.registered_ms), np.flatnonzero(corrected)
 
 
 def reading_times(
-    batch: Batch, by_broker: np.ndarray[tuple[int], np.dtype[np.bool_]], tolerance_ms: int
+    batch: Batch,
+    by_broker: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    tolerance_ms: int,
+    now_ms: int,
 ) -> tuple[Int64s, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
     """When each report was read, and where the agent's wall clock was overruled.
 
     With the broker's append time the reading happened ``sent_up − at_up`` before it. Without, the
-    clock is unverified; only a reading later than its own message cannot be and is dated by that.
+    clock is unverified; only a reading later than its own message, or than now, cannot be and is
+    dated by that. No report is read after it was sent, whatever its boot clock says.
     """
-    by_boot_clock = np.maximum(batch.append_ms - (batch.sent_up_ms - batch.at_up_ms), 0)
+    waited = np.maximum(batch.sent_up_ms - batch.at_up_ms, 0)
+    by_boot_clock = np.maximum(batch.append_ms - waited, 0)
     wrong = by_broker & (np.abs(by_boot_clock - batch.at_ms) > tolerance_ms)
-    future = ~by_broker & (batch.at_ms > batch.append_ms + tolerance_ms)
-    at = np.where(wrong, by_boot_clock, np.where(future, batch.append_ms, batch.at_ms))
+    sent = np.minimum(batch.append_ms, now_ms)
+    future = ~by_broker & (batch.at_ms > sent + tolerance_ms)
+    at = np.where(wrong, by_boot_clock, np.where(future, sent, batch.at_ms))
     return at, wrong | future
 
 

@@ -23,14 +23,14 @@ def chunk_topic(app: faust.App, name: str) -> faust.TopicT:
 
 
 def meter_processor(app: faust.App, topic: faust.TopicT, desk: TakesChunks) -> None:
-    @app.agent(topic, name="meter")  # type: ignore[untyped-decorator]
+    @app.agent(topic, name="meter")
     async def meter(chunks: AsyncIterable[Chunk]) -> None:
         async for chunk in chunks:
             await desk.take(chunk)
 
 
 def rate_processor(app: faust.App, topic: faust.TopicT, rater: TakesChunks) -> None:
-    @app.agent(topic, name="rate")  # type: ignore[untyped-decorator]
+    @app.agent(topic, name="rate")
     async def rate(chunks: AsyncIterable[Chunk]) -> None:
         async for chunk in chunks:
             await rater.take(chunk)

@@ -89,7 +89,8 @@ class ChunkConsumer(aiokafka.Consumer):
         consumer = self._thread._ensure_consumer()
         if tp not in consumer.assignment():
             return None
-        end, seen_ms = consumer.highwater(tp), consumer.last_poll_timestamp(tp)
+        # In this order: an answer that arrives in between must not lend its time to the older end.
+        seen_ms, end = consumer.last_poll_timestamp(tp), consumer.highwater(tp)
         return None if end is None or seen_ms is None else (end, seen_ms)
 
 

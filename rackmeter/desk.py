@@ -1,8 +1,9 @@
 """The metering desk: lanes, claims and checkpoints behind the first Faust processor.
 
 All metering and all its database work happen in one thread; the event loop only waits for it. No
-exception leaves ``take``: Faust would acknowledge the chunk and go on. A failure is one of three:
-the lane is thrown away and claimed anew, or the worker stops with a sentence.
+exception leaves what Faust calls: it would acknowledge the chunk and go on, or leave a partition
+that nobody meters. A failure is one of two: the lane is thrown away and claimed anew, or the worker
+stops with a sentence.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 import structlog
+from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from pipeline.counters import Rules
@@ -25,7 +27,7 @@ from pipeline.records import Chunk
 from pipeline.transport import ChunkConsumer
 from rackmeter import metrics
 from rackmeter.settings import Settings
-from schemas.errors import DependencyError, RackmeterError
+from schemas.errors import DependencyError
 from sinks.checkpoint import Checkpointer, FencedError, Flushed
 from sinks.ledger import keys_exist, load_keys
 from sinks.positions import TopicIdentity, check_log_start, log_too_short
@@ -43,12 +45,13 @@ FETCH_WAIT_MS: Final = 2_000
 """A broker's answer is about a moment at most this long before it arrived (Faust asks for 1.5 s).
 """
 FENCED_S: Final = 3.0
+LAST_HINTS_S: Final = 1.0
 _TRANSIENT: Final = ("40", "53", "55", "57", "08")
 """SQLSTATE classes that repeating can mend; 22 and 23 cannot be."""
 
 
 Committed = Callable[[dict[str, int], int], Awaitable[None]]
-"""Told after each commit: server → newest reading time, and the append time."""
+"""Told after commits: server → newest reading time, and the append time."""
 
 
 class Desk:
@@ -62,6 +65,9 @@ class Desk:
         self._intake: Intake | None = None
         self._keys_at = self._idle_at = 0.0
         self._flushed_at: dict[int, float] = {}
+        self._claiming = asyncio.Lock()
+        self._changed: dict[str, int] = {}
+        self._telling: asyncio.Task[None] | None = None
         self.consumer: ChunkConsumer | None = None
         self.on_commit: Committed | None = None
         self.failure: BaseException | None = None
@@ -72,17 +78,13 @@ class Desk:
     async def seek(self, assigned: set[TP]) -> dict[TP, int]:
         """Claim every assigned partition of the reports topic; where each is to be read from."""
         mine = sorted(tp for tp in assigned if tp.topic == self._topic.name)
-        gone = self._lanes.keys() - {tp.partition for tp in mine}
-        for part in gone:
-            self._lanes.pop(part, None)
-        offsets: dict[TP, int] = {}
-        for tp in mine:
-            try:
-                offsets[tp] = await self._claim(tp)
-            except RackmeterError as error:
-                self._stop(error)
-                return {}
-        return offsets
+        for part in self._lanes.keys() - {tp.partition for tp in mine}:
+            del self._lanes[part]
+        try:
+            return {tp: await self._claim(tp) for tp in mine}
+        except Exception as error:
+            self._stop(error)
+            return {}
 
     async def take(self, chunk: Chunk) -> None:
         """Meter a chunk, checkpoint when due. Never raises."""
@@ -91,13 +93,23 @@ class Desk:
         if lane is None or self.failure is not None:
             return
         try:
-            taken = await self._run(self._meter, lane, chunk)
-            if taken is Taken.AHEAD and self.consumer is not None:
-                await self.consumer.seek_wait({TP(chunk.topic, chunk.part): lane.expect})
-            elif taken is Taken.METERED and self._due(lane):
-                await self._flush(lane)
+            await self._take(lane, chunk)
         except Exception as error:
             await self._mend(lane, error)
+
+    async def _take(self, lane: Lane, chunk: Chunk) -> None:
+        expected = lane.expect
+        taken = await self._run(self._meter, lane, chunk)
+        if taken is Taken.AHEAD and self.consumer is not None:
+            await self.consumer.seek_wait({TP(chunk.topic, chunk.part): lane.expect})
+            return
+        if taken is Taken.OVER_GAP:
+            log.warning(
+                "offsets without reports",
+                part=chunk.part, begin=expected, end=chunk.first_offset,
+            )  # fmt: skip
+        if taken is not Taken.OLD and self._due(lane):
+            await self._flush(lane)
 
     async def tick(self) -> None:
         """Checkpoint what has waited long enough; say how far idle lanes are complete."""
@@ -109,16 +121,22 @@ class Desk:
                     await self._mend(lane, error)
         if time.monotonic() - self._idle_at > IDLE_S:
             self._idle_at = time.monotonic()
-            await self._say_idle()
+            try:
+                await self._say_idle()
+            except Exception as error:
+                # A rebalance may take the partition away between two looks at it.
+                log.warning("idle mark failed", why=_first(error))
 
     async def close(self) -> None:
         """Last checkpoint of every lane that is still ours."""
         for lane in list(self._lanes.values()):
             try:
                 await self._flush(lane)
-            except (psycopg.Error, RackmeterError) as error:
-                log.warning("not flushed at shutdown", part=lane.part, why=str(error))
+            except Exception as error:
+                log.warning("not flushed at shutdown", part=lane.part, why=_first(error))
         self._lanes = {}
+        if self._telling is not None:
+            await asyncio.wait({self._telling}, timeout=LAST_HINTS_S)
         await self._run(self._checkpointer.close)
 
     # -- in the thread ----------------------------------------------------------------------------
@@ -127,7 +145,7 @@ class Desk:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
     def _meter(self, lane: Lane, chunk: Chunk) -> Taken:
-        return lane.take(chunk, self._current_intake())
+        return lane.take(chunk, self._current_intake(), time.time_ns() // 1_000_000)
 
     def _current_intake(self) -> Intake:
         if self._intake is None or time.monotonic() - self._keys_at > KEYS_RELOAD_S:
@@ -162,11 +180,13 @@ class Desk:
 
     async def _claim(self, tp: TP) -> int:
         assert self.consumer is not None
-        lane = await self._claim_patiently(tp.partition)
-        first = (await self.consumer.earliest_offsets(tp))[tp]
-        check_log_start(tp.partition, lane.base, first)
-        self._lanes[tp.partition] = lane
-        self._flushed_at[tp.partition] = time.monotonic()
+        async with self._claiming:
+            self._lanes.pop(tp.partition, None)
+            lane = await self._claim_patiently(tp.partition)
+            first = (await self.consumer.earliest_offsets(tp))[tp]
+            check_log_start(tp.partition, lane.base, first)
+            self._lanes[tp.partition] = lane
+            self._flushed_at[tp.partition] = time.monotonic()
         log.info("partition claimed", part=tp.partition, offset=lane.base, servers=len(lane.heads))
         return lane.base
 
@@ -202,8 +222,22 @@ class Desk:
         if flushed is Flushed.COMMITTED:
             for verdict, count in verdicts.items():
                 metrics.REPORTS.labels(verdict).inc(count)
-        if flushed is Flushed.COMMITTED and touched and self.on_commit is not None:
-            await self.on_commit(touched, append_ms)
+            self._tell_later(touched, append_ms)
+
+    def _tell_later(self, touched: dict[str, int], append_ms: int) -> None:
+        """Hints are told beside the metering: nobody's meter waits for a rating or a send."""
+        for server, at_ms in touched.items():
+            self._changed[server] = max(self._changed.get(server, 0), at_ms)
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._tell(append_ms))
+
+    async def _tell(self, append_ms: int) -> None:
+        while self._changed and self.on_commit is not None:
+            changed, self._changed = self._changed, {}
+            try:
+                await self.on_commit(changed, append_ms)
+            except Exception as error:
+                log.warning("hints lost, the sweep will make up for them", why=_first(error))
 
     async def _say_idle(self) -> None:
         """A lane that had everything when the broker last answered is complete up to then."""
@@ -215,10 +249,7 @@ class Desk:
                 metrics.COMPLETE.labels(lane.part).set(lane.append_ms / 1000)
             if seen is None or seen[0] != lane.expect or lane.expect != lane.base:
                 continue
-            try:
-                await self._run(self._checkpointer.mark_idle, lane, seen[1] - FETCH_WAIT_MS)
-            except (psycopg.Error, RackmeterError) as error:
-                log.warning("idle mark failed", why=_first(error))
+            await self._run(self._checkpointer.mark_idle, lane, seen[1] - FETCH_WAIT_MS)
 
     def out_of_range(self, tp: TP) -> None:
         """The broker has no such offset: the log is shorter than what was metered."""
@@ -241,12 +272,26 @@ class Desk:
         if isinstance(error, FencedError):
             # A worker that was asleep learns in this time that the group went on without it.
             await asyncio.sleep(FENCED_S)
-        if self.consumer is None or tp not in self.consumer.assignment():
-            return
         try:
-            await self.consumer.seek_wait({tp: await self._claim(tp)})
-        except RackmeterError as failure:
+            await self._reclaim(tp)
+        except Exception as failure:
             self._stop(failure)
+
+    async def _reclaim(self, tp: TP) -> None:
+        """Unless a rebalance has claimed it in the meantime, or taken it away."""
+        if tp.partition in self._lanes or not self._assigned(tp):
+            return
+        assert self.consumer is not None
+        base = await self._claim(tp)
+        try:
+            await self.consumer.seek_wait({tp: base})
+        except KafkaError:
+            if self._assigned(tp):
+                raise
+            self._lanes.pop(tp.partition, None)
+
+    def _assigned(self, tp: TP) -> bool:
+        return self.consumer is not None and tp in self.consumer.assignment()
 
     def _stop(self, error: BaseException) -> None:
         """Leave through the front door: what is committed stays, the rest is read again."""
@@ -257,7 +302,7 @@ class Desk:
 
 
 def _mendable(error: Exception) -> bool:
-    if isinstance(error, (FencedError, DependencyError)):
+    if isinstance(error, (FencedError, DependencyError, KafkaError, TimeoutError)):
         return True
     if isinstance(error, psycopg.Error):
         return error.sqlstate is None or error.sqlstate[:2] in _TRANSIENT

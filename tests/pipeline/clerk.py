@@ -56,7 +56,7 @@ class Case:
         up = given.pop("up", None)
         made = reading(
             clock(at),
-            [int(eval_int(v)) for v in given.values()],
+            [number(v) for v in given.values()],
             seq=int(seq),
             origin=origin,
             since_ms=clock(self.since.get(origin, "00:00")),
@@ -74,11 +74,12 @@ def clock(text: str) -> int:
     return MIDNIGHT + int(day or 0) * DAY_MS + in_day
 
 
-def eval_int(text: str) -> int:
+def number(text: str) -> int:
     """``42``, ``2^63-17``."""
     power, _, minus = text.partition("-")
     base, _, exponent = power.partition("^")
-    return int(base) ** int(exponent or 1) - int(minus or 0)
+    whole: int = int(base) ** int(exponent or 1)
+    return whole - int(minus or 0)
 
 
 def series_of(short: Sequence[str]) -> Names:
@@ -109,7 +110,7 @@ def windows(text: str) -> dict[tuple[str, str], int]:
     for line in _lines(text):
         win, *pairs = line.split()
         for name, quantity in (pair.split("=") for pair in pairs):
-            found[win, name] = eval_int(quantity)
+            found[win, name] = number(quantity)
     return found
 
 
@@ -118,7 +119,7 @@ def late(text: str) -> list[tuple[str, str, int, str]]:
     for line in _lines(text):
         win, pair, reason = line.split()
         name, quantity = pair.split("=")
-        rows.append((win, name, eval_int(quantity), reason))
+        rows.append((win, name, number(quantity), reason))
     return rows
 
 
