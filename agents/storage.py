@@ -61,12 +61,13 @@ def chosen(root: Path, choice: Choice) -> list[Mount]:
     visible = {mount.point: mount for mount in _mounts(root)}  # a later mount hides an earlier one
     best: dict[bytes, Mount] = {}
     for mount in visible.values():
-        if mount.kind not in wanted or _excluded(mount, choice):
+        if mount.kind not in wanted:
             continue
         held = best.get(mount.device)
         if held is None or _rank(mount) < _rank(held):
             best[mount.device] = mount
-    return sorted(best.values(), key=lambda mount: mount.point)
+    left = (mount for mount in best.values() if not _excluded(mount, choice))
+    return sorted(left, key=lambda mount: mount.point)
 
 
 def _rank(mount: Mount) -> tuple[bool, int, bytes]:

@@ -1,0 +1,71 @@
+"""The loop's order: a report that is not saved is not sent, and nothing it counted is lost."""
+
+import errno
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from agents.config import Settings
+from agents.integrate import Origin, from_boot
+from agents.log import log
+from agents.loop import Agent, sources_of
+from agents.publish import Publisher
+from agents.state import Store
+from schemas.report import Report
+from tests.agents.words import nic, reading
+
+
+class Disk(Store):
+    """A state folder whose disk is full while ``full``."""
+
+    full = False
+
+    def save(self, origin: Origin) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().save(origin)
+
+
+@dataclass
+class Outbox:
+    reports: list[Report] = field(default_factory=list)
+
+    def offer(self, report: Report, *, this_boot: bool = True) -> None:
+        assert this_boot
+        self.reports.append(report)
+
+
+@pytest.fixture
+def said(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> pytest.LogCaptureFixture:
+    """What the agent logs, whether or not a command before set its log up."""
+    monkeypatch.setattr(log, "propagate", True)
+    monkeypatch.setattr(log, "handlers", [])
+    caplog.set_level(logging.INFO, log.name)
+    return caplog
+
+
+def test_a_full_disk_stops_reports_and_not_the_counting(
+    tmp_path: Path, said: pytest.LogCaptureFixture
+) -> None:
+    disk, outbox = Disk(tmp_path), Outbox()
+    chosen = Settings("s1", root=tmp_path)
+    first = reading(1000, nic(10))
+    origin = from_boot("s1", "boot-1", "o1", first)
+    agent = Agent(chosen, sources_of(chosen), disk, cast("Publisher", outbox), origin)
+    agent.report(first)
+    disk.full = True
+    agent.report(reading(2000, nic(20)))
+    agent.report(reading(3000, nic(5)))
+    saved = disk.load()
+    assert saved is not None
+    assert (saved.seq, len(outbox.reports)) == (1, 1)
+    assert said.text.count("No space left on device") == 1, "once, not at every reading"
+    disk.full = False
+    agent.report(reading(4000, nic(6)))
+    assert [(report.seq, report.value) for report in outbox.reports] == [(1, (10,)), (2, (26,))]
+    assert disk.load() == agent.origin
