@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,13 +39,15 @@ Runs = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Iterator[Runs]:
-    """runs(then, user=…) -> a process that has started a stack in tmp_path / "data"."""
+    """runs(then, user=…, folder=…) -> a process that starts a stack, in tmp_path / "data"."""
     started: list[subprocess.Popen[str]] = []
 
-    def run(then: str = SLEEP, *, user: str | None = None) -> subprocess.Popen[str]:
+    def run(
+        then: str = SLEEP, *, user: str | None = None, folder: Path = tmp_path / "data"
+    ) -> subprocess.Popen[str]:
         python, environment = python_for(user) if user else (sys.executable, None)
         process = subprocess.Popen(
-            [python, "-c", PROGRAM.format(then=then), str(tmp_path / "data")],
+            [python, "-c", PROGRAM.format(then=then), str(folder)],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -62,6 +65,14 @@ def runs(tmp_path: Path) -> Iterator[Runs]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate(timeout=10)
+
+
+def said(process: subprocess.Popen[str]) -> int:
+    """The next number a program prints: first its guard's id, when its stack is ready."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, process.communicate()[1]
+    return int(line)
 
 
 def servers(folder: Path) -> list[psutil.Process]:
@@ -86,13 +97,21 @@ def wait_for_end(folder: Path, seconds: float = 15) -> list[psutil.Process]:
     return left
 
 
-def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that still run; one whose status nobody has taken yet does not."""
-    return [
-        process
-        for process in processes
-        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    ]
+def alive(processes: list[psutil.Process], seconds: float = 5) -> list[psutil.Process]:
+    """Those that still run after that time; one whose status nobody has taken yet does not."""
+    deadline = time.monotonic() + seconds
+    left = processes
+    while left := [process for process in left if runs_on(process)]:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    return left
+
+
+def runs_on(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def names(processes: list[psutil.Process]) -> set[str]:
@@ -149,8 +168,7 @@ def test_no_orphan_after_a_signal_to_the_process_group(
     runs: Runs, tmp_path: Path, number: signal.Signals
 ) -> None:
     process = runs()
-    assert process.stdout is not None
-    process.stdout.readline()
+    said(process)
     before = servers(tmp_path / "data")
     assert {"postgres", "tansu"} < names(before)
     os.killpg(process.pid, number)
@@ -161,8 +179,7 @@ def test_no_orphan_after_a_signal_to_the_process_group(
 
 def test_no_orphan_when_guard_and_parent_are_killed(runs: Runs, tmp_path: Path) -> None:
     process = runs()
-    assert process.stdout is not None
-    guard = int(process.stdout.readline())
+    guard = said(process)
     before = servers(tmp_path / "data")
     os.kill(guard, signal.SIGKILL)
     process.kill()
@@ -173,9 +190,8 @@ def test_no_orphan_when_guard_and_parent_are_killed(runs: Runs, tmp_path: Path) 
 
 def test_no_orphan_while_a_fork_of_the_parent_lives_on(runs: Runs, tmp_path: Path) -> None:
     process = runs("import os; fork = os.fork(); fork and print(fork, flush=True); time.sleep(600)")
-    assert process.stdout is not None
-    process.stdout.readline()
-    fork = int(process.stdout.readline())
+    said(process)
+    fork = said(process)
     process.kill()
     assert wait_for_end(tmp_path / "data") == []
     assert psutil.pid_exists(fork)
@@ -204,8 +220,7 @@ def test_a_second_stack_is_refused(tmp_path: Path) -> None:
 
 def test_a_dead_owners_stack_is_waited_for(runs: Runs, tmp_path: Path) -> None:
     process = runs()
-    assert process.stdout is not None
-    process.stdout.readline()
+    said(process)
     process.kill()
     process.wait()
     start_again(tmp_path / "data")
@@ -324,15 +339,13 @@ def test_root_starts_it_below_closed_folders_and_opens_none(tmp_path: Path) -> N
 
 
 @needs_root
-def test_an_ordinary_user_runs_it(runs: Runs, tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    shutil.chown(tmp_path / "data", "nobody")
-    for folder in (tmp_path, *tmp_path.parents):
-        if not folder.stat().st_mode & 0o001:
-            folder.chmod(folder.stat().st_mode | 0o001)  # pytest's own folders
-    process = runs(user="nobody")
-    assert process.stdout is not None
-    process.stdout.readline()
-    assert {process.username() for process in servers(tmp_path / "data")} == {"nobody"}
-    os.killpg(process.pid, signal.SIGINT)
-    assert wait_for_end(tmp_path / "data") == []
+def test_an_ordinary_user_runs_it(runs: Runs) -> None:
+    # Not in tmp_path: pytest closes the folder above to other users, again with each session.
+    with tempfile.TemporaryDirectory(prefix="rackmeter-test-") as name:
+        folder = Path(name)
+        shutil.chown(folder, "nobody")
+        process = runs(user="nobody", folder=folder)
+        said(process)
+        assert {server.username() for server in servers(folder)} == {"nobody"}
+        os.killpg(process.pid, signal.SIGINT)
+        assert wait_for_end(folder) == []
