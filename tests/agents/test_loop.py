@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -11,7 +12,7 @@ import pytest
 from agents.config import Settings
 from agents.integrate import Origin, from_boot
 from agents.log import log
-from agents.loop import Agent, sources_of
+from agents.loop import Agent, notify, sources_of
 from agents.publish import Publisher
 from agents.state import Store
 from schemas.report import Report
@@ -69,3 +70,16 @@ def test_a_full_disk_stops_reports_and_not_the_counting(
     agent.report(reading(4000, nic(6)))
     assert [(report.seq, report.value) for report in outbox.reports] == [(1, (10,)), (2, (26,))]
     assert disk.load() == agent.origin
+
+
+def test_systemd_is_told_where_it_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        notify("READY=1")
+        assert systemd.recv(100) == b"READY=1"
+    (tmp_path / "notify").unlink()
+    notify("STOPPING=1")
+    assert "systemd was not told STOPPING=1" in said.text
