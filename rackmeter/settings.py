@@ -92,8 +92,6 @@ class Settings(BaseSettings):
     # How long after its end a window still takes readings before they become late entries.
     grace_ms: Milliseconds = 120_000
 
-    # A topic that was deleted and made again is refused unless this says that it is meant.
-    accept_new_topic: bool = False
     # Webhooks to private and loopback addresses, and over plain HTTP: for tests and demos.
     allow_private_webhooks: bool = False
     # Prometheus metrics of the worker; None = not served.
