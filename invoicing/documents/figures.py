@@ -2,16 +2,20 @@
 
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_datetime
 from babel.numbers import format_currency, format_decimal, format_percent
 
-from schemas.billing import Span
+from schemas.billing import Span, Unit
 
 EXACT = Context(prec=60)
 """Enough for any numeric of the ledger; display never needs more."""
 DAY = timedelta(days=1)
+_DECIMAL, _BINARY = ("B", "kB", "MB", "GB", "TB", "PB"), ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+SMALLER = {big: small for names in (_DECIMAL, _BINARY) for small, big in pairwise(names)}
+"""The next smaller unit of bytes."""
 
 
 def money(amount: Decimal, currency: str, locale: str) -> str:
@@ -31,10 +35,20 @@ def quantity(value: Decimal, unit: str, locale: str) -> str:
     return f"{amount(value, locale)}\u00a0{unit}"
 
 
-def base_as(value: int, is_: int, unit: str, locale: str) -> str:
-    """Base units in a billing unit, to three decimals, for reading only: ``20 TB``."""
+def base_as(value: int, unit: Unit, locale: str) -> str:
+    """Base units to three decimals, for reading only: ``20 TB``, and ``3.512 MB`` when few."""
+    name, is_ = fitting(value, unit)
     shown = EXACT.divide(Decimal(value), Decimal(is_)).quantize(Decimal("0.001"), ROUND_HALF_UP)
-    return f"{format_decimal(shown, format='#,##0.###', locale=locale)}\u00a0{unit}"
+    return f"{format_decimal(shown, format='#,##0.###', locale=locale)}\u00a0{name}"
+
+
+def fitting(value: int, unit: Unit) -> tuple[str, int]:
+    """The billing unit, or for few bytes a smaller one of its kind (IEC 80000-13)."""
+    step = 1024 if unit.name.endswith("iB") else 1000
+    name, is_ = unit.name, unit.is_
+    while 0 < value < is_ and name in SMALLER and is_ % step == 0:
+        name, is_ = SMALLER[name], is_ // step
+    return name, is_
 
 
 def percent(value: Decimal, locale: str) -> str:

@@ -151,8 +151,8 @@ def _notes(document: Document, words: Words, row: DocumentLine) -> Iterator[str]
     if isinstance(model, Overage):
         unit = model.unit
         yield words.used.format(
-            used=figures.base_as(line.base_quantity, unit.is_, unit.name, locale),
-            allowance=figures.base_as(line.allowance, unit.is_, unit.name, locale),
+            used=figures.base_as(line.base_quantity, unit, locale),
+            allowance=figures.base_as(line.allowance, unit, locale),
         )
 
 
@@ -180,12 +180,12 @@ def _chart(document: Document, words: Words, row: DocumentLine) -> dict[str, Any
         detail = f"{detail} · {observed}"
     return {
         "title": _item(document, row).title,
-        "total": figures.base_as(row.line.base_quantity, unit.is_, unit.name, locale),
+        "total": figures.base_as(row.line.base_quantity, unit, locale),
         "detail": detail,
         "days": [day * PERMILLE // highest if highest else 0 for day in days],
         "first": first,
         "last": last,
-        "peak": words.peak.format(peak=figures.base_as(highest, unit.is_, unit.name, locale)),
+        "peak": words.peak.format(peak=figures.base_as(highest, unit, locale)),
     }
 
 

@@ -16,8 +16,8 @@ from invoicing.document import Document
 from invoicing.documents import figures
 from invoicing.documents.render import pdf
 from invoicing.documents.view import view
-from schemas.billing import Span
-from tests.invoicing.papers import BUYER, END, START, paper
+from schemas.billing import Span, Unit
+from tests.invoicing.papers import BUYER, END, START, TB, paper
 
 PROOF = "ab" * 32
 
@@ -143,3 +143,18 @@ def test_amounts_keep_all_their_digits(value: str, said: str) -> None:
 )
 def test_money_names_its_currency(amount: str, currency: str, said: str) -> None:
     assert figures.money(Decimal(amount), currency, "en_GB").replace("\xa0", "") == said
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "said"),
+    [
+        (21_482_000_000_000, TB, "21.482 TB"),
+        (3_512_345, TB, "3.512 MB"),
+        (999, TB, "999 B"),
+        (0, TB, "0 TB"),
+        (2**30, Unit("TiB", "net.bytes", 2**40, Decimal("0.001")), "1 GiB"),
+        (5_400_000, Unit("GPU-hour", "gpu.alloc_ms", 3_600_000, Decimal("0.01")), "1.5 GPU-hour"),
+    ],
+)
+def test_small_quantities_are_readable(value: int, unit: Unit, said: str) -> None:
+    assert figures.base_as(value, unit, "en_GB") == said.replace(" ", "\xa0")

@@ -159,7 +159,7 @@ def test_a_page_that_says_something_else_is_found(tmp_path: Path) -> None:
 def test_a_single_changed_byte_of_a_pdf_is_found(tmp_path: Path) -> None:
     whole = pdf(PAPER, BODY, PROOF)
     rng = random.Random(3)  # the same bytes in every run
-    for _ in range(20):
+    for _ in range(40):
         at = rng.randrange(len(whole))
         altered = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
         (tmp_path / "a.pdf").write_bytes(altered)
