@@ -18,22 +18,31 @@ from pathlib import Path
 from typing import Final
 
 import psycopg
+from psycopg import errors
 
 from invoicing.document import Document
 from invoicing.export import export
-from invoicing.freeze import Frozen, buyer, freeze, snapshot
+from invoicing.freeze import Frozen, take
 from invoicing.gate import gate
-from invoicing.lines import Header
 from invoicing.outcomes import outcome_of, sealed_outcomes
 from invoicing.plan import Group, plan
 from invoicing.report import CloseReport, Outcome, Status
 from invoicing.seal import AlreadySealedError, TimelineChangedError, seal
 from schemas.billing import Seller
-from schemas.errors import DependencyError, RefusedError
+from schemas.errors import DependencyError, RackmeterError
 from sinks.accruals import rate_scope
 from sinks.database import Connection, connect, require_schema
 from sinks.scopes import load_scopes
 
+RACES: Final = (
+    AlreadySealedError,
+    TimelineChangedError,
+    errors.SerializationFailure,
+    errors.DeadlockDetected,
+)
+"""Somebody else was quicker: look again."""
+STATEMENT_TIMEOUT_MS: Final = 1_800_000
+"""Half an hour: the conservation of a customer with thousands of servers is one statement."""
 ATTEMPTS: Final = 5
 """Each lost race means that somebody else went on; five in a row mean that something is wrong."""
 
@@ -80,7 +89,12 @@ def close(
     """
     outcomes: list[Outcome] = []
     try:
-        with connect(url, autocommit=True, application_name="rackmeter close") as conn:
+        with connect(
+            url,
+            autocommit=True,
+            application_name="rackmeter close",
+            statement_timeout_ms=STATEMENT_TIMEOUT_MS,
+        ) as conn:
             require_schema(conn)
             groups = plan(conn, month_of=period_month, as_of=as_of, accounts=accounts)
             for done, group in enumerate(groups):
@@ -106,11 +120,12 @@ def _close_group(conn: Connection, group: Group, run: _Run) -> Iterator[Outcome]
         rest = replace(group, scopes=open_scopes)
         try:
             made = [_close_open(conn, rest, run)] if open_scopes else []
-        except (AlreadySealedError, TimelineChangedError):
+        except RACES:
             continue
         yield from (_written(conn, outcome, run) for outcome in [*existing, *made])
         return
-    raise RefusedError(f"The scopes of {group.account} change all the time: close again.")
+    busy = f"The timelines of {group.account} changed {ATTEMPTS} times meanwhile: close again."
+    yield outcome_of(group, Status.WAITING, reasons=(busy,))
 
 
 def _close_open(conn: Connection, group: Group, run: _Run) -> Outcome:
@@ -129,10 +144,12 @@ def _close_open(conn: Connection, group: Group, run: _Run) -> Outcome:
         final = seal(conn, frozen.draft, frozen.scopes, run.step)
         status = Status.ISSUED if final.number else Status.EMPTY
         return _made(group, status, final.document, frozen)
-    except (psycopg.OperationalError, AlreadySealedError, TimelineChangedError):
+    except (psycopg.OperationalError, *RACES):
         raise
     except Exception as error:  # one failing scope must not stop the others
-        return outcome_of(group, Status.PARKED, reasons=(f"{type(error).__name__}: {error}",))
+        known = isinstance(error, RackmeterError)
+        reason = str(error) if known else f"{type(error).__name__}: {error}"
+        return outcome_of(group, Status.PARKED, reasons=(reason,))
 
 
 def _reasons(conn: Connection, group: Group, run: _Run) -> tuple[str, ...]:
@@ -145,27 +162,12 @@ def _reasons(conn: Connection, group: Group, run: _Run) -> tuple[str, ...]:
 
 def _freeze(conn: Connection, group: Group, run: _Run) -> Frozen:
     """Step 4. The rater may be behind the ledger: its hints may be lost, so it is asked once."""
-    frozen = _snapshot(conn, group, run)
+    frozen = take(conn, group, run.seller, run.issued_at)
     if frozen.reconciliation.stale and not run.dry_run:
         for scope in frozen.reconciliation.stale:
             rate_scope(conn, scope, run.issued_at, run.issued_at, period=group.period)
-        frozen = _snapshot(conn, group, run)
+        frozen = take(conn, group, run.seller, run.issued_at)
     return frozen
-
-
-def _snapshot(conn: Connection, group: Group, run: _Run) -> Frozen:
-    with conn.transaction():
-        snapshot(conn)
-        header = Header(
-            "invoice",
-            run.issued_at,
-            group.timezone,
-            group.currency,
-            group.period,
-            run.seller,
-            buyer(conn, group.account),
-        )
-        return freeze(conn, group, header)
 
 
 def _written(conn: Connection, outcome: Outcome, run: _Run) -> Outcome:
@@ -173,7 +175,10 @@ def _written(conn: Connection, outcome: Outcome, run: _Run) -> Outcome:
     if run.folder is None or run.dry_run or outcome.invoice_id is None:
         return outcome
     run.step("render")
-    files = export(conn, outcome.invoice_id, run.folder)
+    try:
+        files = export(conn, outcome.invoice_id, run.folder)
+    except RackmeterError as error:  # the invoice stands; the others must not wait for a disk
+        return replace(outcome, reasons=(str(error),))
     return replace(outcome, files=tuple(str(file) for file in files))
 
 

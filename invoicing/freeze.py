@@ -5,6 +5,7 @@ definition, and no reason to read again.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from invoicing.document import Buyer, Document, DocumentLine, Position, Priced
 from invoicing.evidence import evidence
@@ -13,7 +14,7 @@ from invoicing.plan import Group
 from invoicing.reconcile import Reconciliation, reconcile
 from pipeline.periods import closed
 from pipeline.rating.price import price
-from schemas.billing import Scope
+from schemas.billing import Scope, Seller
 from schemas.errors import RefusedError
 from sinks.database import Connection
 from sinks.queries import usage_inputs_bulk
@@ -29,13 +30,24 @@ class Frozen:
     reconciliation: Reconciliation
 
 
-def snapshot(conn: Connection) -> None:
-    """First statement of a transaction that must see one state of the ledger."""
-    conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+def take(conn: Connection, group: Group, seller: Seller, issued_at: datetime) -> Frozen:
+    """One snapshot of the ledger, from its positions to its reconciliation."""
+    with conn.transaction():
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        customer = buyer(conn, group.account)
+        header = Header(
+            "invoice", issued_at, group.timezone, group.currency, group.period, seller, customer
+        )
+        return freeze(conn, group, header)
 
 
 def freeze(conn: Connection, group: Group, header: Header) -> Frozen:
-    """Inputs, prices and evidence of the group; inside a ``snapshot``."""
+    """Inputs, prices and evidence of the group; inside one snapshot."""
+    if group.currency != header.seller.currency:
+        raise RefusedError(
+            f"Account {group.account} pays in {group.currency}, the prices of"
+            f" {header.seller.entity} are in {header.seller.currency}: rating never converts."
+        )
     cut = positions(conn)
     scopes = dict(sorted(load_scopes(conn, group.scopes).items()))
     as_of = closed(group.period)

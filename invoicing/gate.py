@@ -57,7 +57,9 @@ def _partitions(conn: Connection, until: datetime) -> Iterator[str]:
     rows = conn.execute(
         """
         SELECT t.name, p.part, o.append_ms
-        FROM ingest_topic t
+        FROM (
+            SELECT DISTINCT ON (name) * FROM ingest_topic ORDER BY name, first_seen DESC
+        ) t  -- a topic that was made anew has replaced the one of its name
         CROSS JOIN LATERAL generate_series(0, t.partitions - 1) AS p (part)
         LEFT JOIN ingest_offset o ON o.topic_id = t.topic_id AND o.part = p.part
         ORDER BY 1, 2

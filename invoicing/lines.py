@@ -30,6 +30,8 @@ from schemas.serial import digest, to_json
 
 INVOICES: Final = UUID("6d1c1f2c-54a6-5f0e-9d3a-2f6e0b7c9a41")
 """Name space of invoice ids: random once, fixed for ever."""
+UNKNOWN: Final = Decimal(0)
+"""Rate of a category that the seller does not know; ``tax_lines`` refuses it in words."""
 DAY: Final = timedelta(days=1)
 MILLISECOND: Final = timedelta(milliseconds=1)
 
@@ -83,7 +85,9 @@ def document_lines(
 ) -> list[DocumentLine]:
     """Each line with its tax rate, its evidence and how much of it was observed."""
     return [
-        DocumentLine(line, seller.tax[line.tax], series, coverage(scope, lines, number, series))
+        DocumentLine(
+            line, seller.tax.get(line.tax, UNKNOWN), series, coverage(scope, lines, number, series)
+        )
         for number, (line, series) in enumerate(zip(lines, evidence, strict=True))
     ]
 

@@ -54,9 +54,9 @@ def _differences(ours: "PdfReader", theirs: "PdfReader") -> Iterator[tuple[str, 
     if _creator(ours) == _creator(theirs):
         yield "pdf", "the file is not the one that this document gives: something was changed"
     expected, shown = _words(ours), _words(theirs)
-    for word in (shown - expected).keys():
+    for word in shown - expected:
         yield "page", f"shows {word!r}, which the document does not say there"
-    for word in (expected - shown).keys():
+    for word in expected - shown:
         yield "page", f"does not show {word!r}, which the document says"
 
 

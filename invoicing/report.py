@@ -9,6 +9,7 @@ from invoicing.reconcile import Difference
 from schemas.billing import Span
 from schemas.errors import (
     EXIT_DONE,
+    DependencyError,
     DifferenceError,
     RackmeterError,
     RefusedError,
@@ -78,11 +79,13 @@ class CloseReport:
 
     @property
     def exit_code(self) -> int:
-        """The most serious outcome: a difference, a failure, an open period, none."""
+        """The most serious outcome: a difference, a failure, files not written, an open period."""
         if self.differences:
             return DifferenceError.exit_code
         if self.having(Status.PARKED):
             return RackmeterError.exit_code
+        if any(outcome.reasons for outcome in self.having(Status.ISSUED, Status.EXISTS)):
+            return DependencyError.exit_code
         return RefusedError.exit_code if self.having(Status.WAITING) else EXIT_DONE
 
 

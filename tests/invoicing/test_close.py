@@ -252,6 +252,38 @@ def test_a_rater_that_is_behind_is_brought_up_to_date(conn: Connection, billing_
     assert stored[0] == document.priced[0].inputs
 
 
+def test_a_disk_that_is_full_stops_no_invoice(
+    conn: Connection, billing_url: str, tmp_path: Path
+) -> None:
+    month_of(conn, 2)
+    (tmp_path / "out").write_text("a file where the folder should be")
+    report = close_month(billing_url, folder=tmp_path / "out")
+    assert statuses(report) == [Status.ISSUED] * 2
+    assert report.exit_code == 4
+    assert "The invoice itself is safe; export it again." in report.outcomes[0].reasons[0]
+    the_books_are_whole(conn, 2)
+
+
+def test_an_account_of_another_currency_is_parked(conn: Connection, billing_url: str) -> None:
+    month_of(conn, 2)
+    conn.execute("UPDATE account SET currency = 'USD' WHERE account_id = 'acme-1'")
+    report = close_month(billing_url)
+    assert statuses(report) == [Status.ISSUED, Status.PARKED]
+    assert "pays in USD, the prices of rm are in EUR" in report.outcomes[1].reasons[0]
+
+
+def test_timelines_that_never_rest_wait(conn: Connection, billing_url: str) -> None:
+    month_of(conn, 1)
+
+    def rename(progress: Progress) -> None:
+        if progress.step == "reconciled":
+            conn.execute("UPDATE item SET title = title || '!'")
+
+    report = close_month(billing_url, progress=rename)
+    assert statuses(report) == [Status.WAITING]
+    assert report.outcomes[0].reasons[0].endswith("changed 5 times meanwhile: close again.")
+
+
 def test_an_account_that_rented_nothing_gets_nothing(conn: Connection, billing_url: str) -> None:
     month_of(conn, 1)
     assert close_month(billing_url, "2026-01").outcomes == ()

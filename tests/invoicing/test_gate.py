@@ -50,6 +50,15 @@ def test_a_partition_was_never_metered(billing: Connection) -> None:
     )
 
 
+def test_a_topic_that_was_made_anew_is_not_waited_for(billing: Connection) -> None:
+    month_of(billing, 1)
+    billing.execute(
+        "INSERT INTO ingest_topic VALUES (gen_random_uuid(), 'c', 'usage.reports', 2, '', %s)",
+        (START - timedelta(days=300),),
+    )
+    assert reasons(billing) == ()
+
+
 def test_nothing_was_ever_metered(billing: Connection) -> None:
     month_of(billing, 1)
     billing.execute("TRUNCATE ingest_topic CASCADE")
