@@ -23,6 +23,7 @@ from pydantic_settings import (
 from rackmeter.errors import ConfigError
 
 PREFIX = "RACKMETER_"
+AGENT_PREFIX = "RACKMETER_AGENT_"  # the agent's own settings (agents/config.py)
 CONFIG_VARIABLE = "RACKMETER_CONFIG"
 CONFIG_FILE = "rackmeter.toml"
 MIB = 1024 * 1024
@@ -150,6 +151,8 @@ def _refuse_misspelt_variables() -> None:
     """A misspelt variable would otherwise be a default nobody notices."""
     known = [PREFIX + name.upper() for name in Settings.model_fields] + [CONFIG_VARIABLE]
     for name in sorted(os.environ):
+        if name.startswith(AGENT_PREFIX):
+            continue
         if name.startswith(PREFIX) and name not in known:
             for meant in get_close_matches(name, known, n=1, cutoff=0.85):
                 raise ConfigError(f"{name} is no setting; {meant} is: was that meant?")

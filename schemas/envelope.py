@@ -1,9 +1,8 @@
-"""Message headers of a report: CloudEvents 1.0 in binary mode, and who signed it. Standard library
-only.
+"""Message headers of a report: CloudEvents 1.0 in binary mode, and who signed it.
 
-``kid`` names the key, ``sig`` is HMAC-SHA256 over ``environment ␀ topic ␀ id ␀ body``: a message
-copied from staging, from another topic or under another identity does not verify. Source:
-CloudEvents 1.0.2 Kafka protocol binding, section 3.2.
+Standard library only. ``kid`` names the key; ``sig`` is HMAC-SHA256, in hex, over ``environment ␀
+topic ␀ id ␀ body``: a message copied from staging, from another topic or under another identity does
+not verify. Source: CloudEvents 1.0.2 Kafka protocol binding, section 3.2.
 """
 
 import hashlib
@@ -30,7 +29,7 @@ class Key:
 
 def signature(secret: bytes, environment: str, topic: str, report_id: str, body: bytes) -> bytes:
     prefix = f"{environment}\0{topic}\0{report_id}\0".encode()
-    return hmac.digest(secret, prefix + body, hashlib.sha256)
+    return hmac.digest(secret, prefix + body, hashlib.sha256).hex().encode()
 
 
 def headers(report: Report, body: bytes, key: Key, environment: str, topic: str) -> Headers:

@@ -59,7 +59,7 @@ class Encoder:
             ("ce_id", identity),
             ("ce_time", _rfc3339(at_ms)),
             *self._after,
-            ("sig", hmac.digest(self._secret, signed, "sha256")),
+            ("sig", hmac.digest(self._secret, signed, "sha256").hex().encode()),
         ]
         return self._server, body, headers
 
