@@ -40,8 +40,9 @@ def demo(
 ) -> None:
     """Meter this machine live, then bill a fleet's month.
 
-    A worker is killed halfway through the simulated fleet's reports. The command starts its own PostgreSQL and broker, and stops them. Every figure it ends
-    with was measured; one that is not as it must be ends it with exit code 3.
+    A worker is killed halfway through the simulated fleet's reports. The command starts its own
+    PostgreSQL and broker, and stops them. Every figure it ends with was measured; one that is not
+    as it must be ends it with exit code 3.
     """
     import shutil  # noqa: PLC0415
 

@@ -22,8 +22,8 @@ def dev(
 ) -> None:
     """Run the embedded PostgreSQL and broker until Ctrl-C.
 
-    Tables and topics are made. The database keeps its data from one start to the next, the broker does not. Other commands find
-    both by the data folder.
+    Tables and topics are made. The database keeps its data from one start to the next, the broker
+    does not. Other commands find both by the data folder.
     """
     import signal  # noqa: PLC0415
 

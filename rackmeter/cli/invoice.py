@@ -54,7 +54,8 @@ def list_invoices(
     with ledger(data_dir) as conn:
         rows = conn.execute(
             """
-            SELECT number, account_id, period_start, period_end, currency, net, tax, gross, issued_at
+            SELECT number, account_id, period_start, period_end, currency, net, tax, gross,
+                   issued_at
             FROM invoice WHERE %(account)s::text IS NULL OR account_id = %(account)s
             ORDER BY issued_at DESC, number DESC
             """,
@@ -79,7 +80,10 @@ def list_invoices(
 
 
 def show(number: Number, data_dir: DataDir = None, json: Json = False) -> None:
-    """Show an invoice with its lines; `--json` prints the sealed document itself."""
+    """Show an invoice with its lines.
+
+    With --json the sealed document itself, byte for byte.
+    """
     from invoicing.digest import text  # noqa: PLC0415 - starts slowly
     from invoicing.export import load  # noqa: PLC0415
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415
@@ -107,7 +111,10 @@ def explain(
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Show readings, windows, quantity, price and rounding behind a line, computed again."""
+    """Show what a line was made of, computed again.
+
+    Readings, windows, quantity, price and rounding, down to positions in Kafka.
+    """
     from invoicing.explain import explain as why  # noqa: PLC0415 - starts slowly
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415
 
@@ -125,7 +132,10 @@ def verify(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSON or PDF.")],
     json: Json = False,
 ) -> None:
-    """Recompute invoices from their files alone: digests, lines, taxes, totals, the page."""
+    """Recompute invoices from their files alone.
+
+    Digests, lines, taxes, totals and the page of a PDF; no database is needed.
+    """
     from invoicing.verify import verify as check  # noqa: PLC0415 - starts slowly
 
     found = {str(file): [str(finding) for finding in check(file)] for file in files}
@@ -149,7 +159,10 @@ def export(
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Write an invoice as NUMBER.json and NUMBER.pdf; the same bytes every time."""
+    """Write an invoice as JSON and PDF.
+
+    The files are named by its number; the bytes are the same every time.
+    """
     from invoicing.export import export as write  # noqa: PLC0415 - starts slowly
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415
 

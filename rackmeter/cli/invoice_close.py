@@ -108,19 +108,15 @@ def preview(
         priced = price(found, usage_inputs(conn, found, period, at), at)
     net = sum(line.net for line in priced)
     if json:
-        document(
-            {"scope": scope, "as_of": at, "currency": found.currency, "net": net, "lines": priced}
-        )
+        shown = {"scope": scope, "as_of": at, "currency": found.currency, "net": net}
+        document({**shown, "lines": priced})
         return
     table(
         ("title", "quantity", "unit", "price", "net"),
         [(row.title, row.quantity, row.unit, row.unit_price, row.net) for row in priced],
     )
     lines(
-        [
-            "",
-            f"net {net} {found.currency} from {period.start:%Y-%m-%d %H:%M} UTC to {at:%Y-%m-%d %H:%M}",
-        ]
+        ["", f"net {net} {found.currency}, {period.start:%Y-%m-%d %H:%M} … {at:%Y-%m-%d %H:%M} UTC"]
     )
 
 

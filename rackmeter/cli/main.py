@@ -84,7 +84,7 @@ def _misused(error: Exception, message: str, as_json: bool) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         note(message)
         return EXIT_CONFIG
-    return _fail(EXIT_CONFIG, f"{message} See `{path} --help`.", as_json)
+    return _fail(EXIT_CONFIG, f"{message.rstrip('.')}. See `{path} --help`.", as_json)
 
 
 def _fail(code: int, sentence: str, as_json: bool) -> int:
