@@ -1,8 +1,8 @@
 """Message headers of a report: CloudEvents 1.0 in binary mode, and who signed it.
 
-Standard library only. ``kid`` names the key; ``sig`` is HMAC-SHA256, in hex, over ``environment ␀
-topic ␀ id ␀ body``: a message copied from staging, from another topic or under another identity does
-not verify. Source: CloudEvents 1.0.2 Kafka protocol binding, section 3.2.
+Standard library only. ``kid`` names the key; ``sig`` is hex HMAC-SHA256 over
+``environment ␀ topic ␀ id ␀ body``: a message copied from staging, from another topic or under
+another identity does not verify. Source: CloudEvents 1.0.2, Kafka protocol binding, section 3.2.
 """
 
 import hashlib
