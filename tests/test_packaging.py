@@ -88,7 +88,22 @@ def test_every_module_of_the_agent_imports_with_the_base_install_and_stays_light
     code = (
         "import importlib, pkgutil, sys, agents\n"
         "for module in pkgutil.walk_packages(agents.__path__, 'agents.'):\n"
-        "    importlib.import_module(module.name)\n"
+        "    if not module.name.endswith('__main__'):\n"
+        "        importlib.import_module(module.name)\n"
         "print(*sorted(name.partition('.')[0] for name in sys.modules))"
     )
     assert sorted(TOO_HEAVY.intersection(run(bare_python, code).split())) == []
+
+
+def test_the_command_of_a_bare_install_runs_the_agent_and_says_what_the_rest_needs(
+    bare_python: Path,
+) -> None:
+    command = str(bare_python.with_name("rackmeter"))
+    sample = subprocess.run(
+        [command, "agent", "sample"], check=True, capture_output=True, text=True
+    )
+    assert "net.rx_bytes" in sample.stdout
+    demo = subprocess.run([command, "demo"], check=False, capture_output=True, text=True)
+    assert (demo.returncode, demo.stdout) == (2, "")
+    assert demo.stderr.count("\n") == 1
+    assert "server" in demo.stderr
