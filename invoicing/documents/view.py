@@ -20,6 +20,8 @@ from invoicing.pieces import item_of, price_row
 from schemas.billing import HourlyCap, Item, Overage, Scope
 
 PERMILLE = 1000
+PART = "\0"
+"""Stands where a text is divided; no name or amount can hold it."""
 UNITS = {"hour": "h"}
 """Units that have a symbol of their own (SI brochure, table 8)."""
 
@@ -91,9 +93,11 @@ def _body(document: Document, words: Words) -> dict[str, Any]:
             }
             for tax in document.taxes
         ],
-        "payment": pay_by.format(
-            gross=money(document.totals.gross), due=due, number=document.number
+        # In parts around the number, which the template keeps on one line.
+        "payment": pay_by.format(gross=money(document.totals.gross), due=due, number=PART).split(
+            PART
         ),
+        "number": document.number,
     }
 
 
