@@ -26,6 +26,11 @@ from sinks.series import SeriesSets
 CLAIM_LOCK_MS: Final = 2_000
 """A flush holds the row for less; who holds it longer was stopped in the middle."""
 _TABLE: Final = "checkpoint_state"
+_BACKEND: Final = (
+    "backend_pid = pg_backend_pid(), backend_start ="
+    " (SELECT a.backend_start FROM pg_stat_activity a WHERE a.pid = pg_backend_pid())"
+)
+"""A process id alone may be another session's by the time it is used."""
 Failpoint = Callable[[str], None]
 
 
@@ -51,6 +56,8 @@ class Checkpointer:
         self._url = url
         self._sets = SeriesSets()
         self._conn: Connection | None = None
+        self._named: dict[int, UUID] = {}
+        """Partition → owner whose row names the open connection's backend."""
         self._failpoint = failpoint
 
     def close(self) -> None:
@@ -63,6 +70,7 @@ class Checkpointer:
         """The open connection, outside a transaction; a new one when the last was lost."""
         if self._conn is None or self._conn.closed or self._conn.broken:
             self.close()
+            self._named = {}
             self._conn = connect(self._url, application_name="rackmeter worker")
             self._conn.execute(
                 f"CREATE TEMPORARY TABLE {_TABLE} (LIKE server_state) ON COMMIT DELETE ROWS"
@@ -90,6 +98,7 @@ class Checkpointer:
         row = self._take_row(conn, topic_id, part, owner)
         self._failpoint("claim:taken")
         conn.commit()
+        self._named[part] = owner
         self._failpoint("claim:committed")
         heads = ledger.load_heads(conn, part, self._sets)
         conn.rollback()
@@ -105,9 +114,7 @@ class Checkpointer:
             conn.execute("SELECT set_config('lock_timeout', %s, true)", (f"{CLAIM_LOCK_MS}ms",))
             try:
                 row = conn.execute(
-                    "UPDATE ingest_offset SET owner = %s, epoch = epoch + 1,"
-                    " backend_pid = pg_backend_pid(), backend_start ="
-                    " (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())"
+                    f"UPDATE ingest_offset SET owner = %s, epoch = epoch + 1, {_BACKEND}"  # noqa: S608
                     " WHERE topic_id = %s AND part = %s RETURNING next_offset, append_ms, counts",
                     (owner, topic_id, part),
                 ).fetchone()
@@ -161,7 +168,8 @@ class Checkpointer:
     def _write(self, lane: Lane) -> None:
         """The checkpoint transaction.
 
-        1. Register series sets, in their own transactions. A crash here: unused ids.
+        1. Register series sets, in their own transactions. A crash here: unused ids. After a
+           reconnect also name the backend that whoever claims after us may have to end.
         2. Binary COPY of dirty heads into a temporary table; no shared lock is held while a client
            could be stopped in the middle. A crash here: nothing.
         3. Swap the position, from base to expect, if the row is still ours. No row: another owner.
@@ -170,21 +178,20 @@ class Checkpointer:
         5. COMMIT. A crash before the answer: the row tells which it was (``_was_written``).
         """
         conn = self.connection()
+        self._name_backend(conn, lane)
         ids = {id(n): self._sets.register(conn, n) for n in ledger.names_in(lane)}
         self._failpoint("flush:registered")
         with conn.cursor() as cur:
             ledger.copy_states(cur, lane, lambda n: ids[id(n)], _TABLE)
             self._failpoint("flush:copied")
-            with conn.pipeline():
-                cur.execute(
-                    "UPDATE ingest_offset SET next_offset = %s, append_ms = %s, counts = %s,"
-                    " backend_pid = pg_backend_pid() WHERE topic_id = %s AND part = %s"
-                    " AND owner = %s AND next_offset = %s",
-                    (
-                        lane.expect, lane.append_ms, Jsonb(lane.counts + lane.out.counts),
-                        lane.topic_id, lane.part, lane.owner, lane.base,
-                    ),
-                )  # fmt: skip
+            cur.execute(
+                "UPDATE ingest_offset SET next_offset = %s, append_ms = %s, counts = %s"
+                " WHERE topic_id = %s AND part = %s AND owner = %s AND next_offset = %s",
+                (
+                    lane.expect, lane.append_ms, Jsonb(lane.counts + lane.out.counts),
+                    lane.topic_id, lane.part, lane.owner, lane.base,
+                ),
+            )  # fmt: skip
             if cur.rowcount != 1:
                 conn.rollback()
                 raise FencedError(f"Partition {lane.part} is owned by another worker.")
@@ -198,6 +205,16 @@ class Checkpointer:
         self._failpoint("flush:written")
         conn.commit()
         self._failpoint("flush:committed")
+
+    def _name_backend(self, conn: Connection, lane: Lane) -> None:
+        if self._named.get(lane.part) != lane.owner:
+            conn.execute(
+                f"UPDATE ingest_offset SET {_BACKEND}"  # noqa: S608 - a constant
+                " WHERE topic_id = %s AND part = %s AND owner = %s",
+                (lane.topic_id, lane.part, lane.owner),
+            )
+            conn.commit()
+            self._named[lane.part] = lane.owner
 
     def _was_written(self, lane: Lane, error: psycopg.OperationalError) -> bool:
         """The answer to COMMIT was lost: ours at expect is written, ours at base is not."""
@@ -235,8 +252,8 @@ def _end_backend(conn: Connection, topic_id: UUID, part: int) -> None:
     """End the session that holds the row; only exactly the one that was written into it."""
     conn.execute(
         "SELECT pg_terminate_backend(a.pid) FROM ingest_offset o JOIN pg_stat_activity a"
-        " ON a.pid = o.backend_pid WHERE o.topic_id = %s AND o.part = %s"
-        " AND a.pid <> pg_backend_pid()",
+        " ON a.pid = o.backend_pid AND a.backend_start = o.backend_start"
+        " WHERE o.topic_id = %s AND o.part = %s AND a.pid <> pg_backend_pid()",
         (topic_id, part),
     )
     conn.commit()

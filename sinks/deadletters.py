@@ -7,9 +7,19 @@ key and position headers.
 
 import base64
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
 from sinks.database import Connection
+
+LETTER_BYTES_MAX: Final = 900_000
+"""A letter is longer than its message by what it says, and brokers refuse more than 1 MB (Kafka's
+default message.max.bytes). What is cut lies whole in the ledger.
+"""
+_Headers = list[tuple[str, bytes]]
+READ_BYTES_MAX: Final = 16 * 2**20
+"""Payloads held at a time."""
+_NAMES_BYTES_MAX: Final = 64 * 2**10
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +37,14 @@ class Letter:
 def unpublished(conn: Connection, limit: int = 500) -> list[Letter]:
     """The oldest letters that are not on the topic yet."""
     rows = conn.execute(
-        'SELECT d.topic_id, d.part, d."offset", d.key, d.payload, d.headers, d.reason, d.detail,'
-        " t.name FROM dead_letter d JOIN ingest_topic t USING (topic_id) WHERE NOT d.published"
-        ' ORDER BY d.topic_id, d.part, d."offset" LIMIT %s',
-        (limit,),
+        'SELECT topic_id, part, "offset", key, payload, headers, reason, detail, t.name FROM ('
+        "SELECT *, sum(octet_length(payload)) OVER in_order - octet_length(payload) AS before"
+        " FROM dead_letter WHERE NOT published"
+        ' WINDOW in_order AS (ORDER BY topic_id, part, "offset" ROWS UNBOUNDED PRECEDING)'
+        ' ORDER BY topic_id, part, "offset" LIMIT %s'
+        ") d JOIN ingest_topic t USING (topic_id) WHERE before < %s"
+        ' ORDER BY topic_id, part, "offset"',
+        (limit, READ_BYTES_MAX),
     ).fetchall()
     conn.rollback()
     letters = []
@@ -38,9 +52,28 @@ def unpublished(conn: Connection, limit: int = 500) -> list[Letter]:
         own = [(name, base64.b64decode(v or "")) for name, v in headers]
         said = {"dlq_reason": reason, "dlq_detail": detail, "dlq_topic": topic}
         where = {"dlq_partition": str(part), "dlq_offset": str(offset)}
-        own += [(name, text.encode()) for name, text in {**said, **where}.items()]
-        letters.append(Letter(topic_id, part, offset, key, payload, own))
+        ours = [(name, text.encode()) for name, text in {**said, **where}.items()]
+        letters.append(Letter(topic_id, part, offset, *_cut(key, payload, own, ours)))
     return letters
+
+
+def _cut(
+    key: bytes | None, payload: bytes, own: _Headers, ours: _Headers
+) -> tuple[bytes | None, bytes, _Headers]:
+    """What fits into a message; ``dlq_cut`` says that it is not the whole."""
+    whole = _size(key, payload, own)
+    if key is not None:
+        key = key[:_NAMES_BYTES_MAX]
+    if _size(None, b"", own) > _NAMES_BYTES_MAX:
+        own = []
+    payload = payload[: LETTER_BYTES_MAX - _size(key, b"", own + ours)]
+    if _size(key, payload, own) < whole:
+        ours = [*ours, ("dlq_cut", f"{whole} bytes, whole in the ledger".encode())]
+    return key, payload, own + ours
+
+
+def _size(key: bytes | None, payload: bytes, headers: _Headers) -> int:
+    return len(key or b"") + len(payload) + sum(len(n.encode()) + len(v) for n, v in headers)
 
 
 def mark_published(conn: Connection, letters: list[Letter]) -> None:

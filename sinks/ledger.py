@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from psycopg import Cursor
 from psycopg.rows import TupleRow
+from psycopg.types.json import Jsonb
 
 from pipeline.heads import Chains, Head, OwnTime
 from pipeline.keyring import Keyring
@@ -199,8 +200,8 @@ def names_in(lane: Lane) -> Iterable[Names]:
         yield from (row.names for row in rows)
 
 
-def _absent_out(absent: dict[int, OwnTime]) -> str | None:
-    return json.dumps({str(i): own for i, own in absent.items()}) if absent else None
+def _absent_out(absent: dict[int, OwnTime]) -> Jsonb | None:
+    return Jsonb({str(i): own for i, own in absent.items()}) if absent else None
 
 
 def _absent_in(stored: dict[str, list[int] | None] | None) -> dict[int, OwnTime]:

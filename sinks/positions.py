@@ -45,12 +45,7 @@ def register_topic(conn: Connection, topic: TopicIdentity, *, accept_new: bool) 
             " or this is another cluster. If that is meant, set RACKMETER_ACCEPT_NEW_TOPIC=true"
             " once."
         )
-    if known and any(row[1] != topic.partitions for row in known):
-        raise RefusedError(
-            f"Topic {topic.name} has {topic.partitions} partitions and the ledger was fed from"
-            f" {known[0][1]}: servers would move between partitions. Make a new topic and drain"
-            " the old."
-        )
+    _refuse_other_count(conn, topic)
     conn.execute(
         "INSERT INTO ingest_topic (topic_id, cluster_id, name, partitions, ts_type)"
         " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
@@ -62,6 +57,20 @@ def register_topic(conn: Connection, topic: TopicIdentity, *, accept_new: bool) 
         (topic.topic_id, topic.partitions),
     )
     conn.commit()
+
+
+def _refuse_other_count(conn: Connection, topic: TopicIdentity) -> None:
+    """Heads lie by partition, so a server must stay in its own whatever the topic is called."""
+    other = conn.execute(
+        "SELECT name, partitions FROM ingest_topic WHERE partitions <> %s LIMIT 1",
+        (topic.partitions,),
+    ).fetchone()
+    if other is not None:
+        raise RefusedError(
+            f"Topic {topic.name} has {topic.partitions} partitions and the ledger was fed from"
+            f" {other[1]} ({other[0]}): servers would move between partitions and be counted anew."
+            f" Make a topic with {other[1]} partitions."
+        )
 
 
 def check_log_start(part: int, next_offset: int, first: int) -> None:

@@ -27,8 +27,10 @@ class SeriesSets:
         if key not in self._ids:
             if len(self._ids) >= KNOWN_MAX:
                 self._ids.clear()
-            self._ids[key] = _insert(conn, names)
+            set_id = _insert(conn, names)
+            # Remembered only when it is there for good: what is referred to must exist.
             conn.commit()
+            self._ids[key] = set_id
         return self._ids[key]
 
     def names(self, conn: Connection, set_id: int) -> Names:
@@ -40,7 +42,9 @@ class SeriesSets:
             ).fetchone()
             assert row is not None, "a foreign key holds it"
             bounds = np.array([per_second_max(meter) for meter in row[0]], np.int64)
-            self._names[set_id] = Names(tuple(row[0]), tuple(row[1]), bounds)
+            known = Names(tuple(row[0]), tuple(row[1]), bounds)
+            self._names[set_id] = known
+            self._ids[known.meter, known.resource] = set_id
         return self._names[set_id]
 
 

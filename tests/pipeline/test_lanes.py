@@ -41,13 +41,23 @@ class Rec:
 
 
 def report(
-    seq: int, *, server: str = "s1", value: int | None = None, minute: int | None = None
+    seq: int,
+    *,
+    server: str = "s1",
+    origin: str = "o1",
+    value: int | None = None,
+    minute: int | None = None,
+    since_minute: int = 0,
+    meter2: str = "",
 ) -> Report:
+    """Unless said otherwise: read in the minute of its seq, with 100 bytes a minute."""
     minute = seq if minute is None else minute
-    at = NOON + minute * MINUTE
+    up = (minute - since_minute) * MINUTE
+    meters = ("net.tx_bytes", meter2) if meter2 else ("net.tx_bytes",)
+    counter = seq * 100 if value is None else value
     return Report(
-        server, "o1", NOON, seq, at, minute * MINUTE, minute * MINUTE + 5,
-        ("net.tx_bytes",), ("eth0",), (seq * 100 if value is None else value,),
+        server, origin, NOON + since_minute * MINUTE, seq, NOON + minute * MINUTE, up, up + 5,
+        meters, ("eth0",) * len(meters), (counter,) * len(meters),
     )  # fmt: skip
 
 
