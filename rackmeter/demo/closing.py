@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +22,26 @@ GRACE_MS: Final = 1_000
 WAIT_SECONDS: Final = 20.0
 
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What act three came to."""
+
+    invoices: Invoices
+    reconciliation: Reconciliation
+    own: CloseReport
+    """Of this machine."""
+
+
+def close_books(
+    url: str, seller: Seller, month: str, accounts: Sequence[str], folder: Path, progress: Progress
+) -> Books:
+    """The fleet's month, this machine's rental, and every file of both."""
+    report = close_month(url, seller, month, accounts, folder, progress)
+    own = close_here(url, seller, folder)
+    found = invoices(month, len(accounts), report)
+    return Books(found, reconciled(report, own), own)
 
 
 def close_month(

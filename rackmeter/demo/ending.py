@@ -16,7 +16,7 @@ def rows(result: Result) -> Iterator[Row]:
     yield (
         machine.equal,
         f"This machine, {machine.nic}",
-        f"{machine.kernel_bytes:,} bytes counted by the kernel, {machine.metered_bytes:,} metered",
+        f"kernel {machine.kernel_bytes:,} bytes, metered {machine.metered_bytes:,}",
     )
     yield (
         alert.count == alert.expected and not alert.unsigned,
@@ -36,25 +36,25 @@ def rows(result: Result) -> Iterator[Row]:
     )
     yield (
         fleet.verdicts == fleet.verdicts_expected,
-        "Twisted reports refused",
-        f"{refused}, each for its reason; {twice} sent twice, {overtaken} overtaken",
+        "Bad reports refused",
+        f"{refused}; harmless: {twice} sent twice, {overtaken} overtaken",
     )
     kill = result.kill
     yield (
         not kill.differences,
         f"Workers killed: {kill.workers_killed}",
-        f"{kill.lost} units lost, {kill.doubled} doubled; {kill.figures:,} totals are the truth's",
+        f"{kill.lost} units lost, {kill.doubled} doubled, in {kill.figures:,} totals",
     )
     yield (
         not result.conservation.violations,
         "Windows sum to readings",
         f"{result.conservation.series} series, {result.conservation.violations} violations",
     )
-    invoices = result.invoices
+    invoices, files = result.invoices, result.invoices.verified
     yield (
         invoices.count == invoices.expected and not invoices.altered,
         f"Invoices for {invoices.month}",
-        f"{invoices.count}, {invoices.total:,} {invoices.currency}; {invoices.verified} files hold",
+        f"{invoices.count}, {invoices.total:,} {invoices.currency}, {files} files verified",
     )
     yield (
         machine.invoice is not None,

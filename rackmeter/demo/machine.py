@@ -7,7 +7,6 @@ ledger holds.
 
 import re
 import socket
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from rackmeter.demo.customers import rent_here
 from rackmeter.demo.marks import Kernel, Ledger, State, in_ledger, still
 from rackmeter.demo.receiver import Receiver
 from rackmeter.demo.result import Alerts, ThisMachine
+from rackmeter.demo.screen import Stage
 from rackmeter.demo.traffic import send
 from rackmeter.errors import DependencyError
 from rackmeter.settings import Settings
@@ -35,8 +35,6 @@ ALERTS: Final = 3
 """The plan `demo-hourly` tells its customer at 50, 80 and 100 % of 256 MB."""
 ALERT_SECONDS: Final = 20.0
 MARK_TRIES: Final = 30
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,7 @@ def meter_here(
     bootstrap: str,
     catalog: Catalog,
     receiver: Receiver,
-    progress: Progress,
+    stage: Stage,
 ) -> tuple[ThisMachine, Alerts]:
     """Act one, from registering this machine to the end of its rental."""
     server = _server_id()
@@ -70,7 +68,7 @@ def meter_here(
         first = _first(conn, agent, state, server)
         for megabytes in send(MEGABYTES):
             agent.check()
-            progress(megabytes, MEGABYTES)
+            stage.progress(megabytes, MEGABYTES)
         count = receiver.wait(ALERTS, server, ALERT_SECONDS)
         last = _last(conn, agent, state, server)
     end(conn, server, datetime.fromtimestamp(last[1].at_ms / 1000, UTC))

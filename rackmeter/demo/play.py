@@ -21,16 +21,17 @@ from rackmeter.demo.machine import meter_here
 from rackmeter.demo.month import Sender, compared, meter_month
 from rackmeter.demo.receiver import Receiver
 from rackmeter.demo.result import Result
-from rackmeter.demo.screen import Screen
+from rackmeter.demo.screen import Screen, Stage
 from rackmeter.fleet.life import live
 from rackmeter.fleet.mishaps import Schedule, schedules
-from rackmeter.fleet.plan import FleetPlan, machines
+from rackmeter.fleet.plan import FleetPlan, Machine, machines
 from rackmeter.fleet.publish import Destination
 from rackmeter.fleet.truth import Truth, truth_of, write
 from rackmeter.settings import Settings, load_settings
 from rackmeter.stack import Stack
 from rackmeter.topics import create_topics
 from schemas.billing import Span
+from schemas.envelope import Key
 from sinks.catalogs import apply
 from sinks.database import Connection, connect, migrate
 
@@ -55,12 +56,29 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """The fleet, before it has sent anything."""
+    """The fleet, registered and rented, before it has sent anything."""
 
-    plan: FleetPlan
     period: Span
     schedules: list[Schedule]
     truth: Truth
+    keys: dict[str, Key]
+
+    @property
+    def machines(self) -> list[Machine]:
+        return [schedule.life.machine for schedule in self.schedules]
+
+
+@dataclass(frozen=True, slots=True)
+class Props:
+    """What all acts use."""
+
+    script: Script
+    settings: Settings
+    catalog: Catalog
+    stack: Stack
+    conn: Connection
+    receiver: Receiver
+    worker: Worker
 
 
 def play(script: Script, screen: Screen) -> Result:
@@ -76,93 +94,89 @@ def play(script: Script, screen: Screen) -> Result:
             stage.note(f"in {script.data_dir}")
         receiver = running.enter_context(Receiver())
         conn = running.enter_context(connect(stack.database_url, autocommit=True))
-        with screen.stage("customers", "Price list and customers") as stage:
-            apply(conn, catalog, shipped(DEMO), datetime.now(UTC))
-            enter(conn, receiver, [*CUSTOMERS, OWNER])
-            stage.note(
-                f"{catalog.version}, {len(CUSTOMERS)} customers and the owner of this machine"
-            )
         worker = Worker(
             stack, script.data_dir, flush_interval_ms=FLUSH_MS, allow_private_webhooks="true"
         )
         running.enter_context(worker)
-        return _acts(_Stage(script, settings, catalog, stack, conn, receiver, worker), screen)
+        return _acts(Props(script, settings, catalog, stack, conn, receiver, worker), screen)
 
 
-@dataclass(frozen=True, slots=True)
-class _Stage:
-    """What all acts use."""
-
-    script: Script
-    settings: Settings
-    catalog: Catalog
-    stack: Stack
-    conn: Connection
-    receiver: Receiver
-    worker: Worker
-
-
-def _acts(on: _Stage, screen: Screen) -> Result:
-    script, conn = on.script, on.conn
+def _acts(props: Props, screen: Screen) -> Result:
+    script, conn = props.script, props.conn
+    with screen.stage("customers", f"Price list, customers, {script.servers} servers") as stage:
+        cast = _cast(props)
+        truth = cast.truth
+        stage.note(f"{truth.reports:,} reports of {script.month} to be sent")
     with screen.stage("this_machine", "This machine, live") as stage:
         machine, alert = meter_here(
-            conn, on.settings, on.stack.bootstrap, on.catalog, on.receiver, stage.progress
+            conn, props.settings, props.stack.bootstrap, props.catalog, props.receiver, stage
         )
         stage.note(f"{machine.kernel_bytes:,} bytes on {machine.nic}, {alert.count} alerts")
-    with screen.stage("fleet", f"A fleet of {script.servers} in {script.month}") as stage:
-        cast = _cast(script)
-        keys = [new_key(one.life.machine.id, 0) for one in cast.schedules]
-        register(conn, keys)
-        servers = [one.life.machine for one in cast.schedules]
-        ends = cast.plan.end_ms < _ms(closed(cast.period))
-        rent_fleet(conn, cast.plan, servers, on.catalog, ends=ends)
-        stage.note(f"{cast.truth.reports:,} reports, {cast.truth.samples:,} samples")
-    with screen.stage("month", f"Metering the month, {_kills(script.kills)}") as stage:
-        place = Destination(on.stack.bootstrap, on.settings.topic_reports, on.settings.environment)
-        sender = Sender(cast.schedules, {key.server: key for key in keys}, place)
-        seconds, verdicts = meter_month(
-            conn, sender, on.worker, cast.truth, script.kills, stage.progress
+    with screen.stage("month", f"The fleet's month, {_kills(script.kills)}") as stage:
+        place = Destination(
+            props.stack.bootstrap, props.settings.topic_reports, props.settings.environment
         )
-        stage.note(f"{cast.truth.reports / seconds:,.0f} reports/s")
+        sender = Sender(cast.schedules, cast.keys, place)
+        seconds, verdicts = meter_month(
+            conn, sender, props.worker, truth, script.kills, stage.progress
+        )
+        stage.note(f"{truth.reports / seconds:,.0f} reports/s, the kill included")
     with screen.stage("audit", "Ledger against truth") as stage:
-        fleet, kill, conservation = compared(conn, cast.truth, seconds, verdicts, script.kills)
+        fleet, kill, conservation = compared(conn, truth, seconds, verdicts, script.kills)
         stage.note(f"{kill.figures:,} totals, {kill.lost} lost, {kill.doubled} doubled")
     with screen.stage("invoices", "Reconciling and closing") as stage:
-        seller, url = on.catalog.seller, on.stack.database_url
-        folder = script.data_dir / "invoices"
-        accounts = fleet_accounts(servers)
-        report = closing.close_month(url, seller, script.month, accounts, folder, stage.progress)
-        own = closing.close_here(url, seller, folder)
-        invoices = closing.invoices(script.month, len(accounts), report)
-        reconciliation = closing.reconciled(report, own)
-        stage.note(f"{invoices.count} invoices, {reconciliation.checked:,} figures compared")
+        closed_books = _close(props, cast, stage)
+        invoices = closed_books.invoices
+        stage.note(
+            f"{invoices.count} invoices, {closed_books.reconciliation.checked:,} figures compared"
+        )
     line = closing.dearest_line(conn, cast.period.start)
     return Result(
         seed=script.seed,
         data_dir=str(script.data_dir),
-        this_machine=closing.with_invoice(machine, own),
+        this_machine=closing.with_invoice(machine, closed_books.own),
         alert=alert,
         fleet=fleet,
         kill=kill,
         conservation=conservation,
         invoices=invoices,
-        reconciliation=reconciliation,
+        reconciliation=closed_books.reconciliation,
         seconds=screen.seconds,
         next=_next(script.data_dir, invoices.pdf, line),
     )
 
 
-def _cast(script: Script) -> Cast:
-    """The fleet of the seed in that month, its truth written down before anything is sent."""
+def _close(props: Props, cast: Cast, stage: Stage) -> closing.Books:
+    """Act three."""
+    accounts = fleet_accounts(cast.machines)
+    return closing.close_books(
+        props.stack.database_url,
+        props.catalog.seller,
+        props.script.month,
+        accounts,
+        props.script.data_dir / "invoices",
+        stage.progress,
+    )
+
+
+def _cast(props: Props) -> Cast:
+    """Price list, customers and the fleet of the seed; its truth is written before it sends."""
+    script, conn = props.script, props.conn
+    apply(conn, props.catalog, shipped(DEMO), datetime.now(UTC))
+    enter(conn, props.receiver, [*CUSTOMERS, OWNER])
     period = month_span(script.month)
-    start_ms = _ms(period.start)
     until = period.start.astimezone(ZoneInfo(TIMEZONE)) + timedelta(days=script.days)
     end_ms = min(_ms(until), _ms(closed(period)))
-    plan = FleetPlan(script.seed, script.servers, start_ms, end_ms)
+    plan = FleetPlan(script.seed, script.servers, _ms(period.start), end_ms)
     made = schedules(plan, [live(plan, machine) for machine in machines(plan)])
     truth = truth_of(plan, made)
     write(truth, script.data_dir / "truth.jsonl")
-    return Cast(plan, period, made, truth)
+    keys = {one.life.machine.id: new_key(one.life.machine.id, 0) for one in made}
+    cast = Cast(period, made, truth, keys)
+    with conn.transaction():
+        register(conn, list(keys.values()))
+        rent_fleet(conn, plan, cast.machines, props.catalog, ends=end_ms < _ms(closed(period)))
+    return cast
 
 
 def month_span(text: str) -> Span:

@@ -4,6 +4,7 @@ Knows topics and producers, no ledger. Back-pressure is the producer's own full 
 broker did not take ends the run with one sentence, because the truth would no longer hold.
 """
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,7 @@ from rackmeter.fleet.twists import twisted
 from schemas.envelope import Key
 from schemas.verdict import Verdict
 
-Progress = Callable[[int], None]
-"""Called now and then with the number of messages handed to the producer."""
+_HELD_SECONDS: Final = 0.02
 _FULL_QUEUE_SECONDS: Final = 60.0
 _TRUE: Final = (Verdict.ACCEPTED, Verdict.DUPLICATE, Verdict.LATE)
 PRODUCER: Final[Mapping[str, Any]] = {
@@ -54,10 +54,13 @@ def publish(
     keys: Mapping[str, Key],
     destination: Destination,
     *,
-    progress: Progress = lambda sent: None,
+    limit: Callable[[], int] = lambda: sys.maxsize,
     stopped: Callable[[], bool] = lambda: False,
 ) -> int:
-    """Send everything; return how many messages when the broker has acknowledged all of them."""
+    """Send everything; return how many messages when the broker has acknowledged all of them.
+
+    ``limit`` says how many may have been sent by now: the rest waits until it says more.
+    """
     failed: list[KafkaError] = []
     producer = Producer({"bootstrap.servers": destination.bootstrap, **PRODUCER})
 
@@ -67,6 +70,8 @@ def publish(
 
     sent = 0
     for tick in messages(schedules, keys, destination, now_ms):
+        while sent >= limit() and not stopped():
+            producer.poll(_HELD_SECONDS)
         if stopped():
             producer.purge()
             raise StoppedError
@@ -75,7 +80,6 @@ def publish(
         sent += len(tick)
         producer.poll(0)
         _refuse_failure(failed)
-        progress(sent)
     left = producer.flush(_FULL_QUEUE_SECONDS)
     _refuse_failure(failed)
     if left:
