@@ -23,15 +23,8 @@ def catalogue(conn: Connection, named: str | None) -> Catalog:
 
 
 def shipped(name: str) -> str:
-    """The text of a catalogue that comes with rackmeter: in the wheel, or in the checkout."""
-    package = files("rackmeter").joinpath("catalogs", name)
-    if package.is_file():
-        return package.read_text(encoding="utf-8")
-    beside = Path(__file__).parents[2] / "deploy" / "catalog" / name
-    try:
-        return beside.read_text(encoding="utf-8")
-    except OSError:
-        raise ConfigError(f"{name} did not come with this installation: {beside}") from None
+    """The text of a catalogue that comes with rackmeter: below deploy/, linked into the package."""
+    return files("rackmeter").joinpath("catalogs", name).read_text(encoding="utf-8")
 
 
 def _newest(conn: Connection) -> str:

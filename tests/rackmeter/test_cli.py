@@ -17,6 +17,7 @@ import typer
 from rackmeter import __main__ as start
 from rackmeter.cli import main as cli
 from rackmeter.cli.app import command
+from rackmeter.cli.prices import shipped
 from schemas.errors import (
     ConfigError,
     DependencyError,
@@ -367,3 +368,7 @@ def test_typer_exits_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(cli, "command", lambda: typer.main.get_command(app))
     assert cli.run([]) == 5
+
+
+def test_the_demo_catalogue_travels_with_the_package() -> None:
+    assert shipped("demo.toml") == CATALOG.read_text(encoding="utf-8")
