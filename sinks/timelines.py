@@ -115,6 +115,7 @@ def rent(
     with conn.transaction():
         if not _add_item(conn, rented, account, scope or item, server):
             return False
+        refuse_sealed(conn, scope or item, at)
         _serve(conn, server, item, Span(at), entered_at)
         add_prices(conn, price_rows(catalog, rented), entered_at)
     return True

@@ -191,10 +191,12 @@ def test_the_invoiced_past_stays_as_it_was(customer: Connection) -> None:
         lambda: end(customer, "i-1", LATER - DAY),
         lambda: swap(customer, "i-1", "s-2", LATER - DAY, LATER),
         lambda: apply(customer, *repriced(existing="2026-03-02"), LATER),
+        lambda: rent_small(customer, "i-2", "s-9", LATER - DAY, scope="i-1"),
     ):
         with pytest.raises(RefusedError, match="is invoiced up to"):
             command()
     assert swap(customer, "i-1", "s-2", LATER, LATER)
+    assert rent_small(customer, "i-2", "s-9", LATER, scope="i-1")
 
 
 def repriced(existing: str) -> tuple[Catalog, str]:
