@@ -26,7 +26,7 @@ from pipeline.meter import Arrival, Refused, meter
 from pipeline.records import Batch, Chunk, Int64s, Record
 from schemas.verdict import DeadLetter, Verdict
 
-GAP_TRIES_MAX: Final = 5
+GAP_TRIES_MAX: Final = 3
 """Sought this often and answered with the same later chunk: the log has no report in between. A
 transaction's markers and what compaction removed take up offsets. (Offsets that retention removed
 are another matter: the broker then refuses the position itself.)

@@ -75,7 +75,9 @@ class ChunkConsumer(aiokafka.Consumer):
         claimed = await self.transport.seek(assigned)
         others = assigned - claimed.keys()
         starts = await self.earliest_offsets(*others) if others else {}
-        offsets = {**starts, **claimed}
+        # A rebalance may have taken some away while they were being claimed.
+        still = self.assignment()
+        offsets = {tp: at for tp, at in {**starts, **claimed}.items() if tp in still}
         if offsets:
             # Never ``seek``: it is not thread-safe.
             await self._thread.seek_wait(offsets)

@@ -44,6 +44,8 @@ IDLE_S: Final = 2.0
 FETCH_WAIT_MS: Final = 2_000
 """A broker's answer is about a moment at most this long before it arrived (Faust asks for 1.5 s).
 """
+SHORT_S: Final = 10.0
+"""A log that ends before the ledger for longer than an election of leaders takes."""
 FENCED_S: Final = 3.0
 LAST_HINTS_S: Final = 1.0
 _TRANSIENT: Final = ("40", "53", "55", "57", "08")
@@ -65,6 +67,7 @@ class Desk:
         self._intake: Intake | None = None
         self._keys_at = self._idle_at = 0.0
         self._flushed_at: dict[int, float] = {}
+        self._short_since: dict[int, float] = {}
         self._claiming = asyncio.Lock()
         self._changed: dict[str, int] = {}
         self._telling: asyncio.Task[None] | None = None
@@ -247,9 +250,19 @@ class Desk:
             if seen is not None:
                 metrics.LAG.labels(lane.part).set(max(0, seen[0] - lane.base))
                 metrics.COMPLETE.labels(lane.part).set(lane.append_ms / 1000)
+                self._watch_end(lane, seen[0])
             if seen is None or seen[0] != lane.expect or lane.expect != lane.base:
                 continue
             await self._run(self._checkpointer.mark_idle, lane, seen[1] - FETCH_WAIT_MS)
+
+    def _watch_end(self, lane: Lane, end: int) -> None:
+        """Not every broker refuses a position past its end; some wait for it to be reached."""
+        if end >= lane.expect:
+            self._short_since.pop(lane.part, None)
+            return
+        now = time.monotonic()
+        if now - self._short_since.setdefault(lane.part, now) > SHORT_S:
+            self._stop(log_too_short(lane.part, lane.expect))
 
     def out_of_range(self, tp: TP) -> None:
         """The broker has no such offset: the log is shorter than what was metered."""

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 import structlog
+from aiokafka.errors import KafkaError
 
 from pipeline.records import Chunk
 from rackmeter import metrics
@@ -36,6 +37,8 @@ REST_FACTOR: Final = 5
 """A scope rests five times as long as its rating took, so that catching up a month stays cheap."""
 PAUSE_S: Final = 2.0
 """Between attempts while the database is away."""
+AHEAD_MS_MAX: Final = 3_600_000
+"""A reading from further ahead is no hint: clocks are corrected before it is written."""
 SendHint = Callable[[str, int, int], Awaitable[None]]
 """Scope, append time, reading time."""
 
@@ -104,6 +107,9 @@ class Rater:
         self._wake.set()
 
     def _note(self, hint: Changed) -> None:
+        """Unless a stranger wrote it: no scope of ours, or a time that has not come."""
+        if "\0" in hint.scope or not 0 <= hint.at_ms <= time.time_ns() // 1_000_000 + AHEAD_MS_MAX:
+            return
         self._waiting[hint.scope] = max(self._waiting.get(hint.scope, 0), hint.at_ms)
 
     # -- rating -----------------------------------------------------------------------------------
@@ -121,8 +127,9 @@ class Rater:
                 await self._rate(scope, self._waiting.pop(scope))
             if not rested and self._waiting:
                 await asyncio.sleep(REST_S / 5)
-        except (psycopg.Error, RackmeterError) as error:
-            log.warning("rating paused", why=str(error))
+        except Exception as error:
+            # Whatever it is, it must not end the process: metering goes on beside it.
+            _paused("rating paused", error)
             await asyncio.sleep(PAUSE_S)
 
     async def _sweep(self) -> None:
@@ -157,8 +164,8 @@ class Rater:
                 level = log.info if sent.outcome is Outcome.DELIVERED else log.warning
                 level("webhook", id=sent.alert_id, outcome=sent.outcome.value, why=sent.why)
             await self._relay()
-        except (psycopg.Error, RackmeterError) as error:
-            log.warning("delivery paused", why=str(error))
+        except Exception as error:
+            _paused("delivery paused", error)
             await asyncio.sleep(PAUSE_S)
 
     def _deliver(self, conn: Connection) -> list[Any]:
@@ -174,3 +181,9 @@ class Rater:
     def close(self) -> None:
         self._rating.close()
         self._notify.close()
+
+
+def _paused(what: str, error: Exception) -> None:
+    """A failure of the database is a line; anything else is a bug and shows where."""
+    known = isinstance(error, (psycopg.Error, RackmeterError, KafkaError))
+    log.warning(what, why=str(error) or type(error).__name__, exc_info=None if known else error)
