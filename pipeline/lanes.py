@@ -115,7 +115,7 @@ class Lane:
 
     def _meter(self, chunk: Chunk, intake: Intake, now_ms: int) -> None:
         batch, dead = _decode(chunk, intake)
-        if intake.lookup and (kids := _unknown_kids(dead)):
+        if intake.lookup and (kids := _unknown_kids(dead, intake.keyring)):
             intake = intake.lookup(kids)
             batch, dead = _decode(chunk, intake)
         self.out.dead += dead
@@ -147,14 +147,16 @@ def _decode(chunk: Chunk, intake: Intake) -> tuple[Batch, list[DeadLetter]]:
     )
 
 
-def _unknown_kids(dead: list[DeadLetter]) -> set[str]:
-    return {
+def _unknown_kids(dead: list[DeadLetter], keyring: Keyring) -> set[str]:
+    """Not those that are known and expired: a look-up for each of their chunks would find them."""
+    kids = {
         value.decode(errors="replace")
         for letter in dead
         if letter.reason is Verdict.UNKNOWN_KEY
         for name, value in letter.headers
         if name == "kid" and value is not None
     }
+    return {kid for kid in kids if keyring.get(kid) is None}
 
 
 def _appended_ms(record: Record, now_ms: int) -> int:

@@ -265,6 +265,16 @@ def test_a_key_that_nobody_knows_is_a_dead_letter() -> None:
     assert line.counts == {"accepted": 1, "unknown_key": 1}
 
 
+def test_an_expired_key_costs_no_look_up() -> None:
+    def lookup(_kids: set[str]) -> Intake:
+        raise AssertionError("not to be asked")
+
+    expired = Keyring([Key("k-s1", "s1", SECRET, valid_to_ms=NOON)])
+    line = Line(known=intake(keyring=expired, lookup=lookup))
+    line.take(run(0, 1))
+    assert line.counts == {"unknown_key": 2}
+
+
 def test_no_look_up_for_what_is_refused_otherwise() -> None:
     def lookup(_kids: set[str]) -> Intake:
         raise AssertionError("not to be asked")
