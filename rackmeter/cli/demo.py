@@ -47,8 +47,9 @@ def demo(
     import shutil  # noqa: PLC0415
 
     from rackmeter.cli.terminate import interruptible  # noqa: PLC0415 - starts slowly
+    from rackmeter.demo.cast import Script  # noqa: PLC0415
     from rackmeter.demo.ending import show  # noqa: PLC0415
-    from rackmeter.demo.play import Script, play  # noqa: PLC0415
+    from rackmeter.demo.play import play  # noqa: PLC0415
     from rackmeter.demo.screen import screen  # noqa: PLC0415
 
     chosen = month or _previous()
@@ -72,7 +73,7 @@ def demo(
 def _previous() -> str:
     from datetime import UTC, datetime  # noqa: PLC0415
 
-    from rackmeter.demo.play import previous_month  # noqa: PLC0415 - starts slowly
+    from rackmeter.demo.cast import previous_month  # noqa: PLC0415 - starts slowly
 
     return previous_month(datetime.now(UTC))
 

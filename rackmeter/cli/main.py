@@ -67,6 +67,9 @@ def _foreign(error: Exception, *, as_json: bool, debug: bool) -> int:
         where = f" {error.filename}" if error.filename else ""
         sentence = f"The disk is full: cannot write{where}; make room, then repeat the command."
         return _fail(DependencyError.exit_code, sentence, as_json)
+    if _lost_database(error):
+        sentence = f"The database went away: {_first(error)}; try again."
+        return _fail(DependencyError.exit_code, sentence, as_json)
     if debug:
         traceback.print_exception(error)
     kind = type(error).__name__
@@ -74,6 +77,12 @@ def _foreign(error: Exception, *, as_json: bool, debug: bool) -> int:
     if not debug:
         sentence += f" {_kept(error)}"
     return _fail(EXIT_FAILED, sentence, as_json)
+
+
+def _lost_database(error: Exception) -> bool:
+    """Whether psycopg says so; asked without importing it, as few commands need it."""
+    psycopg = sys.modules.get("psycopg")
+    return psycopg is not None and isinstance(error, psycopg.OperationalError)
 
 
 def _misused(error: Exception, message: str, as_json: bool) -> int:

@@ -20,8 +20,13 @@ def rows(result: Result) -> Iterator[Row]:
     )
     yield (
         alert.count == alert.expected and not alert.unsigned,
-        "Alerts, signed webhooks",
+        "Alerts about this machine",
         f"{alert.count} of {alert.expected}, {alert.latency_ms} ms from reading to delivery",
+    )
+    yield (
+        alert.entered == alert.delivered and not alert.unsigned,
+        "Alerts to all customers",
+        f"{alert.delivered} of {alert.entered} by signed webhooks, {alert.repeated} repeated",
     )
     yield (
         fleet.verdicts == fleet.verdicts_expected,

@@ -72,7 +72,7 @@ def meter_here(
         count = receiver.wait(ALERTS, server, ALERT_SECONDS)
         last = _last(conn, agent, state, server)
     end(conn, server, datetime.fromtimestamp(last[1].at_ms / 1000, UTC))
-    return _compared(server, Watched(first, last)), _alerts(receiver, server, count)
+    return _compared(server, Watched(first, last)), _live_alerts(receiver, server, count)
 
 
 def _agent(settings: Settings, server: str, bootstrap: str, folder: Path) -> Process:
@@ -130,14 +130,13 @@ def _compared(server: str, watched: Watched) -> ThisMachine:
     )
 
 
-def _alerts(receiver: Receiver, server: str, count: int) -> Alerts:
+def _live_alerts(receiver: Receiver, server: str, count: int) -> Alerts:
     latencies = receiver.latencies_ms(server)
     return Alerts(
         count=count,
         expected=ALERTS,
         latency_ms=round(median(latencies)) if latencies else None,
         latency_max_ms=max(latencies, default=None),
-        unsigned=receiver.unsigned,
     )
 
 

@@ -8,11 +8,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rackmeter.cli.processes import Process
-from rackmeter.demo.result import Conservation, Fleet, Kill
+from rackmeter.demo.receiver import Receiver
+from rackmeter.demo.result import Alerts, Conservation, Fleet, Kill
 from rackmeter.errors import DependencyError
 from rackmeter.fleet.audit import audit
 from rackmeter.fleet.mishaps import Schedule
@@ -25,6 +26,8 @@ POLL_SECONDS: Final = 0.1
 STALLED_SECONDS: Final = 120.0
 """No progress for so long means that something is broken; a killed worker is replaced in ten."""
 
+DELIVERY_SECONDS: Final = 20.0
+"""A webhook that was under way when the worker was killed is sent again when its lease is over."""
 AHEAD: Final = 5
 """A kill finds a fifth of the reports since the last one sent and perhaps not yet metered."""
 
@@ -136,6 +139,26 @@ def compared(
     )
     kill = Kill(kills, found.lost, found.doubled, found.figures, len(found.differences))
     return fleet, kill, conservation(conn)
+
+
+def all_alerts(conn: Connection, receiver: Receiver, alert: Alerts) -> Alerts:
+    """With the alerts of all customers, once the worker has sent what was due."""
+    deadline = time.monotonic() + DELIVERY_SECONDS
+    while (entered := _entered(conn)) > receiver.different and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    return replace(
+        alert,
+        entered=entered,
+        delivered=receiver.different,
+        repeated=receiver.repeated,
+        unsigned=receiver.unsigned,
+    )
+
+
+def _entered(conn: Connection) -> int:
+    row = conn.execute("SELECT count(*) FROM alert_outbox").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def conservation(conn: Connection) -> Conservation:

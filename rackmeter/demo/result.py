@@ -36,7 +36,13 @@ class Alerts:
     latency_ms: int | None
     """The median."""
     latency_max_ms: int | None
-    unsigned: int
+    entered: int = 0
+    """Crossings of all customers, the fleet's included."""
+    delivered: int = 0
+    """Different events that the receiver got."""
+    repeated: int = 0
+    """Events that came again under the same id: a kill can hit between sending and recording."""
+    unsigned: int = 0
     """Requests whose signature did not verify."""
 
 
@@ -147,6 +153,8 @@ class Result:
                 f"{self.alert.count} of {self.alert.expected} alerts arrived, "
                 f"{self.alert.unsigned} requests were not signed."
             )
+        if self.alert.entered != self.alert.delivered:
+            yield f"{self.alert.entered} crossings, but {self.alert.delivered} were delivered."
         if self.kill.differences:
             yield (
                 f"{self.kill.differences} of {self.kill.figures} totals differ from the truth: "

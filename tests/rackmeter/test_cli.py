@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import typer
+from psycopg import OperationalError
 
 from rackmeter import __main__ as start
 from rackmeter.cli import main as cli
@@ -100,6 +101,7 @@ class Failing:
         (DependencyError("PostgreSQL is away."), 4, "dependency"),
         (RefusedError("The period is open."), 5, "refused"),
         (OSError(28, "No space left on device", "/data/x"), 4, "dependency"),
+        (OperationalError("server closed the connection"), 4, "dependency"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )

@@ -20,7 +20,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from rackmeter.demo import kernel
-from rackmeter.demo.play import month_span, previous_month
+from rackmeter.demo.cast import month_span, previous_month
 from rackmeter.demo.receiver import Receiver
 from rackmeter.demo.traffic import send
 from rackmeter.fleet.truth import Truth, read
@@ -100,19 +100,25 @@ def test_the_total_is_what_the_truth_costs(played: tuple[Path, dict[str, Any], s
 
 
 @pytest.mark.slow
+def test_every_crossing_is_told_once(played: tuple[Path, dict[str, Any], str]) -> None:
+    folder, found, _ = played
+    used, large = _used(read(folder / "truth.jsonl"))
+    crossings = 3  # of this machine
+    for server, sent in used.items():
+        allowance = _allowance(LARGE if large[server] else SMALL)
+        crossings += sum(sent * 100 >= percent * allowance for percent in (50, 80, 100))
+    assert found["alert"]["entered"] == found["alert"]["delivered"] == crossings > 3
+    assert found["alert"]["unsigned"] == 0
+
+
+@pytest.mark.slow
 def test_the_next_commands_work_and_nothing_is_left(
     played: tuple[Path, dict[str, Any], str],
 ) -> None:
     folder, found, _ = played
     assert orphans(folder) == []
-    explain, verify = (command.split()[1:] for command in found["next"][1:])
-    done = subprocess.run(
-        [sys.executable, "-m", "rackmeter", *explain],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    explain, verify = (command.split() for command in found["next"][1:])
+    done = subprocess.run(explain, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "rounding of quantity" in done.stdout
     file = Path(verify[-1])
@@ -130,24 +136,34 @@ def _verify(file: Path) -> int:
 
 def _total(truth: Truth) -> Decimal:
     """The invoices by hand: hours, allowance by days, a step of 0.001 TB, tax on each invoice."""
-    sent: dict[str, int] = defaultdict(int)
-    large: dict[str, bool] = defaultdict(bool)
-    for one in truth.series:
-        sent[one.server] += one.period if one.meter == "net.tx_bytes" else 0
-        large[one.server] |= one.resource == "/srv"
+    used, large = _used(truth)
     nets: dict[int, Decimal] = defaultdict(Decimal)
-    for server, used in sent.items():
-        rate, cap, included, price = LARGE if large[server] else SMALL
+    for server, sent in used.items():
+        plan = LARGE if large[server] else SMALL
+        rate, cap, _, price = plan
         rent = min((DAYS * 24 * rate).quantize(CENT, ROUND_HALF_UP), cap)
-        # October 2026 has 31 days and an hour in Berlin.
-        allowance = -(-included * 10**12 * DAYS * 24 // (31 * 24 + 1))
-        over = (max(used - allowance, 0) / TB).quantize(Decimal("0.001"), ROUND_HALF_UP)
+        over = (max(sent - _allowance(plan), 0) / TB).quantize(Decimal("0.001"), ROUND_HALF_UP)
         net = rent + (over * price).quantize(CENT, ROUND_HALF_UP)
         nets[(int(server.removeprefix("ax-")) - 1) % 5] += net
     return sum(
         (net + (net * Decimal("0.19")).quantize(CENT, ROUND_HALF_UP) for net in nets.values()),
         Decimal(0),
     )
+
+
+def _used(truth: Truth) -> tuple[dict[str, int], dict[str, bool]]:
+    """Bytes sent in the period by each server, and whether it is a large one."""
+    sent: dict[str, int] = defaultdict(int)
+    large: dict[str, bool] = defaultdict(bool)
+    for one in truth.series:
+        sent[one.server] += one.period if one.meter == "net.tx_bytes" else 0
+        large[one.server] |= one.resource == "/srv"
+    return sent, large
+
+
+def _allowance(plan: tuple[Decimal, Decimal, int, Decimal]) -> int:
+    """In bytes, for the days rented; October 2026 has 31 days and an hour in Berlin."""
+    return -(-plan[2] * 10**12 * DAYS * 24 // (31 * 24 + 1))
 
 
 # --- its end ------------------------------------------------------------------------------------
