@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import typer
 from psycopg import OperationalError
@@ -220,6 +222,37 @@ def test_the_doctor_finds_what_is_wrong() -> None:
     assert found["libraries"]["exit_code"] == 0
     assert found["data folder"]["exit_code"] != 0
     assert NOWHERE in found["broker"]["found"]
+
+
+# --- the embedded servers in the foreground -------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_dev_runs_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "rackmeter", "dev", "--worker", "--data-dir", str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as dev:
+        try:
+            assert dev.stdout is not None
+            variables = dict(dev.stdout.readline().rstrip("\n").split("=", 1) for _ in range(3))
+            assert variables["RACKMETER_DATA_DIR"] == str(tmp_path)
+            done = rackmeter("doctor", "--data-dir", str(tmp_path), "--json")
+            assert done.returncode == 0, done.stdout
+            found = {one["check"]: one["found"] for one in json.loads(done.stdout)["findings"]}
+            assert variables["RACKMETER_KAFKA_BOOTSTRAP"] in found["broker"]
+            assert "at revision" in found["database"]
+            done = rackmeter("server", "list", "--data-dir", str(tmp_path))
+            assert done.returncode == 0
+        finally:
+            dev.send_signal(signal.SIGTERM)
+        assert dev.wait(30) == 0
+    assert not [p for p in psutil.process_iter() if str(tmp_path) in " ".join(_words(p))]
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return [*process.cmdline(), *process.environ().values()]
+    except psutil.Error:
+        return []
 
 
 # --- a whole small business ---------------------------------------------------------------------
