@@ -61,6 +61,8 @@ def take(heads: dict[str, Head], reading: Reading, out: Output, rules: Rules) ->
         judged = _identify(head, reading) or _extend(head, reading, out, rules)
     elif tail := out.tails(reading.server).get(reading.origin):
         judged = _extend_tail(tail, reading, out)
+    elif reading.since_ms < head.chains.since_ms >= reading.at_ms:
+        judged = _precede(head, reading, out)
     else:
         judged = _replace(head, reading, out)
     if head is not None and judged.verdict.refused:
@@ -161,6 +163,18 @@ def _replace(head: Head, reading: Reading, out: Output) -> Judgement:
     head.seen = np.zeros(SEEN, np.uint16)
     _start(head, gains, reading, out)
     return ACCEPTED
+
+
+def _precede(head: Head, reading: Reading, out: Output) -> Judgement:
+    """An origin that was over before the running one began, and is heard of only now."""
+    tails = out.tails(head.server)
+    tail = _fresh(reading, _beginning(reading))
+    tail.order = len(tails)
+    judged = _extend_tail(tail, reading, out)
+    if judged is ACCEPTED:
+        tails[reading.origin] = tail
+        out.anchor(reading, "opening")
+    return judged
 
 
 def _start(head: Head, gains: list[_Gain], reading: Reading, out: Output) -> None:

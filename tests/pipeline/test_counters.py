@@ -524,6 +524,24 @@ ORIGINS = [
         late="00:05 tx=30 tail",
     ),
     Case(
+        "an origin that was over before it was heard of",
+        "Its one report comes after its successor's: late entries, and the successor goes on.",
+        """
+        o2#1 00:15 tx=20 -> accepted
+        o1#1 00:05 tx=100 -> accepted
+        o1#1 00:05 tx=100 -> late
+        o2#2 00:20 tx=50 -> accepted
+        """,
+        """
+        00:00 tx=100
+        00:10 tx=20
+        00:15 tx=30
+        """,
+        since={"o2": "00:10"},
+        late="00:00 tx=100 tail",
+        cover="00:15 300",
+    ),
+    Case(
         "a tail that breaks the contract",
         "It is refused like any other, and a corrected one is accepted.",
         """
