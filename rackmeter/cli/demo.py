@@ -52,9 +52,7 @@ def demo(
     from rackmeter.demo.play import play  # noqa: PLC0415
     from rackmeter.demo.screen import screen  # noqa: PLC0415
 
-    chosen = month or _previous()
-    if not _MONTH.fullmatch(chosen):
-        raise ConfigError(f"{chosen} is no month; write it as 2026-10.")
+    chosen = _month(month)
     folder = _folder(data_dir, yes=yes)
     with interruptible():
         result = play(Script(seed, servers, days, kills, chosen, folder), screen())
@@ -70,12 +68,20 @@ def demo(
         raise DifferenceError(" ".join(failures))
 
 
-def _previous() -> str:
+def _month(named: str | None) -> str:
+    """The named month when it is over, or the last one that is."""
     from datetime import UTC, datetime  # noqa: PLC0415
 
     from rackmeter.demo.cast import previous_month  # noqa: PLC0415 - starts slowly
 
-    return previous_month(datetime.now(UTC))
+    last = previous_month(datetime.now(UTC))
+    if named is None:
+        return last
+    if not _MONTH.fullmatch(named):
+        raise ConfigError(f"{named} is no month; write it as 2026-10.")
+    if named > last:
+        raise ConfigError(f"{named} is not over; the last month that is, is {last}.")
+    return named
 
 
 def _folder(named: Path | None, *, yes: bool) -> Path:

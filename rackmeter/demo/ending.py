@@ -81,6 +81,7 @@ def show(result: Result) -> None:
     for failure in result.failures():
         console.print(f"[red]{failure}[/red]")
     total = sum(result.seconds.values())
-    console.print(f"\n{total:.0f} s in all. Everything is in {result.data_dir}. Go on with:")
+    console.print(f"\n{total:.0f} s in all. All is in {result.data_dir}; rm -r it when done.")
+    console.print("Go on with:")
     for command in result.next:
         console.print(f"  {command}", soft_wrap=True)

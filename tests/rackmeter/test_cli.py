@@ -153,6 +153,7 @@ def test_debug_shows_where(
         (["invoice", "close", "--json"], "Say which period"),
         (["usage", "show", "ax-001", "--by", "week", "--json"], "it must be one of window, hour"),
         (["demo", "--month", "October"], "October is no month"),
+        (["demo", "--month", "2999-01", "--json"], "2999-01 is not over"),
         (["catalog", "check", "/nowhere.toml"], "/nowhere.toml cannot be read"),
         (["server", "add", "a b"], "'a b' is no server id"),
     ],

@@ -169,24 +169,40 @@ def _allowance(plan: tuple[Decimal, Decimal, int, Decimal]) -> int:
 # --- its end ------------------------------------------------------------------------------------
 
 
+def until_the_agent_runs(running: subprocess.Popen[str], folder: Path) -> None:
+    deadline = time.monotonic() + 90
+    while not (folder / "agent" / "state" / "agent.json").exists():
+        assert running.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert len(orphans(folder)) > 3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "terminate"])
 def test_an_interrupted_demo_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     folder = tmp_path / "data"
     running = demo(folder, "--json")
-    agent = folder / "agent" / "state" / "agent.json"
-    deadline = time.monotonic() + 90
-    while not agent.exists():
-        assert running.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    assert len(orphans(folder)) > 3
+    until_the_agent_runs(running, folder)
     running.send_signal(number)
     out, err = running.communicate(timeout=60)
     assert running.returncode == 130, err
     assert json.loads(out)["error"]["kind"] == "interrupted"
     assert err.splitlines()[-1] == "rackmeter: interrupted"
     assert orphans(folder) == []
+
+
+@pytest.mark.slow
+def test_a_killed_demo_leaves_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    running = demo(folder)
+    until_the_agent_runs(running, folder)
+    running.kill()
+    running.communicate(timeout=60)
+    deadline = time.monotonic() + 60
+    while (left := orphans(folder)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert left == []
 
 
 def test_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:

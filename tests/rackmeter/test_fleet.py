@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,9 +21,10 @@ from rackmeter.fleet.life import Life, live
 from rackmeter.fleet.messages import Encoder, Message
 from rackmeter.fleet.mishaps import TWISTS, Schedule, Send, schedules
 from rackmeter.fleet.plan import INTERVAL_MS, FleetPlan, Machine, machines
-from rackmeter.fleet.publish import Destination, messages
+from rackmeter.fleet.publish import Destination, StoppedError, messages, publish
 from rackmeter.fleet.truth import series_of, truth_of, used_until
 from rackmeter.fleet.windows import WindowKey, windows_of
+from rackmeter.topics import create_topics
 from schemas.envelope import Key, headers
 from schemas.meters import METERS
 from schemas.report import encode
@@ -245,6 +247,33 @@ def _partitions(sent: list[Message]) -> dict[int, list[SimpleNamespace]]:
         record = {"timestamp": 0, "timestamp_type": 0, "key": key, "value": body, "headers": head}
         records.append(SimpleNamespace(offset=len(records), **record))
     return parts
+
+
+def test_everything_sent_is_in_the_topic(bootstrap: str, topic_prefix: str) -> None:
+    plan = FleetPlan(2, 3, START_MS, START_MS + 3_600_000)
+    lives = fleet(plan)
+    keys = {schedule.life.machine.id: key_of(schedule.life.machine.id) for schedule in lives}
+    place = Destination(bootstrap, f"{topic_prefix}reports", "test")
+    create_topics(bootstrap, {place.topic: 2})
+    allowed = iter([0, 0, 10**9])
+    sent = publish(lives, keys, place, limit=lambda: next(allowed, 10**9))
+    assert sent == truth_of(plan, lives).reports == _stored(place, 2)
+    with pytest.raises(StoppedError):
+        publish(lives, keys, place, limit=lambda: 0, stopped=lambda: True)
+    assert _stored(place, 2) == sent
+
+
+def _stored(place: Destination, partitions: int) -> int:
+    """Messages read from the start; asked for, the embedded broker misstates its log's end."""
+    consumer = Consumer({"bootstrap.servers": place.bootstrap, "group.id": "none"})
+    consumer.assign([TopicPartition(place.topic, part, 0) for part in range(partitions)])
+    try:
+        count = 0
+        while read := consumer.consume(1000, timeout=1):
+            count += len(read)
+        return count
+    finally:
+        consumer.close()
 
 
 def test_readings_lie_on_edges_and_at_odd_moments() -> None:
