@@ -64,8 +64,10 @@ def rows(result: Result) -> Iterator[Row]:
     yield (
         machine.invoice is not None,
         "This machine's own invoice",
-        f"{machine.invoice or 'none'}, {machine.total} {machine.currency};"
-        " the window its end cuts is shared by time",
+        (
+            f"{machine.invoice or 'none'}, {machine.total} {machine.currency};"
+            " the window its end cuts is shared by time"
+        ),
     )
     checked, differences = result.reconciliation.checked, result.reconciliation.differences
     yield not differences, "Reconciliation", f"{checked:,} figures, {differences} differences"
