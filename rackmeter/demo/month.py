@@ -21,6 +21,7 @@ from rackmeter.fleet.publish import Destination, StoppedError, publish
 from rackmeter.fleet.truth import Truth
 from schemas.envelope import Key
 from sinks.database import Connection
+from sinks.outbox import CLEARED
 
 POLL_SECONDS: Final = 0.1
 STALLED_SECONDS: Final = 120.0
@@ -144,19 +145,19 @@ def compared(
 def all_alerts(conn: Connection, receiver: Receiver, alert: Alerts) -> Alerts:
     """With the alerts of all customers, once the worker has sent what was due."""
     deadline = time.monotonic() + DELIVERY_SECONDS
-    while (entered := _entered(conn)) > receiver.different and time.monotonic() < deadline:
+    while (entered := _entered(conn)) > receiver.crossings and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
     return replace(
         alert,
         entered=entered,
-        delivered=receiver.different,
+        delivered=receiver.crossings,
         repeated=receiver.repeated,
         unsigned=receiver.unsigned,
     )
 
 
 def _entered(conn: Connection) -> int:
-    row = conn.execute("SELECT count(*) FROM alert_outbox").fetchone()
+    row = conn.execute("SELECT count(*) FROM alert_outbox WHERE kind <> %s", (CLEARED,)).fetchone()
     assert row is not None
     return int(row[0])
 

@@ -12,6 +12,8 @@ from typing import Any, Final, Self
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from schemas.events import THRESHOLD_CROSSED
+
 SECRET_BYTES: Final = 32
 BODY_BYTES_MAX: Final = 1_000_000
 
@@ -43,10 +45,10 @@ class Receiver:
             return sum(self._seen.values()) - len(self._seen)
 
     @property
-    def different(self) -> int:
-        """Ids that came."""
+    def crossings(self) -> int:
+        """Different events that told of a crossing."""
         with self._changed:
-            return len(self._bodies)
+            return sum(map(_crossed, self._bodies.values()))
 
     def latencies_ms(self, scope: str) -> list[int]:
         """From the reading that crossed to its arrival here, of each event about a scope."""
@@ -54,7 +56,7 @@ class Receiver:
             return [
                 self._latency_ms[identity]
                 for identity, body in self._bodies.items()
-                if body["data"]["scope"] == scope
+                if _crossed(body) and body["data"]["scope"] == scope
             ]
 
     def accept(self, headers: dict[str, str], body: bytes) -> bool:
@@ -74,7 +76,7 @@ class Receiver:
         return True
 
     def wait(self, count: int, about: str, seconds: float) -> int:
-        """Wait for so many different events that mention a scope; returns how many there are."""
+        """Wait for so many different crossings of a scope; returns how many there are."""
         deadline = time.monotonic() + seconds
         with self._changed:
             while (found := self._about(about)) < count:
@@ -100,7 +102,13 @@ class Receiver:
         self._thread.join()
 
     def _about(self, scope: str) -> int:
-        return sum(1 for body in self._bodies.values() if body["data"]["scope"] == scope)
+        about = [body for body in self._bodies.values() if body["data"]["scope"] == scope]
+        return sum(map(_crossed, about))
+
+
+def _crossed(body: Any) -> bool:
+    """A crossing, not the news that a correction has taken one back."""
+    return bool(body["type"] == THRESHOLD_CROSSED)
 
 
 def _since(sampled_at: str) -> int:

@@ -39,7 +39,7 @@ class Alerts:
     entered: int = 0
     """Crossings of all customers, the fleet's included."""
     delivered: int = 0
-    """Different events that the receiver got."""
+    """Different ones of them that the receiver got."""
     repeated: int = 0
     """Events that came again under the same id: a kill can hit between sending and recording."""
     unsigned: int = 0

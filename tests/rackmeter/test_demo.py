@@ -24,6 +24,7 @@ from rackmeter.demo.cast import month_span, previous_month
 from rackmeter.demo.receiver import Receiver
 from rackmeter.demo.traffic import send
 from rackmeter.fleet.truth import Truth, read
+from schemas.events import THRESHOLD_CROSSED
 
 ROOT = Path(__file__).parents[2]
 CENT = Decimal("0.01")
@@ -231,15 +232,14 @@ def test_traffic_is_counted_by_the_kernel() -> None:
 
 def test_the_receiver_counts_what_is_signed() -> None:
     with Receiver() as receiver:
-        body = json.dumps(
-            {"data": {"scope": "web-1", "sampled_at": datetime.now(UTC).isoformat()}}
-        ).encode()
+        data = {"scope": "web-1", "sampled_at": datetime.now(UTC).isoformat()}
+        body = json.dumps({"type": THRESHOLD_CROSSED, "data": data}).encode()
         forged = f"whsec_{b64encode(b'another key of 32 bytes, not ours').decode()}"
         for secret, status in [(receiver.secret, 204), (receiver.secret, 204), (forged, 401)]:
             assert _post(receiver.url, secret, body) == status
         assert receiver.wait(1, "web-1", 1) == 1
         assert receiver.wait(1, "web-2", 0) == 0
-        assert (receiver.different, receiver.repeated, receiver.unsigned) == (1, 1, 1)
+        assert (receiver.crossings, receiver.repeated, receiver.unsigned) == (1, 1, 1)
         assert len(receiver.latencies_ms("web-1")) == 1
 
 
