@@ -12,7 +12,6 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -20,16 +19,14 @@ import structlog
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from pipeline.counters import Rules
-from pipeline.decode import NamesCache
-from pipeline.lanes import Intake, Lane, Taken
+from pipeline.lanes import Lane, Taken
 from pipeline.records import Chunk
 from pipeline.transport import ChunkConsumer
 from rackmeter import metrics
+from rackmeter.intake import Intakes
 from rackmeter.settings import Settings
 from schemas.errors import DependencyError
 from sinks.checkpoint import Checkpointer, FencedError, Flushed
-from sinks.ledger import keys_exist, load_keys
 from sinks.positions import TopicIdentity, check_log_start, log_too_short
 
 log = structlog.get_logger(__name__)
@@ -37,8 +34,6 @@ T = TypeVar("T")
 
 RETRY_S: Final = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
 """A database that is away for a minute is waited for; then the worker stops and says so."""
-KEYS_RELOAD_S: Final = 60.0
-"""How late an expiry or a revocation is noticed; new keys are looked up at once."""
 IDLE_S: Final = 2.0
 """How often a lane that has nothing to do says up to when it is complete."""
 FETCH_WAIT_MS: Final = 2_000
@@ -64,8 +59,8 @@ class Desk:
         self._checkpointer = Checkpointer(url)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="meter")
         self._lanes: dict[int, Lane] = {}
-        self._intake: Intake | None = None
-        self._keys_at = self._idle_at = 0.0
+        self._intakes = Intakes(settings, topic.partitions, self._checkpointer.connection)
+        self._idle_at = 0.0
         self._flushed_at: dict[int, float] = {}
         self._short_since: dict[int, float] = {}
         self._claiming = asyncio.Lock()
@@ -148,36 +143,7 @@ class Desk:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
     def _meter(self, lane: Lane, chunk: Chunk) -> Taken:
-        return lane.take(chunk, self._current_intake(), time.time_ns() // 1_000_000)
-
-    def _current_intake(self) -> Intake:
-        if self._intake is None or time.monotonic() - self._keys_at > KEYS_RELOAD_S:
-            self._load_intake()
-        assert self._intake is not None
-        return self._intake
-
-    def _look_up(self, kids: set[str]) -> Intake:
-        """Load the keys anew when the ledger knows one of these; a flood of strangers costs a
-        query.
-        """
-        conn = self._checkpointer.connection()
-        known = keys_exist(conn, kids)
-        conn.rollback()
-        return self._load_intake() if known else self._current_intake()
-
-    def _load_intake(self) -> Intake:
-        conn = self._checkpointer.connection()
-        keyring, registered = load_keys(conn)
-        conn.rollback()
-        self._keys_at = time.monotonic()
-        settings = self._settings
-        names = self._intake.names if self._intake else NamesCache()
-        self._intake = Intake(
-            keyring, registered, names, settings.environment, self._topic.partitions,
-            Rules(settings.gap_limit_ms), settings.clock_tolerance_ms,
-        )  # fmt: skip
-        self._intake = replace(self._intake, lookup=self._look_up)
-        return self._intake
+        return lane.take(chunk, self._intakes.current(), time.time_ns() // 1_000_000)
 
     # -- claiming and flushing --------------------------------------------------------------------
 

@@ -1,0 +1,53 @@
+"""What reports are read with: the signing keys as the ledger has them, kept fresh. One thread."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from pipeline.counters import Rules
+from pipeline.decode import NamesCache
+from pipeline.lanes import Intake
+from rackmeter.settings import Settings
+from sinks.database import Connection
+from sinks.ledger import keys_exist, load_keys
+
+KEYS_RELOAD_S: Final = 60.0
+"""How late an expiry or a revocation is noticed; new keys are looked up at once."""
+
+
+class Intakes:
+    """The intake in force. ``connection`` gives one that lives, outside a transaction."""
+
+    def __init__(
+        self, settings: Settings, partitions: int, connection: Callable[[], Connection]
+    ) -> None:
+        self._settings, self._partitions = settings, partitions
+        self._connection = connection
+        self._names = NamesCache()
+        self._intake: Intake | None = None
+        self._loaded_at = 0.0
+
+    def current(self) -> Intake:
+        stale = time.monotonic() - self._loaded_at > KEYS_RELOAD_S
+        return self._load() if self._intake is None or stale else self._intake
+
+    def _look_up(self, kids: set[str]) -> Intake:
+        """Load anew when the ledger knows one of these; a flood of strangers costs a query."""
+        conn = self._connection()
+        known = keys_exist(conn, kids)
+        conn.rollback()
+        return self._load() if known else self.current()
+
+    def _load(self) -> Intake:
+        conn = self._connection()
+        keyring, registered = load_keys(conn)
+        conn.rollback()
+        self._loaded_at = time.monotonic()
+        settings = self._settings
+        made = Intake(
+            keyring, registered, self._names, settings.environment, self._partitions,
+            Rules(settings.gap_limit_ms), settings.clock_tolerance_ms,
+        )  # fmt: skip
+        self._intake = replace(made, lookup=self._look_up)
+        return self._intake
