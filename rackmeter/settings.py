@@ -80,9 +80,6 @@ class Settings(BaseSettings):
     flush_servers: int = Field(default=20_000, ge=1, le=1_000_000)
     flush_bytes: int = Field(default=64 * MIB, ge=MIB, le=1024 * MIB)
 
-    # Signing keys of the agents; None = data_dir/keys.json.
-    keys_file: Folder | None = None
-
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     # Neighbouring readings further apart than this leave the time between them uncovered: three
@@ -90,7 +87,7 @@ class Settings(BaseSettings):
     gap_limit_ms: Milliseconds = 900_000
     # A wall clock further than this from the broker's is corrected and the server flagged.
     clock_tolerance_ms: Milliseconds = 30_000
-    # How long after its end a window still takes readings before they become late entries.
+    # How long after its end a period stays open for what is still on its way.
     grace_ms: Milliseconds = 120_000
 
     # Webhooks to private and loopback addresses, and over plain HTTP: for tests and demos.
@@ -101,7 +98,6 @@ class Settings(BaseSettings):
     @field_validator(
         "database_url",
         "kafka_bootstrap",
-        "keys_file",
         "broker_port",
         "metrics_port",
         mode="before",
@@ -109,11 +105,6 @@ class Settings(BaseSettings):
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if value == "" else value
-
-    @property
-    def keys_path(self) -> Path:
-        """Where the signing keys are."""
-        return self.keys_file or self.data_dir / "keys.json"
 
     @classmethod
     def settings_customise_sources(

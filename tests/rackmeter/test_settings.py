@@ -24,7 +24,6 @@ def test_defaults() -> None:
     assert settings.database_url is None
     assert settings.kafka_bootstrap is None
     assert settings.partitions == 4
-    assert settings.keys_path == settings.data_dir / "keys.json"
 
 
 def test_argument_beats_environment_beats_file(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,9 +36,8 @@ def test_argument_beats_environment_beats_file(monkeypatch: pytest.MonkeyPatch) 
 
 def test_folders_are_absolute_and_know_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/someone")
-    settings = load_settings(data_dir="~/rack", keys_file="keys.json")
+    settings = load_settings(data_dir="~/rack")
     assert settings.data_dir == Path("/home/someone/rack")
-    assert settings.keys_path == Path.cwd() / "keys.json"
 
 
 def test_an_empty_address_means_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
