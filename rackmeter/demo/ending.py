@@ -1,12 +1,16 @@
 """The closing screen: every figure measured, with a check, and what to type next."""
 
+import sys
 from collections.abc import Iterator
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
 from rackmeter.demo.result import Result
 
+PLAIN_COLUMNS: Final = 120
+"""Where nobody knows the width; a line that breaks is hard to search."""
 Row = tuple[bool, str, str]
 
 
@@ -45,10 +49,11 @@ def rows(result: Result) -> Iterator[Row]:
         f"{refused}; harmless: {twice} sent twice, {overtaken} overtaken",
     )
     kill = result.kill
+    back = f"; the next took {kill.absence_s} s" if kill.absence_s is not None else ""
     yield (
         not kill.differences,
         f"Workers killed: {kill.workers_killed}",
-        f"{kill.lost} units lost, {kill.doubled} doubled, in {kill.figures:,} totals",
+        f"{kill.lost} units lost, {kill.doubled} doubled, in {kill.figures:,} totals{back}",
     )
     yield (
         not result.conservation.violations,
@@ -75,7 +80,7 @@ def rows(result: Result) -> Iterator[Row]:
 
 def show(result: Result) -> None:
     """The closing screen on stdout."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_COLUMNS)
     table = Table(box=None, show_header=False, pad_edge=False)
     for fine, what, figures in rows(result):
         table.add_row("[green]✓[/green]" if fine else "[red]✗[/red]", what, figures)

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from rackmeter.cli.processes import Process
@@ -81,6 +81,17 @@ class Sender:
             self._failure = error
 
 
+@dataclass(slots=True)
+class Metered:
+    """What the month came to."""
+
+    seconds: float = 0.0
+    verdicts: dict[str, int] = field(default_factory=dict)
+    """What became of the reports."""
+    absences_s: list[float] = field(default_factory=list)
+    """From each kill to the next commit."""
+
+
 def meter_month(
     conn: Connection,
     sender: Sender,
@@ -88,31 +99,36 @@ def meter_month(
     truth: Truth,
     kills: int,
     progress: Progress,
-) -> tuple[float, dict[str, int]]:
-    """Send, kill, wait until all is in the ledger; returns seconds, and what became of it."""
-    before = position(conn)
-    began = moved = time.monotonic()
+) -> Metered:
+    """Send, kill, and wait until all is in the ledger."""
+    before, began = position(conn), time.monotonic()
     kill_at = [truth.reports * number // (kills + 1) for number in range(1, kills + 1)]
     margin = truth.reports // (kills + 1) // AHEAD
-    done = 0
     sender.limit = kill_at[0] + margin if kill_at else sys.maxsize
+    metered, done, moved, killed = Metered(), 0, began, 0.0
     with sender:
         while not (sender.done and done >= truth.reports):
             now = position(conn).consumed - before.consumed
             if now != done:
                 done, moved = now, time.monotonic()
                 progress(done, truth.reports)
+                if killed:
+                    metered.absences_s.append(round(moved - killed, 1))
+                    killed = 0.0
             if kill_at and done >= kill_at[0]:
                 kill_at.pop(0)
                 worker.kill()
+                killed = time.monotonic()
+                done = position(conn).consumed - before.consumed
                 worker.start()
                 sender.limit = kill_at[0] + margin if kill_at else sys.maxsize
             worker.check()
             if time.monotonic() - moved > STALLED_SECONDS:
                 raise DependencyError(f"The worker does not go on ({worker.log}).")
             time.sleep(POLL_SECONDS)
-    after = position(conn)
-    return time.monotonic() - began, _difference(before.verdicts, after.verdicts)
+    metered.seconds = time.monotonic() - began
+    metered.verdicts = _difference(before.verdicts, position(conn).verdicts)
+    return metered
 
 
 def position(conn: Connection) -> Position:
@@ -126,7 +142,7 @@ def position(conn: Connection) -> Position:
 
 
 def compared(
-    conn: Connection, truth: Truth, seconds: float, verdicts: dict[str, int], kills: int
+    conn: Connection, truth: Truth, metered: Metered, kills: int
 ) -> tuple[Fleet, Kill, Conservation]:
     """The ledger against the truth, to the unit."""
     found = audit(conn, truth)
@@ -134,11 +150,18 @@ def compared(
         servers=truth.plan.servers,
         reports=truth.reports,
         samples=truth.samples,
-        seconds=round(seconds, 3),
-        verdicts=dict(sorted(verdicts.items())),
+        seconds=round(metered.seconds, 3),
+        verdicts=dict(sorted(metered.verdicts.items())),
         verdicts_expected=dict(sorted(truth.verdicts.items())),
     )
-    kill = Kill(kills, found.lost, found.doubled, found.figures, len(found.differences))
+    kill = Kill(
+        workers_killed=kills,
+        lost=found.lost,
+        doubled=found.doubled,
+        figures=found.figures,
+        differences=len(found.differences),
+        absence_s=max(metered.absences_s, default=None),
+    )
     return fleet, kill, conservation(conn)
 
 

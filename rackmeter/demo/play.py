@@ -86,12 +86,10 @@ def _acts(props: Props, screen: Screen) -> Result:
             props.stack.bootstrap, props.settings.topic_reports, props.settings.environment
         )
         sender = Sender(fleet_cast.schedules, fleet_cast.keys, place)
-        seconds, verdicts = meter_month(
-            conn, sender, props.worker, truth, script.kills, stage.progress
-        )
-        stage.note(f"{truth.reports / seconds:,.0f} reports/s, the kill included")
+        metered = meter_month(conn, sender, props.worker, truth, script.kills, stage.progress)
+        stage.note(f"{truth.reports / metered.seconds:,.0f} reports/s, the kill included")
     with screen.stage("audit", "Ledger against truth") as stage:
-        fleet, kill, conservation = compared(conn, truth, seconds, verdicts, script.kills)
+        fleet, kill, conservation = compared(conn, truth, metered, script.kills)
         stage.note(f"{kill.figures:,} totals, {kill.lost} lost, {kill.doubled} doubled")
     with screen.stage("invoices", "Reconciling and closing") as stage:
         closed_books = _close(props, fleet_cast, stage)

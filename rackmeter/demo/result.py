@@ -77,6 +77,8 @@ class Kill:
     figures: int
     """Compared with the truth: life, period and readings of every series."""
     differences: int
+    absence_s: float | None = None
+    """The longest time from a kill to the next commit of another worker."""
 
 
 @dataclass(frozen=True, slots=True)
