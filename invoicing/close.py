@@ -103,7 +103,9 @@ def close(
                     if progress is not None:
                         progress(Progress(name, group.account, done, len(groups)))
 
-                run = _Run(seller, grace_ms, issued_at, dry_run, folder, step)
+                run = _Run(
+                    seller, grace_ms, issued_at.replace(microsecond=0), dry_run, folder, step
+                )
                 outcomes += _close_group(conn, group, run)
     except psycopg.OperationalError as error:
         raise DependencyError(

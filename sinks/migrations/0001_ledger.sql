@@ -163,7 +163,13 @@ CREATE VIEW conservation_violation AS
     SELECT coalesce(w.server_id, r.server_id) AS server_id, coalesce(w.meter, r.meter) AS meter,
            coalesce(w.resource, r.resource) AS resource,
            coalesce(w.quantity, 0) AS windows, coalesce(r.reading, 0) AS readings
-    FROM (SELECT server_id, meter, resource, sum(quantity) AS quantity FROM usage GROUP BY 1, 2, 3) w
+    FROM (
+        SELECT u.server_id, s.meter, s.resource, sum(s.quantity) AS quantity
+        FROM usage_row u
+        JOIN series_set t USING (set_id)
+        CROSS JOIN LATERAL unnest(t.meter, t.resource, u.qty) AS s (meter, resource, quantity)
+        GROUP BY 1, 2, 3
+    ) w
     FULL JOIN (SELECT server_id, meter, resource, sum(reading) AS reading FROM chain GROUP BY 1, 2, 3) r
       USING (server_id, meter, resource)
     WHERE coalesce(w.quantity, 0) <> coalesce(r.reading, 0);
