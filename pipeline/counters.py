@@ -1,4 +1,4 @@
-"""Chains of cumulative counters, one report at a time: judge it, difference it, window it. Pure.
+"""Chains of cumulative counters, one report at a time: move the heads, fill the windows. Pure.
 
 A chain is a series of an origin. It is zero at the origin's ``since_ms`` and has used exactly its
 highest reading, so nothing here adds up reports: each accepted one moves the head of its chains and
@@ -8,25 +8,21 @@ is decided here.
 """
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
+from pipeline.admit import ACCEPTED, SEEN, Gain, Judgement, fits, gains_of, identify
 from pipeline.heads import Chains, Head, LateRow, Output, Reading, conserve
 from pipeline.records import Int64s
 from pipeline.windows import overlaps, split, window_ms
-from schemas.meters import TIME_SLACK_MS
 from schemas.verdict import Verdict
 
-SEEN: Final = 512
-"""A report this far behind the head is late without a look; nearer ones are told from duplicates.
-"""
 SPREAD_MS_MAX: Final = 400 * 86_400_000
 """Usage is spread over at most this long: an origin that claims to be older fills no million
 windows.
 """
 DAY_MS: Final = 86_400_000
-_INT64_MAX: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,29 +32,13 @@ class Rules:
     gap_limit_ms: int = 900_000
 
 
-class Judgement(NamedTuple):
-    verdict: Verdict
-    detail: str = ""
-
-
-class _Gain(NamedTuple):
-    """What series ``i`` of the report gained since ``t0_ms``."""
-
-    i: int
-    quantity: int
-    t0_ms: int
-
-
-ACCEPTED: Final = Judgement(Verdict.ACCEPTED)
-
-
 def take(heads: dict[str, Head], reading: Reading, out: Output, rules: Rules) -> Judgement:
     """Judge one report and, when it is accepted, move its head. Others change no total."""
     head = heads.get(reading.server)
     if head is None:
         judged = _first(heads, reading, out)
     elif reading.origin == head.chains.origin:
-        judged = _identify(head, reading) or _extend(head, reading, out, rules)
+        judged = identify(head, reading) or _extend(head, reading, out, rules)
     elif tail := out.tails(reading.server).get(reading.origin):
         judged = _extend_tail(tail, reading, out)
     elif reading.since_ms < head.chains.since_ms >= reading.at_ms:
@@ -72,35 +52,11 @@ def take(heads: dict[str, Head], reading: Reading, out: Output, rules: Rules) ->
     return judged
 
 
-def elapsed_s(up_ms: int, up0_ms: int) -> int:
-    """Whole seconds, rounded up, in which a counter grew; at least one."""
-    return max(1, -((up0_ms - TIME_SLACK_MS - up_ms) // 1000))
-
-
-def _identify(head: Head, reading: Reading) -> Judgement | None:
-    """Duplicate, conflict or late; None when the report is newer than the head."""
-    if reading.seq > head.chains.seq_hi:
-        return None
-    if reading.seq <= head.chains.seq_hi - SEEN:
-        return Judgement(Verdict.LATE)
-    known = int(head.seen[reading.seq % SEEN])
-    if known == reading.content:
-        return Judgement(Verdict.DUPLICATE)
-    if known == 0:
-        head.seen[reading.seq % SEEN] = reading.content
-        return Judgement(Verdict.LATE)
-    return Judgement(
-        Verdict.CONFLICT,
-        f"seq {reading.seq} of origin {reading.origin} was already sent with other content;"
-        " a sequence number is used once",
-    )
-
-
 def _extend(head: Head, reading: Reading, out: Output, rules: Rules) -> Judgement:
     """A newer report of the running origin."""
     chains, t0_ms = head.chains, head.chains.at_ms
-    gains, judged = _gains(chains, reading)
-    if judged is not ACCEPTED or (judged := _fits(head, gains)) is not ACCEPTED:
+    gains, judged = gains_of(chains, reading)
+    if judged is not ACCEPTED or (judged := fits(head, gains)) is not ACCEPTED:
         return judged
     if reading.at_ms // DAY_MS > t0_ms // DAY_MS:
         out.anchor(reading, "daily")
@@ -117,7 +73,7 @@ def _extend_tail(tail: Chains, reading: Reading, out: Output) -> Judgement:
     """A report of a former origin: what it adds lies in the past, so it becomes late entries."""
     if reading.seq <= tail.seq_hi:
         return Judgement(Verdict.LATE)
-    gains, judged = _gains(tail, reading)
+    gains, judged = gains_of(tail, reading)
     if judged is not ACCEPTED:
         return judged
     size = len(reading.names)
@@ -134,7 +90,7 @@ def _first(heads: dict[str, Head], reading: Reading, out: Output) -> Judgement:
     """The first report of a server."""
     t0_ms = _beginning(reading)
     chains = _fresh(reading, t0_ms)
-    gains, judged = _gains(chains, reading)
+    gains, judged = gains_of(chains, reading)
     if judged is not ACCEPTED:
         return judged
     win_ms = window_ms(min(t0_ms, reading.at_ms - 1))
@@ -149,8 +105,8 @@ def _replace(head: Head, reading: Reading, out: Output) -> Judgement:
     """The first report of another origin: the running one becomes a former one."""
     former = head.chains
     chains = _fresh(reading, max(_beginning(reading), former.at_ms))
-    gains, judged = _gains(chains, reading)
-    if judged is not ACCEPTED or (judged := _fits(head, gains)) is not ACCEPTED:
+    gains, judged = gains_of(chains, reading)
+    if judged is not ACCEPTED or (judged := fits(head, gains)) is not ACCEPTED:
         return judged
     tails = out.tails(head.server)
     former.order = len(tails)
@@ -177,7 +133,7 @@ def _precede(head: Head, reading: Reading, out: Output) -> Judgement:
     return judged
 
 
-def _start(head: Head, gains: list[_Gain], reading: Reading, out: Output) -> None:
+def _start(head: Head, gains: list[Gain], reading: Reading, out: Output) -> None:
     out.anchor(reading, "opening")
     places = head.adopt(reading.names)
     _pour(head, places, gains, {}, reading.at_ms, out)
@@ -202,46 +158,7 @@ def _fresh(reading: Reading, t0_ms: int) -> Chains:
         absent=dict.fromkeys(range(len(reading.names))), )  # fmt: skip
 
 
-def _gains(chains: Chains, reading: Reading) -> tuple[list[_Gain], Judgement]:
-    """What each series gained since its own last reading, and the worst said of any."""
-    place = {series: i for i, series in enumerate(chains.names.series)}
-    since_start = max(reading.up_ms, reading.at_ms - reading.since_ms)
-    gains, worst = [], ACCEPTED
-    for i, series in enumerate(reading.names.series):
-        at = place.get(series)
-        own = chains.own_time(at) if at is not None else None
-        before = int(chains.last[at]) if at is not None else 0
-        seconds = elapsed_s(reading.up_ms, own[1]) if own else elapsed_s(since_start, 0)
-        value = int(reading.value[i])
-        gains.append(_Gain(i, value - before, own[0] if own else chains.at_ms))
-        if worst.verdict is not Verdict.REGRESSION:
-            judged = _judge(reading, i, value, before, seconds)
-            worst = worst if judged is ACCEPTED else judged
-    return gains, worst
-
-
-def _judge(reading: Reading, i: int, value: int, before: int, seconds: int) -> Judgement:
-    """One series against its last reading and its physical bound."""
-    series = f"{reading.names.meter[i]}[{reading.names.resource[i]}]"
-    if value < before:
-        detail = f"{series} fell from {before} to {value}; a counter never falls within an origin"
-        return Judgement(Verdict.REGRESSION, detail)
-    bound = int(reading.names.per_second_max[i])
-    if value - before > bound * seconds:
-        gained = f"{series} gained {value - before} in {seconds} s"
-        return Judgement(Verdict.IMPLAUSIBLE, f"{gained}; at most {bound} a second is possible")
-    return ACCEPTED
-
-
-def _fits(head: Head, gains: list[_Gain]) -> Judgement:
-    """No window may exceed 64 bits: a hostile server would wrap its own sums."""
-    most = max((gain.quantity for gain in gains), default=0)
-    if int(head.open.max(initial=0)) + most <= _INT64_MAX:
-        return ACCEPTED
-    return Judgement(Verdict.IMPLAUSIBLE, "the open window would exceed 64 bits")
-
-
-def _by_window(gains: list[_Gain], places: list[int], at_ms: int, size: int) -> dict[int, Int64s]:
+def _by_window(gains: list[Gain], places: list[int], at_ms: int, size: int) -> dict[int, Int64s]:
     """Quantities by window in time order; each gain is split over its own interval."""
     windows: dict[int, Int64s] = {}
     for gain in gains:
@@ -255,7 +172,7 @@ def _by_window(gains: list[_Gain], places: list[int], at_ms: int, size: int) -> 
 def _pour(
     head: Head,
     places: list[int],
-    gains: list[_Gain],
+    gains: list[Gain],
     cover: dict[int, int],
     at_ms: int,
     out: Output,

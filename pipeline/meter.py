@@ -11,16 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from pipeline.counters import DAY_MS, SEEN, Rules, take
-from pipeline.heads import Anchor, Block, Head, Output, Reading, conserve
+from pipeline.admit import SEEN
+from pipeline.counters import DAY_MS, Rules, take
+from pipeline.heads import Anchor, Head, Output, Reading
+from pipeline.pour import Bools, Rows, firsts, pour
 from pipeline.records import Batch, Int64s, Names
-from pipeline.windows import WIDTH_MS
 from schemas.meters import TIME_SLACK_MS
 from schemas.verdict import Verdict
 
-_Bools = npt.NDArray[np.bool_]
 _SPAN_MS_MAX = 2**31
 """Longer intervals could overflow the split in 64 bits; 24 days of silence is not ordinary."""
 _QUANTITY_MAX = 2**62
@@ -98,26 +97,6 @@ def _reading(batch: Batch, arrival: Arrival, row: int) -> Reading:
     )
 
 
-@dataclass(slots=True)
-class _Rows:
-    """Reports of ordinary servers, one after the other; ``prev`` is one reading earlier."""
-
-    row: Int64s
-    server: Int64s
-    """Index of the row's head in the group."""
-    at: Int64s
-    up: Int64s
-    seq: Int64s
-    value: Int64s
-    prev_at: Int64s
-    prev_up: Int64s
-    prev_seq: Int64s
-    prev_value: Int64s
-
-    def only(self, keep: _Bools) -> "_Rows":
-        return _Rows(*(getattr(self, name)[keep] for name in self.__slots__))
-
-
 def _meter_group(
     heads: list[Head],
     rows_of: dict[str, list[int]],
@@ -129,7 +108,7 @@ def _meter_group(
     """Servers that share their series; returns those that turned out not to be ordinary."""
     names = heads[0].chains.names
     rows = _gather(heads, rows_of, batch, arrival, len(names))
-    first = _firsts(rows.server)
+    first = firsts(rows.server)
     ordinary = np.logical_and.reduceat(_plausible(rows, names), first)
     if not ordinary.all():
         rejected = [head.server for head, good in zip(heads, ordinary, strict=True) if not good]
@@ -141,7 +120,7 @@ def _meter_group(
     else:
         rejected = []
     _anchor_days(heads, rows, batch, arrival, out)
-    _pour(heads, rows, names, out, rules.gap_limit_ms)
+    pour(heads, rows, names, out, rules.gap_limit_ms)
     _advance(heads, rows, batch)
     out.counts[Verdict.ACCEPTED.value] += len(rows.row)
     out.dirty.update(head.server for head in heads)
@@ -150,11 +129,11 @@ def _meter_group(
 
 def _gather(
     heads: list[Head], rows_of: dict[str, list[int]], batch: Batch, arrival: Arrival, size: int
-) -> _Rows:
+) -> Rows:
     lists = [rows_of[head.server] for head in heads]
     row = np.array([r for rows in lists for r in rows])
     server = np.repeat(np.arange(len(heads)), [len(rows) for rows in lists])
-    first = _firsts(server)
+    first = firsts(server)
     value = batch.value[batch.start[row][:, np.newaxis] + np.arange(size)]
     at, up, seq = arrival.at_ms[row], batch.at_up_ms[row], batch.seq[row]
 
@@ -165,7 +144,7 @@ def _gather(
 
     prev_value = np.roll(value, 1, axis=0)
     prev_value[first] = [head.chains.last for head in heads]
-    return _Rows(
+    return Rows(
         row, server, at, up, seq, value,
         before(at, [head.chains.at_ms for head in heads]),
         before(up, [head.chains.up_ms for head in heads]),
@@ -174,17 +153,12 @@ def _gather(
     )  # fmt: skip
 
 
-def _firsts(sorted_ids: Int64s) -> Int64s:
-    """Positions where a run of equal ids begins."""
-    return np.flatnonzero(np.append(True, sorted_ids[1:] != sorted_ids[:-1]))
-
-
-def _plausible(rows: _Rows, names: Names) -> _Bools:
+def _plausible(rows: Rows, names: Names) -> Bools:
     """Which rows continue their chains: the rules of ``counters``, without overflow."""
     gain = rows.value - rows.prev_value
     seconds = np.maximum(1, -((rows.prev_up - TIME_SLACK_MS - rows.up) // 1000))
     within = -(-gain // seconds[:, np.newaxis]) <= names.per_second_max
-    good: _Bools = (
+    good: Bools = (
         (rows.seq > rows.prev_seq)
         & (rows.at > rows.prev_at)
         & (rows.at - rows.prev_at < _SPAN_MS_MAX)
@@ -193,89 +167,8 @@ def _plausible(rows: _Rows, names: Names) -> _Bools:
     return good
 
 
-@dataclass(frozen=True, slots=True)
-class _Pieces:
-    """Row ``i`` is what one server used in one window; in time order for each server."""
-
-    server: Int64s
-    win_ms: Int64s
-    qty: Int64s
-    cover_ms: Int64s
-
-
-def _pieces(rows: _Rows, gap_limit_ms: int) -> _Pieces:
-    """Split intervals by ``windows.share``; sum what falls into one window of one server."""
-    gain, total = rows.value - rows.prev_value, rows.at - rows.prev_at
-    start = rows.prev_at - rows.prev_at % WIDTH_MS
-    count = -(-(rows.at - start) // WIDTH_MS)
-    of = np.repeat(np.arange(len(rows.row)), count)
-    nth = np.arange(len(of)) - np.repeat(np.cumsum(count) - count, count)
-    win = start[of] + nth * WIDTH_MS
-    upto = np.minimum(win + WIDTH_MS, rows.at[of]) - rows.prev_at[of]
-    quotient, remainder = np.divmod(gain, total[:, np.newaxis])
-    used = quotient[of] * upto[:, np.newaxis]
-    used += remainder[of] * upto[:, np.newaxis] // total[of][:, np.newaxis]
-    later = nth > 0
-    qty, span = used.copy(), upto.copy()
-    qty[later] -= used[np.flatnonzero(later) - 1]
-    span[later] -= upto[np.flatnonzero(later) - 1]
-    span[total[of] > gap_limit_ms] = 0
-    server = rows.server[of]
-    edge = np.append(True, (server[1:] != server[:-1]) | (win[1:] != win[:-1]))
-    begin = np.flatnonzero(edge)
-    return _Pieces(
-        server[begin], win[begin], np.add.reduceat(qty, begin), np.add.reduceat(span, begin)
-    )
-
-
-def _pour(heads: list[Head], rows: _Rows, names: Names, out: Output, gap_limit_ms: int) -> None:
-    """Merge the pieces with the open windows; all but each server's last are finished."""
-    pieces = _pieces(rows, gap_limit_ms)
-    first = _firsts(pieces.server)
-    last = np.append(first[1:], len(pieces.server)) - 1
-    opened = np.array([head.open for head in heads])
-    open_win = np.array([head.win_ms for head in heads])
-    open_cover = np.array([head.cover_ms for head in heads])
-    same = pieces.win_ms[first] == open_win
-    pieces.qty[first[same]] += opened[same]
-    pieces.cover_ms[first[same]] += open_cover[same]
-
-    over = np.flatnonzero(~same)
-    server_ids = [head.server for head in heads]
-    if len(over):
-        servers = [server_ids[i] for i in over]
-        out.finished.append(Block(servers, open_win[over], names, opened[over], open_cover[over]))
-    done = np.ones(len(pieces.server), np.bool_)
-    done[last] = False
-    if done.any():
-        servers = [server_ids[i] for i in pieces.server[done]]
-        out.finished.append(
-            Block(servers, pieces.win_ms[done], names, pieces.qty[done], pieces.cover_ms[done])
-        )
-    _conserve(heads, rows, pieces, opened, same)
-    for i, head in enumerate(heads):
-        head.win_ms, head.cover_ms = int(pieces.win_ms[last[i]]), int(pieces.cover_ms[last[i]])
-        # A copy: a view would keep the whole chunk's matrix alive for as long as the server rests.
-        head.open = pieces.qty[last[i]].copy()
-
-
-def _conserve(
-    heads: list[Head], rows: _Rows, pieces: _Pieces, opened: Int64s, same: _Bools
-) -> None:
-    """Old open window + gained − finished = new open window, for each series of each server."""
-    first, first_row = _firsts(pieces.server), _firsts(rows.server)
-    last = np.append(first[1:], len(pieces.server)) - 1
-    last_row = np.append(first_row[1:], len(rows.server)) - 1
-    finished = np.add.reduceat(pieces.qty, first) - pieces.qty[last]
-    finished[~same] += opened[~same]
-    owed = opened + rows.value[last_row] - rows.prev_value[first_row] - finished
-    wrong = (owed != pieces.qty[last]).any(axis=1)
-    for i in np.flatnonzero(wrong):
-        conserve(heads[i].server, owed[i], pieces.qty[last[i]])
-
-
 def _anchor_days(
-    heads: list[Head], rows: _Rows, batch: Batch, arrival: Arrival, out: Output
+    heads: list[Head], rows: Rows, batch: Batch, arrival: Arrival, out: Output
 ) -> None:
     for i in np.flatnonzero(rows.at // DAY_MS > rows.prev_at // DAY_MS):
         head, row = heads[rows.server[i]], int(rows.row[i])
@@ -287,8 +180,8 @@ def _anchor_days(
         )  # fmt: skip
 
 
-def _advance(heads: list[Head], rows: _Rows, batch: Batch) -> None:
-    first = _firsts(rows.server)
+def _advance(heads: list[Head], rows: Rows, batch: Batch) -> None:
+    first = firsts(rows.server)
     end = np.append(first[1:], len(rows.server))
     content = batch.content[rows.row]
     for i, head in enumerate(heads):

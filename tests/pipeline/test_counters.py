@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from pipeline.counters import SEEN, elapsed_s
+from pipeline.admit import SEEN, elapsed_s
 from pipeline.heads import Chains, ConservationError, Head, Reading, conserve, names_of
 from schemas.verdict import Verdict
 from tests.pipeline import clerk

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import meter as hot
+from pipeline import pour as filling
 from pipeline.heads import ConservationError, Reading
 from pipeline.windows import WIDTH_MS
 from schemas.verdict import Verdict
@@ -220,14 +221,14 @@ def test_a_resting_server_keeps_only_its_own_numbers() -> None:
 
 def test_broken_windows_stop_before_anything_is_committed(monkeypatch: pytest.MonkeyPatch) -> None:
     world = met(reports("s", [(60_000, 1)]))
-    honest = hot._pieces
+    honest = filling._pieces
 
-    def losing(rows: hot._Rows, gap_limit_ms: int) -> hot._Pieces:
+    def losing(rows: filling.Rows, gap_limit_ms: int) -> filling._Pieces:
         pieces = honest(rows, gap_limit_ms)
         pieces.qty[-1] -= 1
         return pieces
 
-    monkeypatch.setattr(hot, "_pieces", losing)
+    monkeypatch.setattr(filling, "_pieces", losing)
     with pytest.raises(ConservationError, match="Server s: windows hold"):
         world.chunk(reports("s", [(2 * WIDTH_MS, 900)], first_seq=2))
 
