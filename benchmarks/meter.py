@@ -1,7 +1,7 @@
 """What metering costs once reports are decoded: the matrix beside the one-by-one path, in one run.
 
 ``python -m benchmarks.meter [--json] [--rounds N]``. 24 series a report, one core; each figure is
-the best of some rounds. No broker, database or signature: ``benchmarks/decode.py`` has the decoding.
+the best of some rounds. No broker, database or signature; ``benchmarks/decode.py`` has decoding.
 """
 
 import argparse
