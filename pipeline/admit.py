@@ -71,15 +71,15 @@ def gains_of(chains: Chains, reading: Reading) -> tuple[list[Gain], Judgement]:
 
 def _judge(reading: Reading, i: int, value: int, before: int, seconds: int) -> Judgement:
     """One series against its last reading and its physical bound."""
+    bound = int(reading.names.per_second_max[i])
+    if 0 <= value - before <= bound * seconds:
+        return ACCEPTED
     series = f"{reading.names.meter[i]}[{reading.names.resource[i]}]"
     if value < before:
         detail = f"{series} fell from {before} to {value}; a counter never falls within an origin"
         return Judgement(Verdict.REGRESSION, detail)
-    bound = int(reading.names.per_second_max[i])
-    if value - before > bound * seconds:
-        gained = f"{series} gained {value - before} in {seconds} s"
-        return Judgement(Verdict.IMPLAUSIBLE, f"{gained}; at most {bound} a second is possible")
-    return ACCEPTED
+    gained = f"{series} gained {value - before} in {seconds} s"
+    return Judgement(Verdict.IMPLAUSIBLE, f"{gained}; at most {bound} a second is possible")
 
 
 def fits(head: Head, gains: list[Gain]) -> Judgement:

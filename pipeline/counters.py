@@ -77,7 +77,8 @@ def _extend_tail(tail: Chains, reading: Reading, out: Output) -> Judgement:
     if judged is not ACCEPTED:
         return judged
     size = len(reading.names)
-    for start, qty in _by_window(gains, list(range(size)), reading.at_ms, size).items():
+    windows = _by_window(gains, list(range(size)), reading.at_ms, size)
+    for start, qty in sorted(windows.items()):
         out.late.append(LateRow(reading.server, start, reading.names, qty, "tail"))
     places, _ = tail.adopt(reading.names)
     _advance(tail, reading, places)
@@ -159,14 +160,14 @@ def _fresh(reading: Reading, t0_ms: int) -> Chains:
 
 
 def _by_window(gains: list[Gain], places: list[int], at_ms: int, size: int) -> dict[int, Int64s]:
-    """Quantities by window in time order; each gain is split over its own interval."""
+    """Quantities by window, in no order; each gain is split over its own interval."""
     windows: dict[int, Int64s] = {}
     for gain in gains:
         for start, part in split(gain.quantity, max(gain.t0_ms, at_ms - SPREAD_MS_MAX), at_ms):
             if start not in windows:
                 windows[start] = np.zeros(size, np.int64)
             windows[start][places[gain.i]] += part
-    return dict(sorted(windows.items()))
+    return windows
 
 
 def _pour(

@@ -14,7 +14,6 @@ wrong; it is explained.
 import re
 from collections.abc import Sequence
 from itertools import accumulate
-from sys import intern
 from typing import NamedTuple
 
 import numpy as np
@@ -22,8 +21,7 @@ import numpy as np
 from pipeline.keyring import Keyring, Verifier
 from pipeline.partition import partition_of
 from pipeline.records import Batch, Chunk, Int64s, Names, Record
-from schemas.meters import per_second_max
-from schemas.report import MESSAGE_BYTES_MAX, Report, content_hash, names_json, report_id
+from schemas.report import MESSAGE_BYTES_MAX, content_hash, names_json, report_id
 from schemas.validate import Refusal, explain, shown
 from schemas.verdict import DeadLetter, Verdict
 
@@ -116,7 +114,7 @@ def decode(
     for index, record in enumerate(chunk.records):
         read = _admit(record, known, verifier, chunk.part, partitions)
         if isinstance(read, Refusal):
-            dead.append(_dead_letter(record, read))
+            dead.append(dead_letter(record, read))
         else:
             records.append(index)
             reads.append(read)
@@ -180,15 +178,9 @@ def _explain(body: bytes) -> _Read | Refusal:
         report.sent_up_ms,
         content_hash(report.at_ms, report.at_up_ms, text, digits),
         digits,
-        _names(report),
+        Names.of(report.meter, report.resource),
         text,
     )
-
-
-def _names(report: Report) -> Names:
-    bounds = np.array([per_second_max(meter) for meter in report.meter], np.int64)
-    bounds.flags.writeable = False
-    return Names(tuple(map(intern, report.meter)), report.resource, bounds)
 
 
 def _foreign(server: str, key: bytes | None, part: int, partitions: int) -> Refusal | None:
@@ -206,7 +198,8 @@ def _foreign(server: str, key: bytes | None, part: int, partitions: int) -> Refu
     return Refusal(Verdict.FOREIGN, detail)
 
 
-def _dead_letter(record: Record, refusal: Refusal) -> DeadLetter:
+def dead_letter(record: Record, refusal: Refusal) -> DeadLetter:
+    """The refused message, whole."""
     return DeadLetter(
         offset=record.offset,
         reason=refusal.reason,

@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from pipeline.records import Int64s, Names
 from schemas.errors import RackmeterError
-from schemas.meters import per_second_max
 from schemas.verdict import DeadLetter
 
 OwnTime = tuple[int, int] | None
@@ -207,8 +206,4 @@ def moved(values: Int64s, source: list[int]) -> Int64s:
 
 def names_of(series: list[tuple[str, str]]) -> Names:
     """A set of series that no report has sent in this order."""
-    return Names(
-        tuple(meter for meter, _ in series),
-        tuple(resource for _, resource in series),
-        np.array([per_second_max(meter) for meter, _ in series], np.int64),
-    )
+    return Names.of((meter for meter, _ in series), (resource for _, resource in series))

@@ -19,11 +19,12 @@ from uuid import UUID
 import numpy as np
 
 from pipeline.counters import Rules
-from pipeline.decode import NamesCache, decode
+from pipeline.decode import NamesCache, dead_letter, decode
 from pipeline.heads import Head, Output
 from pipeline.keyring import Keyring
-from pipeline.meter import Arrival, Refused, meter
+from pipeline.meter import Arrival, meter
 from pipeline.records import Batch, Chunk, Int64s, Record
+from schemas.validate import Refusal
 from schemas.verdict import DeadLetter, Verdict
 
 GAP_TRIES_MAX: Final = 3
@@ -124,7 +125,10 @@ class Lane:
             return
         arrival, corrected = _arrival(chunk, batch, intake, now_ms)
         refused = meter(batch, arrival, self.heads, self.out, intake.rules)
-        self.out.dead += [_dead_letter(chunk.records[batch.record[r.row]], r) for r in refused]
+        self.out.dead += [
+            dead_letter(chunk.records[batch.record[r.row]], Refusal(r.verdict, r.detail))
+            for r in refused
+        ]
         self._touch(batch, arrival, {r.row for r in refused})
         for row in corrected:
             if head := self.heads.get(batch.server[row]):
@@ -193,15 +197,3 @@ def reading_times(
     future = ~by_broker & (batch.at_ms > sent + tolerance_ms)
     at = np.where(wrong, by_boot_clock, np.where(future, sent, batch.at_ms))
     return at, wrong | future
-
-
-def _dead_letter(record: Record, refused: Refused) -> DeadLetter:
-    return DeadLetter(
-        offset=record.offset,
-        reason=Verdict(refused.verdict),
-        detail=refused.detail,
-        key=record.key,
-        payload=record.value or b"",
-        headers=tuple(record.headers),
-        append_ms=record.timestamp,
-    )

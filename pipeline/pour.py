@@ -100,21 +100,21 @@ def pour(heads: list[Head], rows: Rows, names: Names, out: Output, gap_limit_ms:
         out.finished.append(
             Block(servers, pieces.win_ms[done], names, pieces.qty[done], pieces.cover_ms[done])
         )
-    _conserve(heads, rows, pieces, opened, same)
+    finished = np.add.reduceat(pieces.qty, first) - pieces.qty[last]
+    finished[over] += opened[over]
+    _conserve(heads, rows, opened, finished, pieces.qty[last])
     for i, head in enumerate(heads):
         head.win_ms, head.cover_ms = int(pieces.win_ms[last[i]]), int(pieces.cover_ms[last[i]])
         # A copy: a view would keep the whole chunk's matrix alive for as long as the server rests.
         head.open = pieces.qty[last[i]].copy()
 
 
-def _conserve(heads: list[Head], rows: Rows, pieces: _Pieces, opened: Int64s, same: Bools) -> None:
+def _conserve(
+    heads: list[Head], rows: Rows, opened: Int64s, finished: Int64s, left: Int64s
+) -> None:
     """Old open window + gained − finished = new open window, for each series of each server."""
-    first, first_row = firsts(pieces.server), firsts(rows.server)
-    last = np.append(first[1:], len(pieces.server)) - 1
-    last_row = np.append(first_row[1:], len(rows.server)) - 1
-    finished = np.add.reduceat(pieces.qty, first) - pieces.qty[last]
-    finished[~same] += opened[~same]
-    owed = opened + rows.value[last_row] - rows.prev_value[first_row] - finished
-    wrong = (owed != pieces.qty[last]).any(axis=1)
-    for i in np.flatnonzero(wrong):
-        conserve(heads[i].server, owed[i], pieces.qty[last[i]])
+    first = firsts(rows.server)
+    last = np.append(first[1:], len(rows.server)) - 1
+    owed = opened + rows.value[last] - rows.prev_value[first] - finished
+    for i in np.flatnonzero((owed != left).any(axis=1)):
+        conserve(heads[i].server, owed[i], left[i])

@@ -2,12 +2,15 @@
 data.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from sys import intern
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from schemas.meters import per_second_max
 
 Int64s = npt.NDArray[np.int64]
 
@@ -54,6 +57,14 @@ class Names:
     resource: tuple[str, ...]
     per_second_max: Int64s
     """Physical bound of each series in base units per second, shape ``(k,)``."""
+
+    @classmethod
+    def of(cls, meter: Iterable[str], resource: Iterable[str]) -> "Names":
+        """With the bounds of the meters; meters are few, so each is kept once."""
+        kept = tuple(map(intern, meter))
+        bounds = np.array([per_second_max(name) for name in kept], np.int64)
+        bounds.flags.writeable = False
+        return cls(kept, tuple(resource), bounds)
 
     def __len__(self) -> int:
         return len(self.meter)

@@ -69,7 +69,6 @@ class Desk:
         self.consumer: ChunkConsumer | None = None
         self.on_commit: Committed | None = None
         self.failure: BaseException | None = None
-        self.chunks = 0
 
     # -- called by Faust --------------------------------------------------------------------------
 
@@ -86,7 +85,6 @@ class Desk:
 
     async def take(self, chunk: Chunk) -> None:
         """Meter a chunk, checkpoint when due. Never raises."""
-        self.chunks += 1
         lane = self._lanes.get(chunk.part)
         if lane is None or self.failure is not None:
             return
@@ -206,7 +204,7 @@ class Desk:
             try:
                 await self.on_commit(changed, append_ms)
             except Exception as error:
-                log.warning("hints lost, the sweep will make up for them", why=_first(error))
+                log.warning("hints lost, the servers' next reports bring more", why=_first(error))
 
     async def _say_idle(self) -> None:
         """A lane that had everything when the broker last answered is complete up to then."""

@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 SWEEP_S: Final = 5.0
-"""How late a price that time alone changes, or a lost hint, is noticed."""
+"""How late a price that time alone changes is noticed."""
 REST_S: Final = 0.5
 REST_FACTOR: Final = 5
 """A scope rests five times as long as its rating took, so that catching up a month stays cheap."""
@@ -84,19 +84,16 @@ class Rater:
     # -- hints ------------------------------------------------------------------------------------
 
     async def announce(self, touched: dict[str, int], append_ms: int) -> None:
-        """After a checkpoint: one hint for each scope that these servers serve. Never raises."""
-        try:
-            since = datetime.now(UTC) - HINT_HORIZON
-            found = await self._rating.run(scopes_of_servers, list(touched), since)
-            newest: dict[str, int] = {}
-            for server, scopes in found.items():
-                for scope in scopes:
-                    newest[scope] = max(newest.get(scope, 0), touched[server])
-            for scope, at_ms in newest.items():
-                if self.send_hint is not None:
-                    await self.send_hint(scope, append_ms, at_ms)
-        except (psycopg.Error, RackmeterError) as error:
-            log.warning("hints lost, the sweep will make up for them", why=str(error))
+        """After a checkpoint: one hint for each scope that these servers serve."""
+        since = datetime.now(UTC) - HINT_HORIZON
+        found = await self._rating.run(scopes_of_servers, list(touched), since)
+        newest: dict[str, int] = {}
+        for server, scopes in found.items():
+            for scope in scopes:
+                newest[scope] = max(newest.get(scope, 0), touched[server])
+        for scope, at_ms in newest.items():
+            if self.send_hint is not None:
+                await self.send_hint(scope, append_ms, at_ms)
 
     async def take(self, chunk: Chunk) -> None:
         """Hints from the topic: note their scopes. Never raises."""

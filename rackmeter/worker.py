@@ -8,7 +8,6 @@ import asyncio
 from typing import Any, cast
 
 import faust
-import structlog
 from faust.types import TP
 
 from pipeline.processors import chunk_topic, meter_processor, rate_processor
@@ -23,8 +22,6 @@ from schemas.events import Changed, encode_changed
 from sinks.database import connect, require_schema
 from sinks.deadletters import Letter
 from sinks.positions import TopicIdentity, register_topic
-
-log = structlog.get_logger(__name__)
 
 TICK_S = 0.1
 FETCH_BYTES_MAX = 4 * 1024 * 1024

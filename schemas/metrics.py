@@ -36,4 +36,3 @@ RATINGS: Final = Metric("rackmeter_ratings_total", "counter", "Periods of scopes
 WEBHOOKS: Final = Metric(
     "rackmeter_webhooks_total", "counter", "Tries to deliver a webhook, by outcome.", ("outcome",)
 )
-ALL: Final = (REPORTS, LAG, COMPLETE, CHECKPOINT, LANES_DROPPED, RATINGS, WEBHOOKS)

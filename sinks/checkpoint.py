@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 
 from pipeline.heads import Chains, Output
 from pipeline.lanes import Lane
+from pipeline.records import Names
 from schemas.errors import DependencyError, RackmeterError, RefusedError
 from sinks import ledger
 from sinks.database import Connection, connect
@@ -68,7 +69,7 @@ class Checkpointer:
 
     def connection(self) -> Connection:
         """The open connection, outside a transaction; a new one when the last was lost."""
-        if self._conn is None or self._conn.closed or self._conn.broken:
+        if self._conn is None or not self.connection_alive():
             self.close()
             self._named = {}
             self._conn = connect(self._url, application_name="rackmeter worker")
@@ -155,9 +156,7 @@ class Checkpointer:
         try:
             self._write(lane)
         except psycopg.OperationalError as error:
-            if self.connection_alive():
-                raise
-            if not self._was_written(lane, error):
+            if self.connection_alive() or not self._was_written(lane, error):
                 raise
         lane.committed(self.output())
         return Flushed.COMMITTED
@@ -180,9 +179,13 @@ class Checkpointer:
         conn = self.connection()
         self._name_backend(conn, lane)
         ids = {id(n): self._sets.register(conn, n) for n in ledger.names_in(lane)}
+
+        def id_of(names: Names) -> int:
+            return ids[id(names)]
+
         self._failpoint("flush:registered")
         with conn.cursor() as cur:
-            ledger.copy_states(cur, lane, lambda n: ids[id(n)], _TABLE)
+            ledger.copy_states(cur, lane, id_of, _TABLE)
             self._failpoint("flush:copied")
             cur.execute(
                 "UPDATE ingest_offset SET next_offset = %s, append_ms = %s, counts = %s"
@@ -197,10 +200,10 @@ class Checkpointer:
                 raise FencedError(f"Partition {lane.part} is owned by another worker.")
             self._failpoint("flush:swapped")
             ledger.upsert_states(cur, _TABLE)
-            ledger.upsert_tails(cur, lane, lambda n: ids[id(n)])
-            ledger.copy_windows(cur, lane, lambda n: ids[id(n)])
-            ledger.insert_late(cur, lane, lambda n: ids[id(n)])
-            ledger.insert_anchors(cur, lane, lambda n: ids[id(n)])
+            ledger.upsert_tails(cur, lane, id_of)
+            ledger.copy_windows(cur, lane, id_of)
+            ledger.insert_late(cur, lane, id_of)
+            ledger.insert_anchors(cur, lane, id_of)
             ledger.insert_dead(cur, lane)
         self._failpoint("flush:written")
         conn.commit()

@@ -3,10 +3,7 @@
 import hashlib
 from typing import Final
 
-import numpy as np
-
 from pipeline.records import Names
-from schemas.meters import per_second_max
 from schemas.report import names_json
 from sinks.database import Connection
 
@@ -41,8 +38,7 @@ class SeriesSets:
                 "SELECT meter, resource FROM series_set WHERE set_id = %s", (set_id,)
             ).fetchone()
             assert row is not None, "a foreign key holds it"
-            bounds = np.array([per_second_max(meter) for meter in row[0]], np.int64)
-            known = Names(tuple(row[0]), tuple(row[1]), bounds)
+            known = Names.of(row[0], row[1])
             self._names[set_id] = known
             self._ids[known.meter, known.resource] = set_id
         return self._names[set_id]
