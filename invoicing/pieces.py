@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+from pipeline.periods import closed
 from pipeline.windows import WIDTH_MS
 from schemas.billing import Assignment, Item, Line, Overage, PriceRow, Scope, Span
 
@@ -69,12 +70,12 @@ def metered(scope: Scope, line: Line) -> Overage | None:
 def parts(scope: Scope, lines: Sequence[Line]) -> list[Part]:
     """Each metered line's service time, by the servers that served it."""
     return [
-        Part(number, row.server, served.start, ending(served))
+        Part(number, row.server, served.start, closed(served))
         for number, line in enumerate(lines)
         if metered(scope, line)
         for row in scope.assignments
         if row.item == line.item
-        and (served := row.valid.clip(line.service.start, ending(line.service)))
+        and (served := row.valid.clip(line.service.start, closed(line.service)))
     ]
 
 
@@ -150,13 +151,6 @@ def _between(
 
 def covers(span: Span, at: datetime) -> bool:
     return span.start <= at and (span.end is None or at < span.end)
-
-
-def ending(span: Span) -> datetime:
-    """The end of a span that must have one."""
-    if span.end is None:
-        raise ValueError(f"the span from {span.start.isoformat()} has no end")
-    return span.end
 
 
 def down(instant: datetime) -> datetime:

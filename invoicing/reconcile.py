@@ -10,8 +10,9 @@ from importlib.resources import files
 from typing import Final
 
 from invoicing.document import Document, DocumentLine, Priced
-from invoicing.pieces import ending, metered
+from invoicing.pieces import metered
 from invoicing.recount import add_up, recount
+from pipeline.periods import closed
 from schemas.billing import Inputs, Usage
 from sinks.accruals import load_accrual
 from sinks.database import Connection
@@ -84,7 +85,7 @@ def _conservation(conn: Connection, document: Document) -> Iterator[Check]:
 
 def servers(document: Document) -> list[str]:
     """Every server that served a scope of the invoice in its period."""
-    start, end = document.period.start, ending(document.period)
+    start, end = document.period.start, closed(document.period)
     return sorted(
         {
             row.server

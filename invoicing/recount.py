@@ -5,8 +5,9 @@ from decimal import Decimal
 from importlib.resources import files
 from typing import Any, Final
 
-from invoicing.pieces import ending, item_of, price_row
+from invoicing.pieces import item_of, price_row
 from pipeline.money import minor_units
+from pipeline.periods import closed
 from schemas.billing import HourlyCap, Line, Overage, Scope
 from sinks.database import Connection
 
@@ -45,7 +46,7 @@ def _row(scope: Scope, lines: Sequence[Line], number: int) -> dict[str, Any]:
         "capped": line.capped,
         "began": item.valid.start,
         "low": line.service.start,
-        "high": ending(line.service),
+        "high": closed(line.service),
         "base": Decimal(line.base_quantity),
         "allowance": Decimal(line.allowance),
         "price": line.unit_price,

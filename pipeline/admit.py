@@ -1,4 +1,4 @@
-"""Whether a report may move its chains: identity, then plausibility. Pure; moves nothing itself.
+"""Whether a report may move its chains: identity, then plausibility. Pure; moves no chain itself.
 
 What a report gained is computed here too, because that is what is judged: each of its series
 against its own last reading and its physical bound.
@@ -6,7 +6,10 @@ against its own last reading and its physical bound.
 
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from pipeline.heads import Chains, Head, Reading
+from pipeline.records import Int64s
 from schemas.meters import TIME_SLACK_MS
 from schemas.verdict import Verdict
 
@@ -49,6 +52,17 @@ def identify(head: Head, reading: Reading) -> Judgement | None:
         f"seq {reading.seq} of origin {reading.origin} was already sent with other content;"
         " a sequence number is used once",
     )
+
+
+def remember(head: Head, seq: Int64s, content: Int64s) -> None:
+    """Mark these reports as seen and the skipped ones as not."""
+    before, newest = head.chains.seq_hi, int(seq[-1])
+    if newest - before != len(seq):
+        skipped = np.arange(max(before + 1, newest - SEEN + 1), newest + 1)
+        head.seen[skipped % SEEN] = 0
+    near = seq > newest - SEEN
+    head.seen[seq[near] % SEEN] = content[near]
+    head.chains.seq_hi = newest
 
 
 def gains_of(chains: Chains, reading: Reading) -> tuple[list[Gain], Judgement]:

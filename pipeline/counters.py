@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from pipeline.admit import ACCEPTED, SEEN, Gain, Judgement, fits, gains_of, identify
+from pipeline.admit import ACCEPTED, SEEN, Gain, Judgement, fits, gains_of, identify, remember
 from pipeline.heads import Chains, Head, LateRow, Output, Reading, conserve
 from pipeline.records import Int64s
 from pipeline.windows import overlaps, split, window_ms
@@ -65,7 +65,7 @@ def _extend(head: Head, reading: Reading, out: Output, rules: Rules) -> Judgemen
     places = head.adopt(reading.names)
     _pour(head, places, gains, cover, reading.at_ms, out)
     _advance(chains, reading, places)
-    _remember(head, reading)
+    remember(head, np.array([reading.seq]), np.array([reading.content]))
     return ACCEPTED
 
 
@@ -139,7 +139,7 @@ def _start(head: Head, gains: list[Gain], reading: Reading, out: Output) -> None
     places = head.adopt(reading.names)
     _pour(head, places, gains, {}, reading.at_ms, out)
     _advance(head.chains, reading, places)
-    _remember(head, reading)
+    remember(head, np.array([reading.seq]), np.array([reading.content]))
 
 
 def _beginning(reading: Reading) -> int:
@@ -210,11 +210,3 @@ def _advance(chains: Chains, reading: Reading, places: list[int]) -> None:
     # The wall clock may step back; windows already poured stay where they are.
     chains.at_ms = max(chains.at_ms, reading.at_ms)
     chains.up_ms = reading.up_ms
-
-
-def _remember(head: Head, reading: Reading) -> None:
-    """Mark the report as seen and the skipped ones as not."""
-    skipped = min(reading.seq - head.chains.seq_hi - 1, SEEN)
-    head.seen[np.arange(reading.seq - skipped, reading.seq) % SEEN] = 0
-    head.seen[reading.seq % SEEN] = reading.content
-    head.chains.seq_hi = reading.seq

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.admit import SEEN
+from pipeline.admit import remember
 from pipeline.counters import DAY_MS, Rules, take
 from pipeline.heads import Anchor, Head, Output, Reading
 from pipeline.pour import Bools, Rows, firsts, pour
@@ -187,17 +187,6 @@ def _advance(heads: list[Head], rows: Rows, batch: Batch) -> None:
     for i, head in enumerate(heads):
         a, z = int(first[i]), int(end[i])
         chains = head.chains
-        _remember(head, rows.seq[a:z], content[a:z])
+        remember(head, rows.seq[a:z], content[a:z])
         chains.last = rows.value[z - 1].copy()
         chains.at_ms, chains.up_ms = int(rows.at[z - 1]), int(rows.up[z - 1])
-
-
-def _remember(head: Head, seq: Int64s, content: Int64s) -> None:
-    """Mark these reports as seen and the skipped ones as not."""
-    before, newest = head.chains.seq_hi, int(seq[-1])
-    if newest - before != len(seq):
-        skipped = np.arange(max(before + 1, newest - SEEN + 1), newest + 1)
-        head.seen[skipped % SEEN] = 0
-    near = seq > newest - SEEN
-    head.seen[seq[near] % SEEN] = content[near]
-    head.chains.seq_hi = newest

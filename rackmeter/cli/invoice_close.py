@@ -62,7 +62,7 @@ def close(
     if (month is None) == (as_of is None):
         raise ConfigError("Say which period: --month 2026-10, or --as-of now.")
     settings = load_settings(data_dir=data_dir)
-    now = datetime.now(UTC).replace(microsecond=0)
+    now = datetime.now(UTC)
     confirm(f"Issue invoices for {month or as_of}? They are final.", yes=yes or dry_run)
     with database(settings) as url:
         with connect(url) as conn:

@@ -55,7 +55,7 @@ def close_month(
     return close(
         url,
         seller=seller,
-        issued_at=datetime.now(UTC).replace(microsecond=0),
+        issued_at=datetime.now(UTC),
         grace_ms=GRACE_MS,
         period_month=month,
         accounts=accounts,
@@ -68,7 +68,7 @@ def close_here(url: str, seller: Seller, folder: Path) -> CloseReport:
     """This machine's final invoice, as soon as every partition is metered past its end."""
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
-        now = datetime.now(UTC).replace(microsecond=0)
+        now = datetime.now(UTC)
         report = close(
             url,
             seller=seller,

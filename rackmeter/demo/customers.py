@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 from pipeline.catalog import Catalog
+from pipeline.windows import window_ms
 from rackmeter.demo.receiver import Receiver
 from rackmeter.fleet.plan import FleetPlan, Machine
 from sinks.database import Connection
 from sinks.timelines import add_account, end, rent
 
 TIMEZONE: Final = "Europe/Berlin"
-WINDOW_SECONDS: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,6 @@ def rent_fleet(
 
 def rent_here(conn: Connection, server: str, catalog: Catalog, now: datetime) -> None:
     """This machine, from the start of the running window: a window cut in two would be split."""
-    seconds = int(now.timestamp())
     rent(
         conn,
         item=server,
@@ -95,7 +94,7 @@ def rent_here(conn: Connection, server: str, catalog: Catalog, now: datetime) ->
         plan="demo-hourly",
         account=OWNER.account,
         server=server,
-        at=datetime.fromtimestamp(seconds - seconds % WINDOW_SECONDS, UTC),
+        at=_instant(window_ms(int(now.timestamp() * 1000))),
         catalog=catalog,
         entered_at=now,
     )
