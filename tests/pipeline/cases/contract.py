@@ -1,0 +1,87 @@
+"""What a counter cannot do: fall, or gain more than its hardware allows. Refused, not repaired."""
+
+from tests.pipeline.clerk import Case
+
+CASES = [
+    Case(
+        "a counter that falls",
+        "Refused; its number is not used up, and the next good report makes up for it.",
+        """
+        o1#1 00:05 tx=100 -> accepted
+        o1#2 00:10 tx=99 -> regression
+        o1#2 00:10 tx=150 -> accepted
+        o1#3 00:15 tx=149 -> regression
+        o1#4 00:20 tx=250 -> accepted
+        """,
+        """
+        00:00 tx=100
+        00:05 tx=50
+        00:10 tx=50
+        00:15 tx=50
+        """,
+    ),
+    Case(
+        "more than the hardware can do",
+        "A GPU is busy for at most 1,000 ms a second, a second of slack is granted: 301 s.",
+        """
+        o1#1 00:05 gpu=100 -> accepted
+        o1#2 00:10 gpu=301101 -> implausible
+        o1#2 00:10 gpu=301100 -> accepted
+        """,
+        """
+        00:00 gpu=100
+        00:05 gpu=301000
+        """,
+    ),
+    Case(
+        "elapsed is counted on the boot clock",
+        "The wall clock says a second, the machine has run for five minutes.",
+        """
+        o1#1 00:05:00 gpu=100 -> accepted
+        o1#2 00:05:01 gpu=300000 up=600 -> accepted
+        """,
+        """
+        00:00 gpu=100
+        00:05 gpu=299900
+        """,
+    ),
+    Case(
+        "the first report is bounded by the longer of both clocks",
+        "Running for ten minutes by the wall clock: at most 601 s of a GPU.",
+        """
+        o1#1 00:10 gpu=601001 up=1 -> implausible
+        o1#1 00:10 gpu=601000 up=1 -> accepted
+        """,
+        """
+        00:00 gpu=300500
+        00:05 gpu=300500
+        """,
+    ),
+    Case(
+        "one series falls, another is impossible",
+        "Both at once is a regression; one bad sample refuses the whole report.",
+        """
+        o1#1 00:05 gpu=100 tx=100 -> accepted
+        o1#2 00:10 gpu=999999 tx=99 -> regression
+        o1#2 00:10 tx=99 gpu=999999 -> regression
+        o1#2 00:10 gpu=999999 tx=200 -> implausible
+        o1#2 00:10 gpu=200 tx=200 -> accepted
+        """,
+        """
+        00:00 gpu=100 tx=100
+        00:05 gpu=100 tx=100
+        """,
+    ),
+    Case(
+        "a server whose first report is refused",
+        "It stays unknown, and a corrected first report is spread as if nothing had been.",
+        """
+        o1#1 00:10 gpu=9999999 -> implausible
+        o1#1 00:10 gpu=100 -> accepted
+        """,
+        """
+        00:00 gpu=50
+        00:05 gpu=50
+        """,
+    ),
+]
