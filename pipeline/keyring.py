@@ -4,7 +4,7 @@ A keyring is a snapshot that never changes. Its owner loads a new one when a rep
 key and decodes again. Validity is judged at append time, so a replay reaches the same verdicts.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hmac import compare_digest
 
@@ -20,6 +20,8 @@ class Keyring:
     """The signing keys by ``kid``."""
 
     __slots__ = ("_keys",)
+    checks = True
+    """Whether a report needs a signature."""
 
     def __init__(self, keys: Iterable[Key] = ()) -> None:
         self._keys: dict[str, Key] = {}
@@ -30,8 +32,33 @@ class Keyring:
     def get(self, kid: str) -> Key | None:
         return self._keys.get(kid)
 
+    def find(self, kid: str, server: str) -> Key | None:
+        """The key that a report of ``server`` names; it may be another server's."""
+        return self._keys.get(kid)
+
     def __len__(self) -> int:
         return len(self._keys)
+
+
+class ServerSecrets(Keyring):
+    """Some servers have one secret each, under whatever ``kid`` they name it: for captures."""
+
+    __slots__ = ("_secrets",)
+
+    def __init__(self, secrets: Mapping[str, bytes], keys: Iterable[Key] = ()) -> None:
+        super().__init__(keys)
+        self._secrets = dict(secrets)
+
+    def find(self, kid: str, server: str) -> Key | None:
+        secret = self._secrets.get(server)
+        return self._keys.get(kid) if secret is None else Key(kid, server, secret)
+
+
+class NoSignatures(Keyring):
+    """Everyone speaks for everyone: for captures whose keys nobody has. Never for a live topic."""
+
+    __slots__ = ()
+    checks = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +80,14 @@ class Verifier:
         if event_id is not None and event_id != report_id.encode():
             detail = f"the header ce_id is {shown(event_id)}: it must be {shown(report_id)}"
             return Refusal(Verdict.MALFORMED, detail)
+        if not self.keyring.checks:
+            return None
         kid, sig = named.get("kid"), named.get("sig")
         if kid is None or sig is None:
             missing = "kid" if kid is None else "sig"
             detail = f"the header {missing} is missing: a report is signed by kid and sig"
             return Refusal(Verdict.UNSIGNED, detail)
-        key = self.keyring.get(kid.decode(errors="replace"))
+        key = self.keyring.find(kid.decode(errors="replace"), server)
         if key is None:
             detail = f"kid {shown(kid)} is not known: enrol the server or correct its key"
             return Refusal(Verdict.UNKNOWN_KEY, detail)

@@ -12,7 +12,8 @@ from typing import BinaryIO, Final
 
 from rackmeter.errors import ConfigError
 from rackmeter.files import replacing
-from schemas.capture import Captured, CaptureError, decode_line, encode_line
+from schemas.capture import Captured, encode_line
+from schemas.capture_read import CaptureError, decode_line
 
 LINE_BYTES_MAX: Final = 64 * 2**20
 """The longest message a broker takes by default is 1 MB, and six times as long when every byte is

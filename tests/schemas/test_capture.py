@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.capture import Captured, CaptureError, decode_line, encode_line
+from schemas.capture import Captured, Place, encode_line
+from schemas.capture_read import CaptureError, decode_line
 
 VALUES = {
     "as written, without white space": ('{ "b" : 1.10,\t"a" : [1, 2] }', b'{"b":1.10,"a":[1,2]}'),
@@ -39,6 +40,10 @@ FIELDS = {
     "no value": ({"value_b64": None}, Captured(None, 1, (), None)),
     "no time stamp": ({"ts_ms": -1}, Captured(None, -1, (), b"x")),
     "whose time stamp": ({"ts_type": "append"}, Captured(None, 1, (), b"x", 1)),
+    "where": (
+        {"partition": 1, "partitions": 2},
+        Captured(None, 1, (), b"x", place=Place(1, 2)),
+    ),
     "fields of others": ({"reason": "forged"}, Captured(None, 1, (), b"x")),
 }
 
@@ -73,6 +78,10 @@ REFUSED = {
     '{"ts_ms":1,"value":1,"key":7}': "key is 7; it must be text or null",
     '{"ts_ms":1,"value":1,"key":"a","key_b64":"YQ=="}': "it has both key and key_b64",
     '{"ts_ms":1,"value":1,"ts_type":"now"}': 'ts_type is "now"; it must be one of create, append',
+    '{"ts_ms":1,"value":1,"partition":0}': "partitions is null; it must be an integer from 0",
+    '{"ts_ms":1,"value":1,"partition":-1,"partitions":1}': "partition is -1; it must be an integer",
+    '{"ts_ms":1,"value":1,"partition":1,"partitions":1}': "it must be less than partitions, 1",
+    '{"ts_ms":1,"value":1,"partition":0,"partitions":1,"offset":"0"}': 'offset is "0"; it must',
     '{"ts_ms":1,"value":1,"headers":"x"}': 'headers is "x"; it must be an object or a list',
     '{"ts_ms":1,"value":1,"headers":{"a":"1","a":"2"}}': 'headers has "a" twice',
     '{"ts_ms":1,"value":1,"headers":{"a":1}}': "header a is 1; it must be text, null",
@@ -103,6 +112,7 @@ messages = st.builds(
     st.lists(st.tuples(st.text(max_size=3), maybe_bytes), max_size=4).map(tuple),
     maybe_bytes,
     st.sampled_from([None, 0, 1]),
+    st.sampled_from([None, Place(0, 1), Place(7, 8, 9)]),
 )
 
 
