@@ -22,7 +22,7 @@ def load(path: Path, server: str) -> Key:
     """``kid`` and ``secret`` (hex or base64), TOML or JSON; ``server``, where stated, must be this
     server.
     """
-    fields = _parsed(path, _text(path))
+    fields = _parsed(path, private_text(path))
     kid, secret = fields.get("kid"), fields.get("secret")
     if not isinstance(kid, str) or not kid:
         raise ConfigError(f'{path}: kid is {kid!r}; it must be a text, as in kid = "k1"')
@@ -37,7 +37,8 @@ def load(path: Path, server: str) -> Key:
     return Key(kid, server, _secret(path, secret))
 
 
-def _text(path: Path) -> str:
+def private_text(path: Path) -> str:
+    """Of a file that holds a key: its owner and group may read it, others may not."""
     try:
         mode = path.stat().st_mode
         text = path.read_text(encoding="utf-8")

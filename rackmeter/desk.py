@@ -25,9 +25,10 @@ from pipeline.transport import ChunkConsumer
 from rackmeter import metrics
 from rackmeter.intake import Intakes
 from rackmeter.settings import Settings
-from schemas.errors import DependencyError
+from schemas.errors import DependencyError, RackmeterError
 from sinks.checkpoint import Checkpointer, FencedError, Flushed
 from sinks.positions import TopicIdentity, check_log_start, log_too_short
+from sinks.vault import Vault
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -54,12 +55,12 @@ Committed = Callable[[dict[str, int], int], Awaitable[None]]
 class Desk:
     """One worker's lanes. ``consumer`` is set once Faust has made it."""
 
-    def __init__(self, settings: Settings, url: str, topic: TopicIdentity) -> None:
+    def __init__(self, settings: Settings, url: str, topic: TopicIdentity, vault: Vault) -> None:
         self._settings, self._topic = settings, topic
         self._checkpointer = Checkpointer(url)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="meter")
         self._lanes: dict[int, Lane] = {}
-        self._intakes = Intakes(settings, topic.partitions, self._checkpointer.connection)
+        self._intakes = Intakes(settings, vault, topic.partitions, self._checkpointer.connection)
         self._idle_at = 0.0
         self._flushed_at: dict[int, float] = {}
         self._short_since: dict[int, float] = {}
@@ -232,6 +233,10 @@ class Desk:
         """The broker has no such offset: the log is shorter than what was metered."""
         lane = self._lanes.get(tp.partition)
         self._stop(log_too_short(tp.partition, lane.expect if lane else None))
+
+    def failed(self, error: RackmeterError) -> None:
+        """Reading the log ran into what no repeating mends."""
+        self._stop(error)
 
     # -- failures ---------------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ from pipeline.decode import NamesCache
 from pipeline.lanes import Intake
 from rackmeter.settings import Settings
 from sinks.database import Connection
-from sinks.ledger import keys_exist, load_keys
+from sinks.keys import keys_exist, load_keys
+from sinks.vault import Vault
 
 KEYS_RELOAD_S: Final = 60.0
 """How late an expiry or a revocation is noticed; new keys are looked up at once."""
@@ -20,9 +21,13 @@ class Intakes:
     """The intake in force. ``connection`` gives one that lives, outside a transaction."""
 
     def __init__(
-        self, settings: Settings, partitions: int, connection: Callable[[], Connection]
+        self,
+        settings: Settings,
+        vault: Vault,
+        partitions: int,
+        connection: Callable[[], Connection],
     ) -> None:
-        self._settings, self._partitions = settings, partitions
+        self._settings, self._vault, self._partitions = settings, vault, partitions
         self._connection = connection
         self._names = NamesCache()
         self._intake: Intake | None = None
@@ -41,7 +46,7 @@ class Intakes:
 
     def _load(self) -> Intake:
         conn = self._connection()
-        keyring, registered = load_keys(conn)
+        keyring, registered = load_keys(conn, self._vault)
         conn.rollback()
         self._loaded_at = time.monotonic()
         settings = self._settings

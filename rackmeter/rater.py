@@ -26,6 +26,7 @@ from sinks.database import Connection, connect
 from sinks.deadletters import Letter, mark_published, unpublished
 from sinks.deliver import Outcome, deliver_due
 from sinks.scopes import scopes_of_servers
+from sinks.vault import Vault
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -70,10 +71,10 @@ class _Thread:
 class Rater:
     """Rates scopes that changed, delivers what crossed, relays dead letters."""
 
-    def __init__(self, url: str, *, allow_private_webhooks: bool) -> None:
+    def __init__(self, url: str, vault: Vault, *, allow_private_webhooks: bool) -> None:
         self._rating = _Thread(url, "rater")
         self._notify = _Thread(url, "notifier")
-        self._allow_private = allow_private_webhooks
+        self._vault, self._allow_private = vault, allow_private_webhooks
         self._waiting: dict[str, int] = {}
         self._wake, self._crossed = asyncio.Event(), asyncio.Event()
         self._rest_until: dict[str, float] = {}
@@ -166,7 +167,10 @@ class Rater:
             await asyncio.sleep(PAUSE_S)
 
     def _deliver(self, conn: Connection) -> list[Any]:
-        return list(deliver_due(conn, lambda: datetime.now(UTC), allow_private=self._allow_private))
+        private = self._allow_private
+        return list(
+            deliver_due(conn, self._vault, lambda: datetime.now(UTC), allow_private=private)
+        )
 
     async def _relay(self) -> None:
         letters = await self._notify.run(unpublished)

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -27,6 +27,7 @@ AGENT_PREFIX = "RACKMETER_AGENT_"  # the agent's own settings (agents/config.py)
 CONFIG_VARIABLE = "RACKMETER_CONFIG"
 CONFIG_FILE = "rackmeter.toml"
 MIB = 1024 * 1024
+_SECRET = ("database_url", "master_key")  # their values hold what must not be shown
 
 TopicName = Annotated[
     str,
@@ -37,7 +38,7 @@ TopicName = Annotated[
 ]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Milliseconds = Annotated[int, Field(ge=0, le=400 * 24 * 3_600_000)]
-Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+Absolute = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 
 
 class Settings(BaseSettings):
@@ -51,7 +52,7 @@ class Settings(BaseSettings):
         pattern=r"^[a-z0-9][a-z0-9-]{0,31}$",
         description="should be lower-case letters, digits and hyphens, at most 32",
     )
-    data_dir: Folder = Path("~/.local/share/rackmeter").expanduser()
+    data_dir: Absolute = Path("~/.local/share/rackmeter").expanduser()
 
     # None = the embedded server, started and stopped by rackmeter.
     database_url: str | None = Field(
@@ -64,6 +65,10 @@ class Settings(BaseSettings):
         pattern=r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$",
         description="should be host:port, several with commas between",
     )
+    # What the secrets in the ledger are encrypted with: base64 or hex, one a line; the first
+    # encrypts, all decrypt. Neither set = the embedded database's own key, in data_dir.
+    master_key: SecretStr | None = None
+    master_key_file: Absolute | None = None
     # The embedded broker's port; None = a free one.
     broker_port: Port | None = None
 
@@ -98,6 +103,8 @@ class Settings(BaseSettings):
     @field_validator(
         "database_url",
         "kafka_bootstrap",
+        "master_key",
+        "master_key_file",
         "broker_port",
         "metrics_port",
         mode="before",
@@ -116,7 +123,13 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, environment, file; no .env and no secrets folder."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _config_file())
+        file = TomlConfigSettingsSource(settings_cls, _config_file())
+        if "master_key" in file.toml_data:
+            raise ConfigError(
+                f"{_config_file()} holds master_key, and configuration is for many to read: put the"
+                " key into a file of its own, mode 600, and name that as master_key_file."
+            )
+        return init_settings, env_settings, file
 
 
 def load_settings(**arguments: Any) -> Settings:
@@ -155,7 +168,7 @@ def _sentence(error: ErrorDetails, given: dict[str, Any]) -> str:
     where = _origin(name, given)
     if error["type"] == "extra_forbidden":
         return f"{where} is no setting; known are {', '.join(sorted(Settings.model_fields))}."
-    shown = "set" if name == "database_url" else repr(error["input"])  # it may hold a password
+    shown = "set" if name in _SECRET else repr(error["input"])
     return f"{where} is {shown}, but it {_allowed(name, error)}."
 
 

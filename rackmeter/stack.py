@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from rackmeter.errors import DependencyError
+from rackmeter.key_files import make_master_key
 from rackmeter.settings import Settings
 from rackmeter.stack_broker import start_broker
 from rackmeter.stack_children import Children
@@ -60,6 +61,7 @@ class Stack:
             if broker:
                 stack._bootstrap = start_broker(children, folder, broker_port)
             if postgres:
+                make_master_key(folder.path)
                 stack._database_url = start_postgres(children, folder, stack._postgres_settings)
             stack._announce()
         except BaseException:

@@ -2,6 +2,7 @@
 
 postgres/    the database cluster          log/         one file a server, anew at each start
 run/         the database's unix socket    stack.json   who runs it, and at which addresses
+master.key   what the secrets in the database are encrypted with
 stack.lock   held by the guard and every server, so it is free only when the last one is gone
 """
 

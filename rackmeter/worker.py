@@ -14,6 +14,7 @@ from pipeline.processors import chunk_topic, meter_processor, rate_processor
 from pipeline.transport import ChunkConsumer, ChunkTransport
 from rackmeter import metrics
 from rackmeter.desk import Desk
+from rackmeter.key_files import load_vault
 from rackmeter.rater import Rater
 from rackmeter.settings import Settings
 from rackmeter.topics import create_topics
@@ -21,7 +22,9 @@ from schemas.errors import ConfigError, DependencyError
 from schemas.events import Changed, encode_changed
 from sinks.database import connect, require_schema
 from sinks.deadletters import Letter
+from sinks.keys import load_keys
 from sinks.positions import TopicIdentity, register_topic
+from sinks.vault import Vault
 
 TICK_S = 0.1
 FETCH_BYTES_MAX = 4 * 1024 * 1024
@@ -34,10 +37,11 @@ def run_worker(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; raises what made the worker stop by itself."""
     url, bootstrap = _servers(settings)
     metrics.serve(settings.metrics_port)
-    topic = _prepare(settings, url, bootstrap)
-    desk = Desk(settings, url, topic)
+    vault = load_vault(settings)
+    topic = _prepare(settings, url, bootstrap, vault)
+    desk = Desk(settings, url, topic, vault)
     app, transport = _app(settings, bootstrap)
-    rater = Rater(url, allow_private_webhooks=settings.allow_private_webhooks)
+    rater = Rater(url, vault, allow_private_webhooks=settings.allow_private_webhooks)
     _wire(app, transport, settings, desk, rater)
     worker = faust.Worker(
         app, loglevel="WARN", override_logging=False, redirect_stdouts=False, quiet=True
@@ -63,9 +67,10 @@ def _servers(settings: Settings) -> tuple[str, str]:
     return settings.database_url, settings.kafka_bootstrap
 
 
-def _prepare(settings: Settings, url: str, bootstrap: str) -> TopicIdentity:
+def _prepare(settings: Settings, url: str, bootstrap: str, vault: Vault) -> TopicIdentity:
     with connect(url, application_name="rackmeter start") as conn:
         require_schema(conn)
+        load_keys(conn, vault)
         wanted = (settings.topic_reports, settings.topic_changed, settings.topic_dead)
         found = create_topics(bootstrap, dict.fromkeys(wanted, settings.partitions))
         reports = found[settings.topic_reports]
@@ -134,6 +139,7 @@ def _wire(
         await (await dead.send(key=letter.key, value=letter.payload, headers=letter.headers))
 
     transport.seek, transport.out_of_range = seek, desk.out_of_range
+    transport.failed = desk.failed
     desk.on_commit = rater.announce
     rater.send_hint, rater.send_letter = send_hint, send_letter
 

@@ -7,12 +7,14 @@ another identity does not verify. Source: CloudEvents 1.0.2, Kafka protocol bind
 
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from schemas.report import Report
 
 EVENT_TYPE = "dev.rackmeter.usage.report.v1"
+NEVER_MS = 2**62
+"""The end of a key that has none."""
 Headers = list[tuple[str, bytes]]
 
 
@@ -22,9 +24,9 @@ class Key:
 
     kid: str
     server: str
-    secret: bytes
+    secret: bytes = field(repr=False)
     valid_from_ms: int = 0
-    valid_to_ms: int = 2**62
+    valid_to_ms: int = NEVER_MS
 
 
 def signature(secret: bytes, environment: str, topic: str, report_id: str, body: bytes) -> bytes:

@@ -7,7 +7,7 @@ this side can close it, the id lets the receiver drop the repetition.
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from standardwebhooks.webhooks import Webhook
 
+from schemas.errors import RackmeterError
 from schemas.events import webhook_keys
 from sinks.database import Connection
 from sinks.egress import SendFailedError, TargetRefusedError, post
@@ -26,6 +27,8 @@ from sinks.outbox import (
     record_failed,
     record_retry,
 )
+from sinks.vault import Vault
+from sinks.webhooks import secret_row
 
 TIMEOUT_S = 15
 """Standard Webhooks asks for 15 to 30; a quarter of the lease."""
@@ -68,6 +71,7 @@ class _Answer:
 
 def deliver_due(
     conn: Connection,
+    vault: Vault,
     clock: Callable[[], datetime],
     *,
     limit: int = 100,
@@ -87,20 +91,24 @@ def deliver_due(
         while True:
             room = min(PARALLEL_MAX, limit - len(done)) - len(flying)
             for claimed in claim_due(conn, clock(), room) if room > 0 else ():  # 1
-                flying[pool.submit(_try, claimed, clock, allow_private)] = claimed  # 2
+                flying[pool.submit(_try, vault, claimed, clock, allow_private)] = claimed  # 2
             if not flying:
                 return done
             back = wait(flying, return_when=FIRST_COMPLETED).done
             done += [_record(conn, flying.pop(future), future.result()) for future in back]  # 3
 
 
-def _try(claimed: Claimed, clock: Callable[[], datetime], allow_private: bool) -> _Answer:
+def _try(
+    vault: Vault, claimed: Claimed, clock: Callable[[], datetime], allow_private: bool
+) -> _Answer:
     """Step 2: no database here, so that it can run beside others."""
-    if claimed.url is None or not claimed.secret:
+    if claimed.url is None or claimed.secret is None:
         return _Answer(clock(), why="the account has no webhook in force", hopeless=True)
     try:
-        status = send(claimed.url, claimed, clock(), allow_private=allow_private)
-    except (TargetRefusedError, SendFailedError) as error:
+        secrets = vault.decrypt(claimed.secret, secret_row(claimed.account)).decode()
+        keys = webhook_keys(secrets)
+        status = send(claimed.url, claimed, keys, clock(), allow_private=allow_private)
+    except (TargetRefusedError, SendFailedError, RackmeterError) as error:
         return _Answer(clock(), why=str(error))
     except ValueError as error:  # of webhook_keys
         return _Answer(clock(), why=str(error), hopeless=True)
@@ -124,10 +132,11 @@ def _record(conn: Connection, claimed: Claimed, answer: _Answer) -> Delivery:
     return Delivery(claimed.alert_id, claimed.attempt, Outcome.RETRY, answer.why)
 
 
-def send(url: str, claimed: Claimed, at: datetime, *, allow_private: bool) -> int:
-    """POSTs the event, signed with each of the account's secrets: two while one is replaced."""
+def send(
+    url: str, claimed: Claimed, keys: Sequence[bytes], at: datetime, *, allow_private: bool
+) -> int:
+    """POSTs the event, signed with each of the account's keys: two while one is replaced."""
     text = json.dumps(claimed.body, separators=(",", ":"), ensure_ascii=False)
-    keys = webhook_keys(claimed.secret or "")
     signatures = [Webhook(key).sign(claimed.alert_id, at, text) for key in keys]
     headers = {
         "content-type": "application/json",

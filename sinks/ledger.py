@@ -15,10 +15,8 @@ from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
 from pipeline.heads import Chains, Head, OwnTime
-from pipeline.keyring import Keyring
 from pipeline.lanes import Lane
 from pipeline.records import Names
-from schemas.envelope import Key
 from sinks.binary import SIGNATURE, TRAILER, window_rows
 from sinks.database import Connection
 from sinks.series import SeriesSets
@@ -68,30 +66,6 @@ def load_tails(conn: Connection, server: str, sets: SeriesSets) -> dict[str, Cha
         )
         for row in rows
     }  # fmt: skip
-
-
-def load_keys(conn: Connection) -> tuple[Keyring, dict[str, int]]:
-    """All signing keys, and for each server the start of its oldest one."""
-    keys = [
-        Key(kid, server, bytes(secret), valid_from, valid_to)
-        for kid, server, secret, valid_from, valid_to in conn.execute(
-            "SELECT kid, server_id, secret, valid_from_ms, valid_to_ms FROM agent_key"
-        ).fetchall()
-    ]
-    registered: dict[str, int] = {}
-    for key in keys:
-        known = registered.get(key.server, key.valid_from_ms)
-        registered[key.server] = min(known, key.valid_from_ms)
-    return Keyring(keys), registered
-
-
-def keys_exist(conn: Connection, kids: set[str]) -> bool:
-    """Whether the ledger knows any of these keys."""
-    wanted = [kid for kid in kids if "\0" not in kid]
-    row = conn.execute(
-        "SELECT EXISTS (SELECT FROM agent_key WHERE kid = ANY(%s))", (wanted,)
-    ).fetchone()
-    return row is not None and bool(row[0])
 
 
 def copy_states(cur: _Cursor, lane: Lane, id_of: IdOf, into: str) -> None:

@@ -55,7 +55,8 @@ class Claimed:
     body: dict[str, Any]
     attempt: int
     url: str | None
-    secret: str | None
+    secret: bytes | None
+    """As it is stored, encrypted."""
 
 
 def enqueue(conn: Connection, alert: Alert, now: datetime) -> bool:

@@ -13,8 +13,7 @@ from psycopg import errors
 from pipeline.catalog import Catalog, price_rows
 from pipeline.periods import zone
 from schemas.billing import Item, Span
-from schemas.errors import ConfigError, RefusedError
-from schemas.events import webhook_keys
+from schemas.errors import RefusedError
 from sinks.database import Connection
 from sinks.prices import add_prices, close_prices, close_rows
 
@@ -29,22 +28,18 @@ def add_account(
     timezone: str,
     address: tuple[str, ...] = (),
     vat_id: str = "",
-    webhook_url: str | None = None,
-    webhook_secret: str | None = None,
 ) -> bool:
-    """A customer. An account that exists must be the same; its webhook changes by `set_webhook`."""
+    """A customer. An account that exists must be the same; it has a webhook by `set_webhook`."""
     zone(timezone)
-    _check_webhook(account, webhook_url, webhook_secret)
     given = (name, list(address), country, vat_id, currency, timezone)
     with conn.transaction():
         added = conn.execute(
             """
-            INSERT INTO account (account_id, name, address, country, vat_id, currency, timezone,
-                                 webhook_url, webhook_secret)
-            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+            INSERT INTO account (account_id, name, address, country, vat_id, currency, timezone)
+            VALUES (%s, %s, %s, %s, %s, %s, %s)
             ON CONFLICT (account_id) DO NOTHING RETURNING account_id
             """,
-            (account, *given, webhook_url, webhook_secret),
+            (account, *given),
         ).fetchone()
         if added:
             return True
@@ -64,31 +59,6 @@ def add_account(
         if old != new:
             raise RefusedError(f"Account {account} exists with {what} {old!r}, not {new!r}.")
     return False
-
-
-def set_webhook(conn: Connection, account: str, url: str | None, secret: str | None) -> None:
-    """Where an account's events go from now on; also lifts what a 410 had disabled."""
-    _check_webhook(account, url, secret)
-    with conn.transaction():
-        changed = conn.execute(
-            """
-            UPDATE account SET webhook_url = %s, webhook_secret = %s, webhook_disabled_at = NULL
-            WHERE account_id = %s
-            """,
-            (url, secret, account),
-        )
-        if changed.rowcount != 1:
-            raise RefusedError(f"There is no account {account}.")
-
-
-def _check_webhook(account: str, url: str | None, secret: str | None) -> None:
-    """Where it may point is checked at every delivery: names move."""
-    if url is None:
-        return
-    try:
-        webhook_keys(secret or "")
-    except ValueError as error:
-        raise ConfigError(f"Account {account}: {error}.") from None
 
 
 def rent(

@@ -20,7 +20,9 @@ from pipeline.catalog import Catalog, load
 from sinks.catalogs import apply
 from sinks.database import Connection, connect, migrate
 from sinks.timelines import add_account, rent
+from sinks.webhooks import set_webhook
 from tests.fix_stack import MakeDatabase
+from tests.vault import VAULT
 
 SECRET = "whsec_" + "c2VjcmV0IG9mIGEgdGVzdCwgbm90IG9mIGFueW9uZSE="
 WINDOW = timedelta(minutes=5)
@@ -93,9 +95,8 @@ def customer(billing: Connection) -> Connection:
         country="DE",
         currency="EUR",
         timezone="UTC",
-        webhook_url="https://acme.example/hooks",
-        webhook_secret=SECRET,
     )
+    set_webhook(billing, VAULT, "acme", "https://acme.example/hooks", SECRET)
     return billing
 
 

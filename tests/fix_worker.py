@@ -20,6 +20,9 @@ from rackmeter.topics import create_topics
 from schemas.envelope import Headers, Key, headers
 from schemas.report import Report, encode
 from sinks.database import Connection
+from sinks.keys import register
+from tests import vault
+from tests.vault import VAULT
 
 T = TypeVar("T")
 ENVIRONMENT = "dev"
@@ -70,6 +73,7 @@ class Scene:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("RACKMETER_")}
         return {
             **kept,
+            **vault.ENVIRONMENT,
             "RACKMETER_DATABASE_URL": self.url,
             "RACKMETER_KAFKA_BOOTSTRAP": self.bootstrap,
             "RACKMETER_DATA_DIR": str(self.folder),
@@ -143,11 +147,7 @@ class Fleet:
         )
 
     def enrol(self, *servers: str) -> None:
-        for server in servers:
-            self.conn.execute(
-                "INSERT INTO agent_key (kid, server_id, secret) VALUES (%s, %s, %s)",
-                (f"k-{server}", server, SECRET),
-            )
+        register(self.conn, VAULT, [Key(f"k-{server}", server, SECRET) for server in servers])
 
     def next(self, server: str) -> Report:
         seq = self.seq[server] = self.seq.get(server, 0) + 1

@@ -42,9 +42,12 @@ def add_account(
 ) -> None:
     """Enter a customer. Entering the same one again changes nothing."""
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
+    from rackmeter.key_files import load_vault  # noqa: PLC0415
+    from rackmeter.settings import load_settings  # noqa: PLC0415
     from sinks.timelines import add_account as enter  # noqa: PLC0415
+    from sinks.webhooks import set_webhook  # noqa: PLC0415
 
-    with ledger(data_dir) as conn:
+    with ledger(data_dir) as conn, conn.transaction():
         added = enter(
             conn,
             account=account,
@@ -54,9 +57,10 @@ def add_account(
             timezone=timezone,
             address=tuple(address or ()),
             vat_id=vat_id,
-            webhook_url=webhook_url,
-            webhook_secret=webhook_secret,
         )
+        if added and webhook_url is not None:
+            vault = load_vault(load_settings(data_dir=data_dir))
+            set_webhook(conn, vault, account, webhook_url, webhook_secret)
     if json:
         document({"account": account, "added": added})
     else:

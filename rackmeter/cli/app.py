@@ -15,6 +15,7 @@ from rackmeter.cli import (
     doctor,
     invoice,
     item,
+    master_key,
     run,
     server,
     usage,
@@ -53,7 +54,22 @@ def build() -> typer.Typer:
         add_completion=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-    nouns = (demo, dev, doctor, agent, run, db, catalog, server, account, item, usage, dlq, invoice)
+    nouns = (
+        demo,
+        dev,
+        doctor,
+        agent,
+        run,
+        db,
+        catalog,
+        server,
+        account,
+        item,
+        usage,
+        dlq,
+        invoice,
+        master_key,
+    )
     for noun in nouns:
         noun.add(app)
     return app

@@ -8,10 +8,12 @@ from importlib.metadata import PackageNotFoundError, requires, version
 
 from rackmeter import installed_version
 from rackmeter.errors import ConfigError, DependencyError
+from rackmeter.key_files import load_vault
 from rackmeter.settings import Settings
 from rackmeter.stack_folder import running
 from rackmeter.topics import check_broker, describe_topics
 from sinks.database import connect, require_schema, schema_revision
+from sinks.secrets import verify
 
 MIB = 1024 * 1024
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
@@ -63,6 +65,18 @@ def database(settings: Settings) -> str:
     with connect(url) as conn:
         require_schema(conn)
         return f"answers, at revision {schema_revision(conn)}"
+
+
+def master_key(settings: Settings) -> str:
+    """Every secret in the ledger decrypts. Nothing to say while the embedded database rests."""
+    stack = running(settings.data_dir)
+    url = settings.database_url or (stack.database_url if stack else None)
+    if url is None:
+        return "embedded, beside the database"
+    vault = load_vault(settings)
+    with connect(url) as conn:
+        require_schema(conn)
+        return f"{vault.current} encrypts, and all {verify(conn, vault)} secrets decrypt"
 
 
 def broker(settings: Settings) -> str:

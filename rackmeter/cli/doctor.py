@@ -29,7 +29,7 @@ def add(app: typer.Typer) -> None:
 def doctor(data_dir: DataDir = None, json: Json = False) -> None:
     """Check what rackmeter needs, and say what to mend.
 
-    Looks at Python, libraries, data folder, database and broker; changes nothing.
+    Looks at Python, libraries, data folder, database, master key and broker; changes nothing.
     """
     findings = list(_findings(data_dir))
     worst = max((finding.exit_code for finding in findings), default=0)
@@ -46,6 +46,7 @@ def _findings(data_dir: DataDir) -> Iterator[Finding]:
         data_folder,
         database,
         libraries,
+        master_key,
         python,
     )
     from rackmeter.settings import load_settings  # noqa: PLC0415
@@ -59,6 +60,7 @@ def _findings(data_dir: DataDir) -> Iterator[Finding]:
         return
     yield from _look("data folder", lambda: data_folder(settings, FREE_MIB_MIN))
     yield from _look("database", lambda: database(settings))
+    yield from _look("master key", lambda: master_key(settings))
     yield from _look("broker", lambda: broker(settings))
 
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from pipeline.catalog import Catalog
 from pipeline.periods import closed, month
-from rackmeter.cli.keys import new_key, register
+from rackmeter.cli.keys import new_key
 from rackmeter.cli.prices import DEMO, shipped
 from rackmeter.demo.customers import CUSTOMERS, OWNER, TIMEZONE, enter, rent_fleet
 from rackmeter.demo.receiver import Receiver
@@ -19,6 +19,8 @@ from schemas.billing import Span
 from schemas.envelope import Key
 from sinks.catalogs import apply
 from sinks.database import Connection
+from sinks.keys import register
+from sinks.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,12 @@ class Cast:
         return [schedule.life.machine for schedule in self.schedules]
 
 
-def cast(script: Script, conn: Connection, catalog: Catalog, receiver: Receiver) -> Cast:
+def cast(
+    script: Script, conn: Connection, vault: Vault, catalog: Catalog, receiver: Receiver
+) -> Cast:
     """Price list, customers and the fleet of the seed; its truth is written before it sends."""
     apply(conn, catalog, shipped(DEMO), datetime.now(UTC))
-    enter(conn, receiver, [*CUSTOMERS, OWNER])
+    enter(conn, vault, receiver, [*CUSTOMERS, OWNER])
     period = month_span(script.month)
     until = period.start.astimezone(ZoneInfo(TIMEZONE)) + timedelta(days=script.days)
     end_ms = min(_ms(until), _ms(closed(period)))
@@ -62,7 +66,7 @@ def cast(script: Script, conn: Connection, catalog: Catalog, receiver: Receiver)
     keys = {one.life.machine.id: new_key(one.life.machine.id, 0) for one in made}
     made_up = Cast(period, made, truth, keys)
     with conn.transaction():
-        register(conn, list(keys.values()))
+        register(conn, vault, list(keys.values()))
         rent_fleet(conn, plan, made_up.machines, catalog, ends=end_ms < _ms(closed(period)))
     return made_up
 

@@ -11,6 +11,8 @@ from rackmeter.demo.receiver import Receiver
 from rackmeter.fleet.plan import FleetPlan, Machine
 from sinks.database import Connection
 from sinks.timelines import add_account, end, rent
+from sinks.vault import Vault
+from sinks.webhooks import set_webhook
 
 TIMEZONE: Final = "Europe/Berlin"
 
@@ -41,7 +43,9 @@ OWNER: Final = _customer(
 )
 
 
-def enter(conn: Connection, receiver: Receiver, customers: Sequence[Customer]) -> None:
+def enter(
+    conn: Connection, vault: Vault, receiver: Receiver, customers: Sequence[Customer]
+) -> None:
     """Make the accounts; all of them are told of alerts at the same webhook."""
     for customer in customers:
         add_account(
@@ -53,9 +57,8 @@ def enter(conn: Connection, receiver: Receiver, customers: Sequence[Customer]) -
             timezone=TIMEZONE,
             address=customer.address,
             vat_id=customer.vat_id,
-            webhook_url=receiver.url,
-            webhook_secret=receiver.secret,
         )
+        set_webhook(conn, vault, customer.account, receiver.url, receiver.secret)
 
 
 def rent_fleet(

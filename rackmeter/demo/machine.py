@@ -15,7 +15,7 @@ from statistics import median
 from typing import Final
 
 from pipeline.catalog import Catalog
-from rackmeter.cli.keys import new_key, register, write_key
+from rackmeter.cli.keys import new_key, write_key
 from rackmeter.cli.processes import Process
 from rackmeter.demo.customers import rent_here
 from rackmeter.demo.marks import Kernel, Ledger, State, in_ledger, still
@@ -26,7 +26,9 @@ from rackmeter.demo.traffic import send
 from rackmeter.errors import DependencyError
 from rackmeter.settings import Settings
 from sinks.database import Connection
+from sinks.keys import register
 from sinks.timelines import end
+from sinks.vault import Vault
 
 CARD: Final = "lo"
 """Most of the traffic is our own; if another card has more, its figures are shown."""
@@ -47,6 +49,7 @@ class Watched:
 
 def meter_here(
     conn: Connection,
+    vault: Vault,
     settings: Settings,
     bootstrap: str,
     catalog: Catalog,
@@ -57,7 +60,7 @@ def meter_here(
     server = _server_id()
     now = datetime.now(UTC)
     key = new_key(server, int(now.timestamp() * 1000))
-    register(conn, [key])
+    register(conn, vault, [key])
     rent_here(conn, server, catalog, now)
     folder = settings.data_dir / "agent"
     folder.mkdir(mode=0o700, exist_ok=True)

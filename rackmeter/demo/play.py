@@ -23,10 +23,12 @@ from rackmeter.demo.result import Result
 from rackmeter.demo.screen import Screen, Stage
 from rackmeter.errors import DependencyError
 from rackmeter.fleet.publish import Destination
+from rackmeter.key_files import load_vault
 from rackmeter.settings import Settings, load_settings
 from rackmeter.stack import Stack
 from rackmeter.topics import create_topics
 from sinks.database import Connection, connect, migrate
+from sinks.vault import Vault
 
 FLUSH_MS: Final = "200"
 """Checkpoints of the worker: a person is waiting for the alert."""
@@ -43,6 +45,7 @@ class Props:
     catalog: Catalog
     stack: Stack
     conn: Connection
+    vault: Vault
     receiver: Receiver
     worker: Worker
 
@@ -58,6 +61,7 @@ def play(script: Script, screen: Screen) -> Result:
             topics = (settings.topic_reports, settings.topic_changed, settings.topic_dead)
             create_topics(stack.bootstrap, dict.fromkeys(topics, settings.partitions))
             stage.note(f"in {script.data_dir}")
+        vault = load_vault(settings.model_copy(update={"database_url": stack.database_url}))
         receiver = running.enter_context(Receiver())
         conn = running.enter_context(connect(stack.database_url, autocommit=True))
         worker = Worker(
@@ -65,7 +69,8 @@ def play(script: Script, screen: Screen) -> Result:
         )
         running.enter_context(worker)
         try:
-            return _acts(Props(script, settings, catalog, stack, conn, receiver, worker), screen)
+            props = Props(script, settings, catalog, stack, conn, vault, receiver, worker)
+            return _acts(props, screen)
         except (psycopg.OperationalError, DependencyError) as error:
             raise explained(error, script.data_dir) from error
 
@@ -73,12 +78,18 @@ def play(script: Script, screen: Screen) -> Result:
 def _acts(props: Props, screen: Screen) -> Result:
     script, conn = props.script, props.conn
     with screen.stage("customers", f"Price list, customers, {script.servers} servers") as stage:
-        fleet_cast = cast(script, conn, props.catalog, props.receiver)
+        fleet_cast = cast(script, conn, props.vault, props.catalog, props.receiver)
         truth = fleet_cast.truth
         stage.note(f"{truth.reports:,} reports of {script.month} to be sent")
     with screen.stage("this_machine", "This machine, live") as stage:
         machine, alert = meter_here(
-            conn, props.settings, props.stack.bootstrap, props.catalog, props.receiver, stage
+            conn,
+            props.vault,
+            props.settings,
+            props.stack.bootstrap,
+            props.catalog,
+            props.receiver,
+            stage,
         )
         stage.note(f"{machine.kernel_bytes:,} bytes on {machine.nic}, {alert.count} alerts")
     with screen.stage("month", f"The fleet's month, {_kills(script.kills)}") as stage:

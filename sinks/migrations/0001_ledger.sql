@@ -126,7 +126,7 @@ CREATE INDEX dead_letter_unpublished ON dead_letter (topic_id, part, "offset") W
 CREATE TABLE agent_key (
     kid           text PRIMARY KEY,
     server_id     text NOT NULL,
-    secret        bytea NOT NULL,
+    secret        bytea NOT NULL,              -- encrypted: sinks.vault
     valid_from_ms bigint NOT NULL DEFAULT 0,
     valid_to_ms   bigint NOT NULL DEFAULT 4611686018427387904
 );

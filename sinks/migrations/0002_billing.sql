@@ -19,7 +19,7 @@ CREATE TABLE account (
     currency   text NOT NULL,
     timezone   text NOT NULL,
     webhook_url    text,
-    webhook_secret text,                        -- whsec_ and base64; two with a space between while one replaces the other
+    webhook_secret bytea,                       -- encrypted (sinks.vault): whsec_ and base64; two with a space between while one replaces the other
     webhook_disabled_at timestamptz             -- the receiver answered 410 Gone
 );
 

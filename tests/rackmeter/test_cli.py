@@ -28,6 +28,7 @@ from schemas.errors import (
     RackmeterError,
     RefusedError,
 )
+from tests import vault
 
 ROOT = Path(__file__).parents[2]
 CATALOG = ROOT / "deploy" / "catalog" / "demo.toml"
@@ -188,6 +189,7 @@ def test_a_bad_setting_and_a_missing_server(
 
 def test_a_worker_without_a_broker(fresh_database: str) -> None:
     urls = {"RACKMETER_DATABASE_URL": fresh_database, "RACKMETER_KAFKA_BOOTSTRAP": NOWHERE}
+    urls |= vault.ENVIRONMENT
     assert rackmeter("db", "migrate", **urls).returncode == 0
     done = rackmeter("run", "worker", **urls)
     assert done.returncode == 4
@@ -265,6 +267,8 @@ def business(
 ) -> Callable[..., Any]:
     """Runs a command on a database of its own; returns its JSON document."""
     monkeypatch.setenv("RACKMETER_DATABASE_URL", fresh_database)
+    for name, value in vault.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
 
     def run(*arguments: str, code: int = 0) -> Any:
         assert cli.run([*arguments, "--json"]) == code
@@ -281,7 +285,7 @@ def test_every_noun_on_a_real_database(business: Callable[..., Any], tmp_path: P
     assert "secret" not in added
     assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
     assert added["kid"] in key_file.read_text()
-    business("server", "add", "ax-001", "--key-file", str(key_file), code=2)
+    business("server", "add", "ax-002", "--key-file", str(key_file), code=2)
     shown = business("server", "add", "ax-002")
     assert len(bytes.fromhex(shown["secret"])) == 32
     assert [one["kid"] for one in business("server", "list")["servers"]] == [
@@ -314,9 +318,10 @@ def test_every_noun_on_a_real_database(business: Callable[..., Any], tmp_path: P
 
 
 def test_tables_for_people(fresh_database: str) -> None:
-    assert rackmeter("db", "migrate", RACKMETER_DATABASE_URL=fresh_database).returncode == 0
-    rackmeter("server", "add", "ax-001", RACKMETER_DATABASE_URL=fresh_database)
-    done = rackmeter("server", "list", RACKMETER_DATABASE_URL=fresh_database)
+    ledger = {"RACKMETER_DATABASE_URL": fresh_database, **vault.ENVIRONMENT}
+    assert rackmeter("db", "migrate", **ledger).returncode == 0
+    rackmeter("server", "add", "ax-001", **ledger)
+    done = rackmeter("server", "list", **ledger)
     head, row = done.stdout.splitlines()
     assert head.split()[:2] == ["server", "kid"]
     assert row.startswith("ax-001")

@@ -17,7 +17,8 @@ from sinks.deliver import deliver_due
 from sinks.outbox import Alert, latencies
 from sinks.queries import usage_inputs
 from sinks.scopes import load_scope
-from sinks.timelines import add_account, end, set_webhook
+from sinks.timelines import add_account, end
+from sinks.webhooks import set_webhook
 from tests.fix_billing import (
     SECRET,
     START,
@@ -29,6 +30,7 @@ from tests.fix_billing import (
     meter_windows,
     rent_small,
 )
+from tests.vault import VAULT
 
 HOUR = timedelta(hours=1)
 NOW = START + 2 * HOUR + timedelta(minutes=5)
@@ -280,11 +282,11 @@ def test_months_that_nobody_closes_do_not_keep_the_sweep_busy(rented: Connection
 
 
 def test_from_usage_to_the_customers_server(rented: Connection, receiver: Receiver) -> None:
-    set_webhook(rented, "acme", receiver.url, SECRET)
+    set_webhook(rented, VAULT, "acme", receiver.url, SECRET)
     meter_windows(rented, "s-1", {(TX, "eth0"): [60 * MB]})
     sampled_at = datetime.now(UTC) - timedelta(milliseconds=40)
     rate_scope(rented, "i-1", datetime.now(UTC), sampled_at, period=Span(START, APRIL))
-    deliver_due(rented, lambda: datetime.now(UTC), allow_private=True)
+    deliver_due(rented, VAULT, lambda: datetime.now(UTC), allow_private=True)
     (body,) = receiver.bodies.values()
     assert body["data"]["percent"] == 50
     (latency_ms,) = latencies(rented)

@@ -9,11 +9,10 @@ import pytest
 
 from pipeline.heads import Anchor, LateRow
 from pipeline.lanes import Lane
-from schemas.envelope import Key
 from schemas.verdict import DeadLetter, Verdict
 from sinks.checkpoint import Checkpointer
 from sinks.database import Connection
-from sinks.ledger import keys_exist, load_heads, load_keys, load_tails, names_in
+from sinks.ledger import load_heads, load_tails, names_in
 from sinks.series import SeriesSets
 from tests.pipeline.test_counters import memory
 from tests.pipeline.test_lanes import NOON, NOW, chunk, intake, message
@@ -42,33 +41,6 @@ def flush(url: str, lane: Lane) -> None:
     lane.expect = lane.base + 1
     worker.flush(lane)
     worker.close()
-
-
-# -- keys ------------------------------------------------------------------------------------------
-
-
-def add_key(conn: Connection, key: Key) -> None:
-    conn.execute(
-        "INSERT INTO agent_key VALUES (%s, %s, %s, %s, %s)",
-        (key.kid, key.server, key.secret, key.valid_from_ms, key.valid_to_ms),
-    )
-
-
-def test_keys_and_when_a_server_was_registered(conn: Connection) -> None:
-    """Its oldest key says since when a server is known, whatever became of that key."""
-    keys = [Key("k1", "s1", b"a", 50, 99), Key("k2", "s1", b"b", 70), Key("k3", "s2", b"c")]
-    for key in keys:
-        add_key(conn, key)
-    keyring, registered = load_keys(conn)
-    assert [keyring.get(key.kid) for key in keys] == keys
-    assert registered == {"s1": 50, "s2": 0}
-
-
-def test_whether_a_key_is_known_may_be_asked_with_any_name(conn: Connection) -> None:
-    add_key(conn, Key("k1", "s1", b"a"))
-    assert keys_exist(conn, {"k1", "stranger"})
-    assert not keys_exist(conn, {"stranger", "with\0nul", "�"})
-    assert not keys_exist(conn, set())
 
 
 # -- foreign text and numbers ----------------------------------------------------------------------

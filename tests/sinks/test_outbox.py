@@ -17,10 +17,13 @@ from sinks.outbox import (
     record_failed,
     record_retry,
 )
+from sinks.webhooks import secret_row
 from tests.fix_billing import SECRET, START
+from tests.vault import VAULT
 
 NOW = START + timedelta(days=3)
 URL = "https://customer.example/hooks"
+STORED = VAULT.encrypt(SECRET.encode(), secret_row("acme"))
 
 
 def an_alert(percent: int = 80, kind: str = "crossed") -> Alert:
@@ -32,7 +35,7 @@ def an_alert(percent: int = 80, kind: str = "crossed") -> Alert:
 def put_scope(conn: Connection, url: str | None = URL) -> None:
     conn.execute(
         "INSERT INTO account VALUES ('acme', 'Acme', '{}', 'DE', '', 'EUR', 'UTC', %s, %s)",
-        (url, SECRET),
+        (url, STORED),
     )
     conn.execute("INSERT INTO rating_scope VALUES ('i-1', 'acme')")
 
@@ -84,7 +87,7 @@ def test_a_lease_keeps_others_away_until_it_runs_out(billing: Connection) -> Non
     put_scope(billing)
     enqueue(billing, an_alert(), NOW)
     (first,) = claim_due(billing, NOW)
-    assert (first.url, first.secret, first.attempt) == (URL, SECRET, 1)
+    assert (first.url, first.secret, first.attempt) == (URL, STORED, 1)
     assert claim_due(billing, NOW + LEASE - timedelta(seconds=1)) == ()
     (second,) = claim_due(billing, NOW + LEASE)
     assert (second.alert_id, second.attempt) == (first.alert_id, 2)

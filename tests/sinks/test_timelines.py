@@ -13,8 +13,8 @@ from schemas.serial import digest
 from sinks.catalogs import apply, published_text
 from sinks.database import Connection, connect
 from sinks.scopes import list_scopes, load_scope, load_scopes, scopes_of_servers
-from sinks.timelines import add_account, assign, end, set_webhook, swap
-from tests.fix_billing import SECRET, START, a_catalog, rent_small
+from sinks.timelines import add_account, assign, end, swap
+from tests.fix_billing import START, a_catalog, rent_small
 
 DAY = timedelta(days=1)
 LATER = START + 10 * DAY
@@ -145,7 +145,7 @@ def test_a_catalogue_that_was_not_applied_rents_nothing(billing: Connection) -> 
     assert load_scopes(billing, ["i-1"]) == {}
 
 
-def account(conn: Connection, timezone: str = "UTC", **more: str) -> bool:
+def account(conn: Connection, timezone: str = "UTC") -> bool:
     return add_account(
         conn,
         account="acme",
@@ -153,7 +153,6 @@ def account(conn: Connection, timezone: str = "UTC", **more: str) -> bool:
         country="DE",
         currency="EUR",
         timezone=timezone,
-        **more,  # type: ignore[arg-type]
     )
 
 
@@ -164,17 +163,6 @@ def test_an_account_is_added_once_and_never_silently_changed(billing: Connection
         account(billing, "Asia/Tokyo")
     with pytest.raises(ConfigError, match="Mars"):
         account(billing, "Mars/Olympus")
-    with pytest.raises(ConfigError, match="24 to 64 bytes"):
-        account(billing, webhook_url="https://acme.example/", webhook_secret="whsec_")
-
-
-def test_a_webhook_set_anew_lifts_what_disabled_it(customer: Connection) -> None:
-    customer.execute("UPDATE account SET webhook_disabled_at = now()")
-    set_webhook(customer, "acme", "https://acme.example/new", SECRET)
-    row = customer.execute("SELECT webhook_url, webhook_disabled_at FROM account").fetchone()
-    assert row == ("https://acme.example/new", None)
-    with pytest.raises(RefusedError, match="no account nobody"):
-        set_webhook(customer, "nobody", None, None)
 
 
 def seal(conn: Connection, scope: str, until: datetime) -> None:

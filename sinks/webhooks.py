@@ -1,0 +1,44 @@
+"""Where an account's events go, and the secret that signs them, encrypted (sinks.vault)."""
+
+from schemas.errors import ConfigError, RefusedError
+from schemas.events import webhook_keys
+from sinks.database import Connection
+from sinks.secrets import WEBHOOK_TABLE, in_use
+from sinks.vault import Row, Vault
+
+
+def set_webhook(
+    conn: Connection, vault: Vault, account: str, url: str | None, secret: str | None
+) -> None:
+    """Where an account's events go from now on; also lifts what a 410 had disabled.
+
+    Without an address there is no webhook. Where it may point is checked at every delivery: names
+    move.
+    """
+    stored = None
+    if url is not None:
+        _check(account, secret)
+        vault.require(list(in_use(conn)))
+        stored = vault.encrypt((secret or "").encode(), secret_row(account))
+    with conn.transaction():
+        changed = conn.execute(
+            """
+            UPDATE account SET webhook_url = %s, webhook_secret = %s, webhook_disabled_at = NULL
+            WHERE account_id = %s
+            """,
+            (url, stored, account),
+        )
+        if changed.rowcount != 1:
+            raise RefusedError(f"There is no account {account}.")
+
+
+def secret_row(account: str) -> Row:
+    """What the webhook secret of an account is bound to."""
+    return Row(WEBHOOK_TABLE, account)
+
+
+def _check(account: str, secret: str | None) -> None:
+    try:
+        webhook_keys(secret or "")
+    except ValueError as error:
+        raise ConfigError(f"Account {account}: {error}.") from None
