@@ -20,7 +20,7 @@ import numpy as np
 
 from pipeline.keyring import Keyring, Verifier
 from pipeline.partition import partition_of
-from pipeline.records import Batch, Chunk, Int64s, Names, Record
+from pipeline.records import Batch, Chunk, Int64s, Names, Record, Unread
 from schemas.report import MESSAGE_BYTES_MAX, content_hash, names_json, report_id
 from schemas.validate import Refusal, explain, shown
 from schemas.verdict import DeadLetter, Verdict
@@ -125,6 +125,8 @@ def _admit(
     record: Record, known: NamesCache | None, verifier: Verifier, part: int, partitions: int
 ) -> _Read | Refusal:
     body = record.value or b""
+    if isinstance(body, Unread):
+        return Refusal(body.reason, body.detail)
     read = (_match(body, known) if known is not None else None) or _explain(body)
     if isinstance(read, Refusal):
         return read

@@ -23,7 +23,7 @@ from pipeline.decode import NamesCache, dead_letter, decode
 from pipeline.heads import Head, Output
 from pipeline.keyring import Keyring
 from pipeline.meter import Arrival, meter
-from pipeline.records import Batch, Chunk, Int64s, Record
+from pipeline.records import Batch, Chunk, Int64s, Record, after
 from schemas.validate import Refusal
 from schemas.verdict import DeadLetter, Verdict
 
@@ -94,7 +94,7 @@ class Lane:
             return Taken.AHEAD
         self._ahead, self._gap_tries = -1, 0
         if chunk.first_offset < self.expect:
-            records = [r for r in chunk.records if r.offset >= self.expect]
+            records = [r for r in chunk.records if after(r) > self.expect]
             chunk = Chunk(chunk.topic, chunk.part, records)
         self._meter(chunk, intake, now_ms)
         self.expect = chunk.next_offset

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.meters import per_second_max
+from schemas.verdict import Verdict
 
 Int64s = npt.NDArray[np.int64]
 
@@ -32,6 +33,29 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
+class Unread(bytes):
+    """Stands in a record's value for what could not be read: as many of its bytes as are safe.
+
+    It covers the offsets from its record's own up to ``next_offset``.
+    """
+
+    reason: Verdict
+    detail: str
+    next_offset: int
+
+
+def unread(kept: bytes, reason: Verdict, detail: str, next_offset: int) -> Unread:
+    made = Unread(kept)
+    made.reason, made.detail, made.next_offset = reason, detail, next_offset
+    return made
+
+
+def after(record: Record) -> int:
+    """The offset at which reading goes on."""
+    value = record.value
+    return value.next_offset if isinstance(value, Unread) else record.offset + 1
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """One fetch of one partition, in offset order; never empty."""
@@ -46,7 +70,7 @@ class Chunk:
 
     @property
     def next_offset(self) -> int:
-        return self.records[-1].offset + 1
+        return after(self.records[-1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

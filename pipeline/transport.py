@@ -4,18 +4,25 @@ message.
 Faust spends 50–180 µs on a message it delivers and nothing on one it only fetches. So its consumer
 hands on each fetch whole (``Consumer._getmany``), and starts every assignment where the ledger ends
 instead of where the group last committed (``seek_to_committed``). Both are private API of the
-pinned Faust; ``tests/pipeline/test_transport.py`` holds them.
+pinned Faust; ``tests/pipeline/test_transport.py`` holds them. Below it, ``pipeline.batches`` sees
+to it that no bytes stop a partition; what only a broken broker sends stops the worker.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import (
+    OffsetOutOfRangeError,
+    RecordTooLargeError,
+    TopicAuthorizationFailedError,
+)
 from faust.transport.drivers import aiokafka
 from faust.types import TP
 
-from pipeline.records import Chunk, Record
+from pipeline import batches
+from pipeline.records import Chunk, Record, after
+from schemas.errors import ConfigError, DependencyError, RackmeterError
 
 Seek = Callable[[set[TP]], Awaitable[dict[TP, int]]]
 """Claims the given partitions and returns where each is to be read from."""
@@ -44,7 +51,7 @@ class ChunkRecord:
 def chunk_record(topic: str, part: int, records: Sequence[Record]) -> ChunkRecord:
     last = records[-1]
     chunk = Chunk(topic, part, records)
-    return ChunkRecord(topic, part, last.offset, last.timestamp, last.timestamp_type, chunk)
+    return ChunkRecord(topic, part, after(last) - 1, last.timestamp, last.timestamp_type, chunk)
 
 
 class ChunkConsumer(aiokafka.Consumer):
@@ -62,6 +69,14 @@ class ChunkConsumer(aiokafka.Consumer):
         except OffsetOutOfRangeError as error:
             for tp in error.args[0]:
                 self.transport.out_of_range(tp)
+            return {}
+        except (batches.DamagedLogError, RecordTooLargeError) as error:
+            self.transport.failed(_damaged(error))
+            return {}
+        except TopicAuthorizationFailedError as error:
+            self.transport.failed(
+                ConfigError(f"Kafka does not let this user read the topic {error.args[0]}.")
+            )
             return {}
         return {
             tp: [chunk_record(tp.topic, tp.partition, records)]
@@ -102,3 +117,15 @@ class ChunkTransport(aiokafka.Transport):
     Consumer = ChunkConsumer
     seek: Seek
     out_of_range: Callable[[TP], None]
+    failed: Callable[[RackmeterError], None]
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        batches.install()
+
+
+def _damaged(error: Exception) -> DependencyError:
+    return DependencyError(
+        f"Kafka answers with batches that no client can read ({error}): look at the broker's disk"
+        " and log."
+    )

@@ -19,6 +19,7 @@ from faust.types import TP
 from pipeline.processors import chunk_topic, meter_processor
 from pipeline.records import Chunk
 from pipeline.transport import ChunkConsumer, ChunkTransport
+from schemas.errors import RackmeterError
 
 
 def say(**said: object) -> None:
@@ -74,7 +75,10 @@ def main(bootstrap: str, topic: str, begin: int, count: int) -> None:
     def out_of_range(tp: TP) -> None:
         say(out_of_range=tp.partition)
 
-    transport.seek, transport.out_of_range = seek, out_of_range
+    def failed(error: RackmeterError) -> None:
+        say(failed=str(error))
+
+    transport.seek, transport.out_of_range, transport.failed = seek, out_of_range, failed
     meter_processor(app, chunk_topic(app, topic), Reader(app, count))
     worker = faust.Worker(app, loglevel="WARN", redirect_stdouts=False, quiet=True)
     worker.spinner = None

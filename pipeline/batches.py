@@ -1,0 +1,182 @@
+"""A fetch answer's bytes as batches whose reading no bytes can stop.
+
+Takes the place of ``MemoryRecords`` in aiokafka's fetcher (private API of the pinned version, held
+by ``tests/pipeline/test_batches.py``), which raises on a header name that is not UTF-8, a wrong
+checksum or an unknown codec, and unpacks without a bound. Here records are read by aiokafka all the
+same; what it cannot read has a stand-in (``pipeline.records.Unread``) at its offset, and the
+records around it are read. Everything else of the fetcher stays.
+
+Memory of one fetch of a partition: its bytes, ``FETCH_UNPACKED_BYTES`` of records and one batch.
+"""
+
+import struct
+from collections import deque
+from collections.abc import Iterator
+from typing import Any, ClassVar, Final
+
+from aiokafka.consumer import fetcher
+from aiokafka.record.default_records import DefaultRecordBatch
+
+from pipeline.salvage import HEADERS_MAX, Frame, Torn, salvage, stand_in
+from pipeline.unpack import unpack
+from schemas.errors import RackmeterError
+from schemas.verdict import Verdict
+
+FETCH_UNPACKED_BYTES: Final = 32 * 2**20
+"""Unpacked of one fetch; the rest of its batches is fetched again. A chunk of 20,000 reports of 24
+series has 20 MiB."""
+SMALL_BYTES: Final = 4 * 2**20
+"""Read in C up to this size: a record of nothing but headers becomes 32 times as large in Python.
+What is larger is read in bounds, five times as slowly."""
+
+_HEADER_BYTES: Final = 61
+_OFFSET: Final = struct.Struct(">q")
+_LENGTH: Final = struct.Struct(">i")
+_LENGTH_AT: Final = 8
+_OVERHEAD: Final = 12
+_MAGIC_AT: Final = 16
+_MAGIC: Final = 2
+_LEGACY_BYTES: Final = 26
+_CODEC_AT: Final = 22
+_CODEC_MASK: Final = 0x07
+_NONE, _DAMAGED = 0, -1
+
+
+class DamagedLogError(RackmeterError):
+    """The broker's own framing is broken: nothing says where the next batch begins."""
+
+
+class Batch:
+    """One batch as aiokafka's ``PartitionRecords`` asks for it."""
+
+    __slots__ = ("_records", "base_offset", "is_control_batch", "next_offset")
+
+    is_transactional = False
+    producer_id = None
+    """What was aborted is read as well; a counter's reading is true whoever took it back."""
+
+    def __init__(self, base: int, after: int, records: Iterator[object], control: bool) -> None:
+        self.base_offset, self.next_offset = base, after
+        self.is_control_batch = control
+        self._records = records
+
+    def validate_crc(self) -> bool:
+        """It was, before the batch was made."""
+        return True
+
+    def __iter__(self) -> Iterator[object]:
+        return self._records
+
+
+class Batches:
+    """The batches of one fetch of one partition, one after the other."""
+
+    __slots__ = ("_at", "_data", "_end", "_room")
+
+    suspects: ClassVar[deque[int]] = deque(maxlen=64)
+    """Batches with a wrong checksum. The same bytes twice are the log's fault, not the wire's."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+        self._room = FETCH_UNPACKED_BYTES
+        self._end = self._frame_end()
+
+    def size_in_bytes(self) -> int:
+        return len(self._data)
+
+    def has_next(self) -> bool:
+        return self._end != _NONE and self._room > 0
+
+    def next_batch(self) -> Batch:
+        if self._end == _DAMAGED:
+            raise DamagedLogError("a batch says that it is shorter than its own header")
+        raw = memoryview(self._data)[self._at : self._end]
+        self._at = self._end
+        self._end = self._frame_end()
+        if raw[_MAGIC_AT] != _MAGIC:
+            return self._foreign(raw)
+        inner = DefaultRecordBatch(raw)
+        first, after = inner.base_offset, max(inner.next_offset, inner.base_offset + 1)
+        if not inner.validate_crc():
+            return self._suspect(inner, raw)
+        if inner.is_control_batch:
+            return Batch(first, after, iter(()), control=True)
+        return Batch(first, after, self._records(inner, raw, after), control=False)
+
+    def _frame_end(self) -> int:
+        """Where the batch at ``_at`` ends. Fetches end anywhere, so the last may be cut off."""
+        data, at = self._data, self._at
+        if len(data) - at <= _MAGIC_AT:
+            return _NONE
+        size = _LENGTH.unpack_from(data, at + _LENGTH_AT)[0] + _OVERHEAD
+        if size < (_HEADER_BYTES if data[at + _MAGIC_AT] == _MAGIC else _LEGACY_BYTES):
+            # What lies before it is read first; the next fetch begins with it.
+            return _DAMAGED if at == 0 else _NONE
+        return at + size if at + size <= len(data) else _NONE
+
+    def _records(self, inner: Any, raw: memoryview, after: int) -> Iterator[object]:
+        data, fault = raw[_HEADER_BYTES:], None
+        if inner.compression_type:
+            inner, data, fault = _unpacked(inner.compression_type, raw)
+        self._room -= len(data)
+        at, number = inner.base_offset, 0
+        if fault is None and len(data) <= SMALL_BYTES:
+            try:
+                for record in inner:
+                    offset = record.offset
+                    if not at <= offset < after or len(record.headers) > HEADERS_MAX:
+                        break
+                    yield record
+                    at, number = offset + 1, number + 1
+                else:
+                    return
+            except Exception:
+                pass
+        yield from salvage(_frame(inner, after), data, at, number, fault)
+
+    def _suspect(self, inner: Any, raw: memoryview) -> Batch:
+        """Fetched once more; then read as far as it goes, for what is signed is its own proof."""
+        first, seen = inner.base_offset, hash(bytes(raw))
+        if seen not in self.suspects:
+            self.suspects.append(seen)
+            self._end = _NONE
+            return Batch(first, first, iter(()), control=False)
+        after = max(inner.next_offset, first + 1)
+        if self._end > 0:
+            # The next batch is a better witness than a header that may itself be damaged.
+            after = max(_OFFSET.unpack_from(self._data, self._at)[0], first + 1)
+        data, fault = raw[_HEADER_BYTES:], Torn("has a wrong checksum", packed=raw)
+        if inner.compression_type:
+            _, data, _ = _unpacked(inner.compression_type, raw)
+        self._room -= len(data)
+        records = salvage(_frame(inner, after), data, first, 0, fault)
+        return Batch(first, after, records, control=False)
+
+    def _foreign(self, raw: memoryview) -> Batch:
+        """Formats 0 and 1 have no headers, so no report in them is signed."""
+        at = _OFFSET.unpack_from(raw)[0]
+        torn = Torn(f"has message format {raw[_MAGIC_AT]}: 2 is read")
+        record = stand_in(Frame(at, at, 0, 0, 0), at, raw, torn)
+        return Batch(at, at + 1, iter((record,)), control=False)
+
+
+def _frame(inner: Any, after: int) -> Frame:
+    return Frame(
+        inner.base_offset, after - 1, inner.first_timestamp, inner.max_timestamp,
+        inner.timestamp_type,
+    )  # fmt: skip
+
+
+def _unpacked(codec: int, raw: memoryview) -> tuple[Any, memoryview, Torn | None]:
+    """The same batch without its codec, what it holds, and why that is not all."""
+    done = unpack(codec, bytes(raw[_HEADER_BYTES:]))
+    plain = bytearray(raw[:_HEADER_BYTES])
+    plain[_CODEC_AT] &= ~_CODEC_MASK
+    reason = Verdict.OVERSIZED if done.too_large else Verdict.MALFORMED
+    fault = Torn(done.fault, reason, raw) if done.fault else None
+    return DefaultRecordBatch(plain + done.data), memoryview(done.data), fault
+
+
+def install() -> None:
+    """For every aiokafka consumer of this process."""
+    fetcher.MemoryRecords = Batches
