@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from rackmeter.fleet.audit import Connection, audit, audit_windows
 from rackmeter.fleet.mishaps import Schedule
 from rackmeter.fleet.plan import FleetPlan
-from rackmeter.fleet.truth import Truth, truth_of
-from rackmeter.fleet.windows import WindowKey, windows_of
+from rackmeter.fleet.truth import Truth, truth_of, windows_of
+from rackmeter.fleet.windows import WindowKey
 
 
 def exact(conn: Connection, plan: FleetPlan, schedules: Sequence[Schedule]) -> Truth:

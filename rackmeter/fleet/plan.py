@@ -9,6 +9,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from rackmeter.fleet.adversity import Adversity
+
 Int64s = npt.NDArray[np.int64]
 
 INTERVAL_MS: Final = 300_000
@@ -29,6 +31,8 @@ class FleetPlan:
     interval_ms: int = INTERVAL_MS
     mishaps: int = 1
     """How often reports are lost, repeated or overtaken: 0 never, 1 as usual, 10 ten times that."""
+    adversities: tuple[Adversity, ...] = ()
+    """What else goes wrong; only a log has these, see ``log``."""
 
     def __post_init__(self) -> None:
         if self.start_ms % self.interval_ms or self.end_ms % self.interval_ms:

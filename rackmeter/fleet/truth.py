@@ -10,10 +10,14 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from rackmeter.fleet.adversity import Adversity
+from rackmeter.fleet.book import Book
 from rackmeter.fleet.life import Life
 from rackmeter.fleet.mishaps import Schedule
 from rackmeter.fleet.plan import FleetPlan
+from rackmeter.fleet.windows import WindowKey
 from schemas.verdict import Verdict
 
 
@@ -26,6 +30,8 @@ class SeriesTruth:
     resource: str
     life: int
     period: int
+    windows: tuple[tuple[int, int], ...] | None = None
+    """Start and units of every window that is not empty; None where they are not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,10 @@ class Truth:
     verdicts: dict[str, int]
     """How many messages must end in each verdict."""
     series: tuple[SeriesTruth, ...]
+    corrected: int = 0
+    """Reports that count, and whose wall clock is to be overruled."""
+    by_broker: bool = False
+    """Whether the time stamps are the broker's own: windows and clocks depend on it."""
 
 
 def truth_of(plan: FleetPlan, schedules: Sequence[Schedule]) -> Truth:
@@ -71,6 +81,19 @@ def series_of(plan: FleetPlan, life: Life) -> Iterator[SeriesTruth]:
 def used_until(life: Life, column: int, edge_ms: int) -> int:
     """What a series used before an instant, over all origins."""
     return sum(_origin_until(life, column, edge_ms, index) for index in range(len(life.origins)))
+
+
+def windows_of(schedule: Schedule) -> dict[WindowKey, int]:
+    """What a server used in each window, by the reports that arrive; zeros left out.
+
+    A report that was lost or overtaken leaves its time to be split evenly; no total depends on it.
+    """
+    book, life = Book({}, by_broker=False), schedule.life
+    for send in schedule.sends():
+        if not send.verdict.refused:
+            at_ms = life.at(send.reading)
+            book.enter(life.report(send.reading, at_ms), at_ms)
+    return {key: units for key, units in book.windows.items() if units}
 
 
 def _origin_until(life: Life, column: int, edge_ms: int, index: int) -> int:
@@ -108,5 +131,15 @@ def write(truth: Truth, path: Path) -> None:
 def read(path: Path) -> Truth:
     """What ``write`` wrote."""
     header, *lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-    plan = FleetPlan(**header.pop("plan"))
-    return Truth(plan=plan, series=tuple(SeriesTruth(**line) for line in lines), **header)
+    plan = header.pop("plan")
+    switched_on = tuple(map(Adversity, plan.pop("adversities")))
+    return Truth(
+        plan=FleetPlan(**plan, adversities=switched_on),
+        series=tuple(_series(line) for line in lines),
+        **header,
+    )
+
+
+def _series(line: dict[str, Any]) -> SeriesTruth:
+    windows = line.pop("windows")
+    return SeriesTruth(**line, windows=windows and tuple(map(tuple, windows)))

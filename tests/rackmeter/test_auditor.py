@@ -8,8 +8,7 @@ from rackmeter.fleet.audit import Connection, audit, audit_windows
 from rackmeter.fleet.life import live
 from rackmeter.fleet.mishaps import Schedule, schedules
 from rackmeter.fleet.plan import FleetPlan, machines
-from rackmeter.fleet.truth import Truth, truth_of
-from rackmeter.fleet.windows import windows_of
+from rackmeter.fleet.truth import Truth, truth_of, windows_of
 from sinks.database import connect, migrate
 from tests.auditor import exact, settle
 from tests.fix_stack import MakeDatabase

@@ -22,8 +22,8 @@ from rackmeter.fleet.messages import Encoder, Message
 from rackmeter.fleet.mishaps import TWISTS, Schedule, Send, schedules
 from rackmeter.fleet.plan import INTERVAL_MS, FleetPlan, Machine, machines
 from rackmeter.fleet.publish import Destination, StoppedError, messages, publish
-from rackmeter.fleet.truth import series_of, truth_of, used_until
-from rackmeter.fleet.windows import WindowKey, windows_of
+from rackmeter.fleet.truth import series_of, truth_of, used_until, windows_of
+from rackmeter.fleet.windows import WindowKey
 from rackmeter.topics import create_topics
 from schemas.envelope import Key, headers
 from schemas.meters import METERS
