@@ -65,6 +65,15 @@ class Settings(BaseSettings):
         pattern=r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$",
         description="should be host:port, several with commas between",
     )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_username: str | None = None
+    kafka_password_file: Absolute | None = None
+    # PEM. Without, the system's authorities are believed.
+    kafka_ca_file: Absolute | None = None
+    # PEM; the key may lie in the certificate's file.
+    kafka_cert_file: Absolute | None = None
+    kafka_key_file: Absolute | None = None
     # What the secrets in the ledger are encrypted with: base64 or hex, one a line; the first
     # encrypts, all decrypt. Neither set = the embedded database's own key, in data_dir.
     master_key: SecretStr | None = None
@@ -103,6 +112,11 @@ class Settings(BaseSettings):
     @field_validator(
         "database_url",
         "kafka_bootstrap",
+        "kafka_username",
+        "kafka_password_file",
+        "kafka_ca_file",
+        "kafka_cert_file",
+        "kafka_key_file",
         "master_key",
         "master_key_file",
         "broker_port",
