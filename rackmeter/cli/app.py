@@ -13,6 +13,7 @@ from rackmeter.cli import (
     dev,
     dlq,
     doctor,
+    fleet,
     invoice,
     item,
     master_key,
@@ -68,6 +69,7 @@ def build() -> typer.Typer:
         usage,
         dlq,
         invoice,
+        fleet,
         master_key,
     )
     for noun in nouns:

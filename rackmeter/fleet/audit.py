@@ -1,11 +1,11 @@
-"""The ledger against a fleet's truth, to the unit. Reads the ledger's views with plain SQL.
+"""A ledger against a fleet's truth, to the unit. Reads the ledger's views with plain SQL.
 
 Shares no code with the meter, so that a mistake cannot agree with itself. A unit that the truth has
 and the ledger has not is lost; the other way round it is doubled. A sum hides mistakes that cancel
-out, so every series is compared apart: its life, its period, its readings, its windows where asked.
+out, so every series is compared apart: its life, its period, its readings, and its windows where
+the truth keeps them.
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -14,7 +14,6 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from rackmeter.fleet.truth import Truth
-from rackmeter.fleet.windows import WindowKey
 
 Connection = psycopg.Connection[TupleRow]
 Figures = dict[tuple[str, str, str, str], int]
@@ -82,59 +81,63 @@ class Audit:
 
 
 def audit(conn: Connection, truth: Truth) -> Audit:
-    """Compare the totals of every series: over its life, in the period, and its last readings."""
-    arguments = {
-        "servers": sorted({one.server for one in truth.series}),
-        "start": _instant(truth.plan.start_ms),
-        "end": _instant(truth.plan.end_ms),
-    }
+    """Compare every series of a truth's servers; what others have is no difference."""
+    servers = sorted({one.server for one in truth.series})
+    edges = {"start": instant(truth.plan.start_ms), "end": instant(truth.plan.end_ms)}
     found: Figures = {}
-    for server, meter, resource, life, period in conn.execute(_USED, arguments):
+    for server, meter, resource, life, period in conn.execute(_USED, edges | {"servers": servers}):
         found[server, meter, resource, "life"] = life
         found[server, meter, resource, "period"] = period
-    for server, meter, resource, reading in conn.execute(_READ, arguments):
+    for server, meter, resource, reading in conn.execute(_READ, {"servers": servers}):
         found[server, meter, resource, "readings"] = reading
-    expected = _expected(truth)
-    return Audit(len(truth.series), len(expected), tuple(_compare(expected, found)))
+    if keeps_windows(truth):
+        found |= _windows(conn, servers)
+    return compared(truth, expected(truth, readings=True), found)
 
 
-def _expected(truth: Truth) -> Figures:
+def keeps_windows(truth: Truth) -> bool:
+    """Whether the truth knows what was used when."""
+    return all(one.windows is not None for one in truth.series)
+
+
+def expected(truth: Truth, *, readings: bool) -> Figures:
+    """Every figure that the truth knows."""
     figures: Figures = {}
     for one in truth.series:
-        figures[one.server, one.meter, one.resource, "life"] = one.life
-        figures[one.server, one.meter, one.resource, "period"] = one.period
-        figures[one.server, one.meter, one.resource, "readings"] = one.life
+        series = one.server, one.meter, one.resource
+        figures[*series, "life"], figures[*series, "period"] = one.life, one.period
+        if readings:
+            figures[*series, "readings"] = one.life
+        for start_ms, units in one.windows or ():
+            figures[*series, shown(start_ms)] = units
     return figures
 
 
-def audit_windows(
-    conn: Connection, servers: Iterable[str], windows: Mapping[WindowKey, int]
-) -> list[Difference]:
-    """Compare every window of every series of these servers; zero and absent are the same."""
-    found: Figures = {
-        (server, meter, resource, _shown(start_ms)): units
-        for server, meter, resource, start_ms, units in conn.execute(
-            _WINDOWS, {"servers": sorted(servers)}
-        )
-    }
-    expected: Figures = {
-        (server, meter, resource, _shown(start_ms)): units
-        for (server, meter, resource, start_ms), units in windows.items()
-    }
-    return _compare(expected, found)
+def compared(truth: Truth, wanted: Figures, found: Figures) -> Audit:
+    """The audit of what was found."""
+    return Audit(len(truth.series), len(wanted), tuple(_differences(wanted, found)))
 
 
-def _compare(expected: Figures, found: Figures) -> list[Difference]:
-    return [
-        Difference(*key, expected.get(key, 0), found.get(key, 0))
-        for key in sorted(expected.keys() | found.keys())
-        if expected.get(key, 0) != found.get(key, 0)
-    ]
-
-
-def _instant(epoch_ms: int) -> datetime:
+def instant(epoch_ms: int) -> datetime:
+    """As SQL takes it."""
     return datetime.fromtimestamp(epoch_ms / 1000, UTC)
 
 
-def _shown(epoch_ms: int) -> str:
-    return _instant(epoch_ms).isoformat()
+def shown(epoch_ms: int) -> str:
+    """The name of a window's figure."""
+    return instant(epoch_ms).isoformat()
+
+
+def _windows(conn: Connection, servers: list[str]) -> Figures:
+    return {
+        (server, meter, resource, shown(start_ms)): units
+        for server, meter, resource, start_ms, units in conn.execute(_WINDOWS, {"servers": servers})
+    }
+
+
+def _differences(wanted: Figures, found: Figures) -> list[Difference]:
+    return [
+        Difference(*key, wanted.get(key, 0), found.get(key, 0))
+        for key in sorted(wanted.keys() | found.keys())
+        if wanted.get(key, 0) != found.get(key, 0)
+    ]

@@ -84,7 +84,9 @@ def simulate(plan: FleetPlan, place: Place = PLACE, *, by_broker: bool = True) -
         corrected=book.corrected,
         by_broker=by_broker,
     )
-    return Log([entry.message for entry in entries], verdicts, keys, truth)
+    whose = int(by_broker)
+    messages = [replace(entry.message, ts_type=whose) for entry in entries]
+    return Log(messages, verdicts, keys, truth)
 
 
 def _senders(plan: FleetPlan, diaries: Sequence[Diary], place: Place) -> list[Sender]:

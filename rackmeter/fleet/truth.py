@@ -7,8 +7,9 @@ Written as JSON lines: one header, then one series a line.
 
 import json
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,8 @@ class Truth:
     """Whether the time stamps are the broker's own: windows and clocks depend on it."""
 
 
-def truth_of(plan: FleetPlan, schedules: Sequence[Schedule]) -> Truth:
-    """The truth of a fleet."""
+def truth_of(plan: FleetPlan, schedules: Sequence[Schedule], *, windows: bool = False) -> Truth:
+    """The truth of a fleet; with ``windows``, also what was used when."""
     verdicts = {verdict.value: 0 for verdict in Verdict}
     for schedule in schedules:
         for verdict, count in schedule.counts().items():
@@ -65,8 +66,19 @@ def truth_of(plan: FleetPlan, schedules: Sequence[Schedule]) -> Truth:
         samples=sum(_samples(schedule) for schedule in schedules),
         lost=sum(schedule.lost for schedule in schedules),
         verdicts={verdict: count for verdict, count in verdicts.items() if count},
-        series=tuple(one for schedule in schedules for one in series_of(plan, schedule.life)),
+        series=tuple(
+            one for schedule in schedules for one in _series_truth(plan, schedule, windows=windows)
+        ),
     )
+
+
+def _series_truth(plan: FleetPlan, schedule: Schedule, *, windows: bool) -> Iterator[SeriesTruth]:
+    found: defaultdict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+    for (_, meter, resource, start_ms), units in windows_of(schedule).items() if windows else ():
+        found[meter, resource].append((start_ms, units))
+    for one in series_of(plan, schedule.life):
+        kept = tuple(sorted(found[one.meter, one.resource])) if windows else None
+        yield replace(one, windows=kept)
 
 
 def series_of(plan: FleetPlan, life: Life) -> Iterator[SeriesTruth]:

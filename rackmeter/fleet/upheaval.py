@@ -22,8 +22,10 @@ from rackmeter.fleet.plan import FleetPlan, Machine, hex_id
 _OBSERVED_MS: Final = 15_000
 _QUIET_MS: Final = 5_000
 """What a restart takes; nothing passes meanwhile."""
-_APART: Final = 8
-"""Readings between two upheavals at least."""
+_APART_MIN, _UPHEAVALS_MAX = 8, 24
+"""Readings between two upheavals at least, and upheavals in a life: a server that shows its whole
+life at once stays below the origins that a meter takes in an hour.
+"""
 _BYTES_MAX: Final = 2**31
 """Traffic of one interval: half a turn of a 32-bit counter is what a reader can tell from a reset.
 """
@@ -95,6 +97,7 @@ def endured(upheaval: Upheaval, plan: FleetPlan, machine: Machine) -> Diary:
     agent = _Agent(machine.id, Kernel(int(rng.integers(10**6, 10**9)), {"eth0": card}), rng)
     at_ms = plan.start_ms
     agent.report(at_ms)
+    apart = max(_APART_MIN, plan.slots // _UPHEAVALS_MAX)
     for slot in range(1, plan.slots + 2):
         busy_ms = int(rng.integers(0, plan.interval_ms * machine.cores))
         rx, tx = rng.integers(_BYTES_MAX // 4, _BYTES_MAX, 2).tolist()
@@ -102,25 +105,26 @@ def endured(upheaval: Upheaval, plan: FleetPlan, machine: Machine) -> Diary:
         agent.kernel.run(until_ms - at_ms, rx, tx, busy_ms)
         at_ms = until_ms
         agent.kernel.disk_bytes = int(rng.integers(2**28, 2**40))
-        agent.report(at_ms, killed=_killed(upheaval, rng, slot, plan.slots))
+        nth, rest = divmod(slot, apart)
         # The last intervals are quiet, so that every gain is reported and every dip made up for.
-        if slot > plan.slots - _APART:
+        if slot > plan.slots - apart:
             agent.kernel.settle()
-        elif slot % _APART == 0:
-            at_ms += _upset(upheaval, agent, slot // _APART, at_ms)
+            agent.report(at_ms)
+            continue
+        agent.report(at_ms, killed=_killed(nth, rest, rng) if upheaval is Upheaval.CRASHES else "")
+        if rest == 0:
+            at_ms += _upset(upheaval, agent, nth, at_ms)
     notes = tuple(agent.notes)
     again, unsent = tuple(agent.again), frozenset(agent.unsent)
     return Diary(machine.id, notes, agent.kernel.used(), unsent, again)
 
 
-def _killed(upheaval: Upheaval, rng: np.random.Generator, slot: int, slots: int) -> str:
-    """Of the crashing machine every third report is cut short; before each boot it is unsent, and
-    after it the agent lives long enough to send that.
+def _killed(nth: int, rest: int, rng: np.random.Generator) -> str:
+    """Every third report is cut short. The last one before a boot is saved and unsent, and the next
+    agent lives long enough to send it.
     """
-    if upheaval is not Upheaval.CRASHES or slot > slots - _APART or slot % (2 * _APART) == 1:
-        return ""
-    if slot % (2 * _APART) == 0:
-        return "send"
+    if nth % 2 == 0 and rest < 2:
+        return ("send", "")[rest]
     return ("save", "send", "", "", "", "")[int(rng.integers(0, 6))]
 
 
