@@ -14,8 +14,8 @@ from pipeline.heads import ConservationError, Reading
 from pipeline.windows import WIDTH_MS
 from schemas.verdict import Verdict
 from tests.pipeline.clerk import DAY_MS, MIDNIGHT, series_of
+from tests.pipeline.logs import logs
 from tests.pipeline.test_counters import memory
-from tests.pipeline.test_meter_laws import logs
 from tests.pipeline.world import World, on, reading
 
 TX, TX_RX = series_of(["tx"]), series_of(["tx", "rx"])
