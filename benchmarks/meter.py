@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from pipeline.counters import Rules, take
+from pipeline.admit import Rules
+from pipeline.counters import take
 from pipeline.heads import Head, Output, Reading, names_of
 from pipeline.meter import Arrival, meter
 from pipeline.records import Batch

@@ -4,19 +4,29 @@ What a report gained is computed here too, because that is what is judged: each 
 against its own last reading and its physical bound.
 """
 
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-import numpy as np
-
-from pipeline.heads import Chains, Head, Reading
-from pipeline.records import Int64s
+from pipeline.heads import SEEN, Allowance, Chains, Head, Reading
 from schemas.meters import TIME_SLACK_MS
 from schemas.verdict import Verdict
 
-SEEN: Final = 512
-"""A report this far behind the head is late without a look; nearer ones are told from duplicates.
-"""
+HOUR_MS: Final = 3_600_000
 _INT64_MAX: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is a setting. Per hour: of append time, one server."""
+
+    gap_limit_ms: int = 900_000
+    """The longest time between readings that still counts as observed."""
+    series_max: int = 4096
+    """Of one origin; the wire allows as many in one report."""
+    series_per_hour: int = 4096
+    """Not shown before, by this origin or the running one."""
+    origins_per_hour: int = 60
+    """A machine that boots in a loop stays below: one in two minutes."""
 
 
 class Judgement(NamedTuple):
@@ -54,15 +64,40 @@ def identify(head: Head, reading: Reading) -> Judgement | None:
     )
 
 
-def remember(head: Head, seq: Int64s, content: Int64s) -> None:
-    """Mark these reports as seen and the skipped ones as not."""
-    before, newest = head.chains.seq_hi, int(seq[-1])
-    if newest - before != len(seq):
-        skipped = np.arange(max(before + 1, newest - SEEN + 1), newest + 1)
+def remember(head: Head, reading: Reading) -> None:
+    """Mark a report as seen and those that were skipped as not."""
+    for skipped in range(max(head.chains.seq_hi + 1, reading.seq - SEEN + 1), reading.seq):
         head.seen[skipped % SEEN] = 0
-    near = seq > newest - SEEN
-    head.seen[seq[near] % SEEN] = content[near]
-    head.chains.seq_hi = newest
+    head.seen[reading.seq % SEEN] = reading.content
+    head.chains.seq_hi = reading.seq
+
+
+def allow(
+    head: Head, chains: Chains, reading: Reading, rules: Rules, *, origins: int = 0
+) -> Allowance | Judgement:
+    """What a server has used of its allowance after a report of ``chains``, or why it may not.
+
+    Bounds what one server can make the ledger hold. Hours are those of the append time, which is no
+    agent's to choose; they never go back.
+    """
+    if reading.names is chains.names and not chains.absent:
+        return head.allowance
+    sent = set(reading.names.series)
+    own = {s for i, s in enumerate(chains.names.series) if chains.absent.get(i, ()) is not None}
+    if len(sent | own) > rules.series_max:
+        return _excessive(len(sent | own), "series in one origin", rules.series_max)
+    hour = max(head.allowance.hour, reading.append_ms // HOUR_MS)
+    used = head.allowance if hour == head.allowance.hour else Allowance()
+    series = used.series + len(sent - own - set(head.chains.names.series))
+    if series > max(rules.series_per_hour, used.series):
+        return _excessive(series, "new series within an hour", rules.series_per_hour)
+    if used.origins + origins > max(rules.origins_per_hour, used.origins):
+        return _excessive(used.origins + origins, "origins within an hour", rules.origins_per_hour)
+    return Allowance(hour, used.origins + origins, series)
+
+
+def _excessive(shown: int, what: str, most: int) -> Judgement:
+    return Judgement(Verdict.EXCESSIVE, f"{shown} {what}; at most {most} are taken")
 
 
 def gains_of(chains: Chains, reading: Reading) -> tuple[list[Gain], Judgement]:

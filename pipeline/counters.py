@@ -7,15 +7,25 @@ reports; whatever is not ordinary (a new origin, another set of series, a late o
 is decided here.
 """
 
-from dataclasses import dataclass
+from collections.abc import MutableMapping
 from typing import Final
 
 import numpy as np
 
-from pipeline.admit import ACCEPTED, SEEN, Gain, Judgement, fits, gains_of, identify, remember
-from pipeline.heads import Chains, Head, LateRow, Output, Reading, conserve
-from pipeline.records import Int64s
-from pipeline.windows import overlaps, split, window_ms
+from pipeline.admit import (
+    ACCEPTED,
+    Gain,
+    Judgement,
+    Rules,
+    allow,
+    fits,
+    gains_of,
+    identify,
+    remember,
+)
+from pipeline.heads import SEEN, Allowance, Chains, Head, LateRow, Output, Reading, conserve
+from pipeline.records import Int64s, Names
+from pipeline.windows import overlaps, spread, window_ms
 from schemas.verdict import Verdict
 
 SPREAD_MS_MAX: Final = 400 * 86_400_000
@@ -25,36 +35,39 @@ windows.
 DAY_MS: Final = 86_400_000
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What is a setting: the longest time between readings that still counts as observed."""
-
-    gap_limit_ms: int = 900_000
-
-
-def take(heads: dict[str, Head], reading: Reading, out: Output, rules: Rules) -> Judgement:
+def take(
+    heads: MutableMapping[str, Head], reading: Reading, out: Output, rules: Rules
+) -> Judgement:
     """Judge one report and, when it is accepted, move its head. Others change no total."""
     head = heads.get(reading.server)
     if head is None:
-        judged = _first(heads, reading, out)
-    elif reading.origin == head.chains.origin:
-        judged = identify(head, reading) or _extend(head, reading, out, rules)
-    elif tail := out.tails(reading.server).get(reading.origin):
-        judged = _extend_tail(tail, reading, out)
-    elif reading.since_ms < head.chains.since_ms >= reading.at_ms:
-        judged = _precede(head, reading, out)
+        judged, head = _first(reading, out, rules)
     else:
-        judged = _replace(head, reading, out)
-    if head is not None and judged.verdict.refused:
-        head.flagged = judged.verdict.value
-    if head is not None or judged is ACCEPTED:
-        out.dirty.add(reading.server)
+        judged = _next(head, reading, out, rules)
+        if judged.verdict.refused:
+            head.flagged = judged.verdict.value
+    if head is not None:
+        heads[reading.server] = head
     return judged
+
+
+def _next(head: Head, reading: Reading, out: Output, rules: Rules) -> Judgement:
+    """A report of a known server."""
+    if reading.origin == head.chains.origin:
+        return identify(head, reading) or _extend(head, reading, out, rules)
+    if tail := out.tail(reading.server, reading.origin):
+        return _extend_tail(head, tail, reading, out, rules)
+    if reading.since_ms < head.chains.since_ms >= reading.at_ms:
+        return _precede(head, reading, out, rules)
+    return _replace(head, reading, out, rules)
 
 
 def _extend(head: Head, reading: Reading, out: Output, rules: Rules) -> Judgement:
     """A newer report of the running origin."""
     chains, t0_ms = head.chains, head.chains.at_ms
+    allowed = allow(head, chains, reading, rules)
+    if isinstance(allowed, Judgement):
+        return allowed
     gains, judged = gains_of(chains, reading)
     if judged is not ACCEPTED or (judged := fits(head, gains)) is not ACCEPTED:
         return judged
@@ -65,81 +78,94 @@ def _extend(head: Head, reading: Reading, out: Output, rules: Rules) -> Judgemen
     places = head.adopt(reading.names)
     _pour(head, places, gains, cover, reading.at_ms, out)
     _advance(chains, reading, places)
-    remember(head, np.array([reading.seq]), np.array([reading.content]))
+    head.forget()
+    remember(head, reading)
+    head.allowance = allowed
     return ACCEPTED
 
 
-def _extend_tail(tail: Chains, reading: Reading, out: Output) -> Judgement:
+def _extend_tail(
+    head: Head, tail: Chains, reading: Reading, out: Output, rules: Rules, origins: int = 0
+) -> Judgement:
     """A report of a former origin: what it adds lies in the past, so it becomes late entries."""
     if reading.seq <= tail.seq_hi:
         return Judgement(Verdict.LATE)
+    allowed = allow(head, tail, reading, rules, origins=origins)
+    if isinstance(allowed, Judgement):
+        return allowed
     gains, judged = gains_of(tail, reading)
     if judged is not ACCEPTED:
         return judged
     size = len(reading.names)
-    windows = _by_window(gains, list(range(size)), reading.at_ms, size)
-    for start, qty in sorted(windows.items()):
-        out.late.append(LateRow(reading.server, start, reading.names, qty, "tail"))
+    starts, qty = _by_window(gains, list(range(size)), reading.at_ms, size)
+    _late(starts, qty, reading.server, reading.names, "tail", out)
     places, _ = tail.adopt(reading.names)
     _advance(tail, reading, places)
     tail.seq_hi = reading.seq
-    out.dirty_tails.add((reading.server, reading.origin))
+    out.tails[reading.server, reading.origin] = tail
+    head.allowance = allowed
     return ACCEPTED
 
 
-def _first(heads: dict[str, Head], reading: Reading, out: Output) -> Judgement:
+def _first(reading: Reading, out: Output, rules: Rules) -> tuple[Judgement, Head | None]:
     """The first report of a server."""
     t0_ms = _beginning(reading)
     chains = _fresh(reading, t0_ms)
     gains, judged = gains_of(chains, reading)
     if judged is not ACCEPTED:
-        return judged
+        return judged, None
     win_ms = window_ms(min(t0_ms, reading.at_ms - 1))
     empty = np.zeros(len(reading.names), np.int64)
     head = Head(reading.server, chains, np.zeros(SEEN, np.uint16), win_ms, empty)
-    heads[reading.server] = head
-    _start(head, gains, reading, out)
-    return ACCEPTED
+    allowed = allow(head, chains, reading, rules, origins=1)
+    if isinstance(allowed, Judgement):
+        return allowed, None
+    _start(head, gains, reading, allowed, out)
+    return ACCEPTED, head
 
 
-def _replace(head: Head, reading: Reading, out: Output) -> Judgement:
+def _replace(head: Head, reading: Reading, out: Output, rules: Rules) -> Judgement:
     """The first report of another origin: the running one becomes a former one."""
     former = head.chains
     chains = _fresh(reading, max(_beginning(reading), former.at_ms))
+    allowed = allow(head, chains, reading, rules, origins=1)
+    if isinstance(allowed, Judgement):
+        return allowed
     gains, judged = gains_of(chains, reading)
     if judged is not ACCEPTED or (judged := fits(head, gains)) is not ACCEPTED:
         return judged
-    tails = out.tails(head.server)
-    former.order = len(tails)
-    tails[former.origin] = former
-    out.dirty_tails.add((head.server, former.origin))
+    out.tails[head.server, former.origin] = former
     # The new origin inherits the set of the open window; what it has not reported reads zero.
     chains.names, chains.last = former.names, np.zeros(len(former.names), np.int64)
     chains.absent = dict.fromkeys(range(len(former.names)))
+    chains.order, head.origins = head.origins, head.origins + 1
     head.chains = chains
     head.seen = np.zeros(SEEN, np.uint16)
-    _start(head, gains, reading, out)
+    _start(head, gains, reading, allowed, out)
     return ACCEPTED
 
 
-def _precede(head: Head, reading: Reading, out: Output) -> Judgement:
+def _precede(head: Head, reading: Reading, out: Output, rules: Rules) -> Judgement:
     """An origin that was over before the running one began, and is heard of only now."""
-    tails = out.tails(head.server)
     tail = _fresh(reading, _beginning(reading))
-    tail.order = len(tails)
-    judged = _extend_tail(tail, reading, out)
+    tail.order = head.origins
+    judged = _extend_tail(head, tail, reading, out, rules, origins=1)
     if judged is ACCEPTED:
-        tails[reading.origin] = tail
+        head.origins += 1
         out.anchor(reading, "opening")
     return judged
 
 
-def _start(head: Head, gains: list[Gain], reading: Reading, out: Output) -> None:
+def _start(
+    head: Head, gains: list[Gain], reading: Reading, allowed: Allowance, out: Output
+) -> None:
     out.anchor(reading, "opening")
     places = head.adopt(reading.names)
     _pour(head, places, gains, {}, reading.at_ms, out)
     _advance(head.chains, reading, places)
-    remember(head, np.array([reading.seq]), np.array([reading.content]))
+    head.forget()
+    remember(head, reading)
+    head.allowance = allowed
 
 
 def _beginning(reading: Reading) -> int:
@@ -159,15 +185,31 @@ def _fresh(reading: Reading, t0_ms: int) -> Chains:
         absent=dict.fromkeys(range(len(reading.names))), )  # fmt: skip
 
 
-def _by_window(gains: list[Gain], places: list[int], at_ms: int, size: int) -> dict[int, Int64s]:
-    """Quantities by window, in no order; each gain is split over its own interval."""
-    windows: dict[int, Int64s] = {}
+def _by_window(
+    gains: list[Gain], places: list[int], at_ms: int, size: int
+) -> tuple[Int64s, Int64s]:
+    """Window starts, ascending, and quantities ``(windows, size)``; each gain is split over its own
+    interval.
+    """
+    since: dict[int, list[Gain]] = {}
     for gain in gains:
-        for start, part in split(gain.quantity, max(gain.t0_ms, at_ms - SPREAD_MS_MAX), at_ms):
-            if start not in windows:
-                windows[start] = np.zeros(size, np.int64)
-            windows[start][places[gain.i]] += part
-    return windows
+        since.setdefault(max(gain.t0_ms, at_ms - SPREAD_MS_MAX), []).append(gain)
+    parts = [
+        (spread(np.array([gain.quantity for gain in group]), t0_ms, at_ms), group)
+        for t0_ms, group in since.items()
+    ]
+    starts = np.unique(np.concatenate([own for (own, _), _ in parts]))
+    qty = np.zeros((len(starts), size), np.int64)
+    for (own, part), group in parts:
+        first = int(np.searchsorted(starts, own[0]))
+        qty[first : first + len(own), [places[gain.i] for gain in group]] = part
+    return starts, qty
+
+
+def _late(starts: Int64s, qty: Int64s, server: str, names: Names, reason: str, out: Output) -> None:
+    for start, row in zip(starts.tolist(), qty, strict=True):
+        if row.any():
+            out.late.append(LateRow(server, start, names, row, reason))
 
 
 def _pour(
@@ -180,24 +222,25 @@ def _pour(
 ) -> None:
     """Put gains into windows: before the open one as late entries, after it by finishing it."""
     names = head.chains.names
-    windows = _by_window(gains, places, at_ms, len(names))
-    for start in cover.keys() - windows.keys():
-        windows[start] = np.zeros(len(names), np.int64)
+    starts, qty = _by_window(gains, places, at_ms, len(names))
+    covered = np.array([cover.get(start, 0) for start in starts.tolist()], np.int64)
     owed = head.open.copy()
     for gain in gains:
         owed[places[gain.i]] += gain.quantity
-    for start, qty in sorted(windows.items()):
-        if start < head.win_ms:
-            out.late.append(LateRow(head.server, start, names, qty, "late"))
-            owed -= qty
-            continue
-        if start > head.win_ms:
-            owed -= head.open
-            out.finish(head)
-            head.win_ms, head.open, head.cover_ms = start, np.zeros_like(head.open), 0
-        head.open += qty
-        head.cover_ms += cover.get(start, 0)
-    conserve(head.server, owed, head.open)
+    late, here = starts < head.win_ms, starts == head.win_ms
+    _late(starts[late], qty[late], head.server, names, "late", out)
+    head.open += qty[here].sum(axis=0)
+    head.cover_ms += int(covered[here].sum())
+    after = np.flatnonzero(starts > head.win_ms)
+    finished = np.zeros_like(head.open)
+    if len(after):
+        whole, last = after[:-1], int(after[-1])
+        out.finish(head)
+        if len(whole):
+            out.finish_rows(head, starts[whole], qty[whole], covered[whole])
+        finished = head.open + qty[whole].sum(axis=0)
+        head.win_ms, head.open, head.cover_ms = int(starts[last]), qty[last], int(covered[last])
+    conserve(head.server, owed - qty[late].sum(axis=0) - finished, head.open)
 
 
 def _advance(chains: Chains, reading: Reading, places: list[int]) -> None:

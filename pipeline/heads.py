@@ -2,12 +2,13 @@
 
 ``Chains`` are the counters of one origin; a ``Head`` is the running origin of a server plus its
 open window; a former origin stays as ``Chains`` that a late tail may extend. ``Output`` collects
-what one checkpoint writes.
+what one checkpoint writes. ``pipeline.shelves`` keeps the heads of a partition.
 """
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,12 @@ from pipeline.records import Int64s, Names
 from schemas.errors import RackmeterError
 from schemas.verdict import DeadLetter
 
+SEEN: Final = 512
+"""A report this far behind the newest is late without a look; nearer ones are told from duplicates.
+"""
 OwnTime = tuple[int, int] | None
 """Wall and boot clock of a series' own last reading; None: not seen in this origin yet."""
+Objects = npt.NDArray[np.object_]
 
 
 class ConservationError(RackmeterError):
@@ -40,6 +45,7 @@ class Reading:
     value: Int64s
     content: int
     offset: int
+    append_ms: int = 0
     registered_ms: int = 0
     """Usage before the server was registered is not spread further back than this."""
 
@@ -58,7 +64,7 @@ class Chains:
     absent: dict[int, OwnTime]
     """Series that the latest report lacked, by position."""
     order: int = 0
-    """How many origins of this server came before."""
+    """How many origins of this server were heard of before."""
 
     def own_time(self, i: int) -> OwnTime:
         return self.absent.get(i, (self.at_ms, self.up_ms))
@@ -76,23 +82,34 @@ class Chains:
         place = {series: i for i, series in enumerate(self.names.series)}
         if place.keys() <= set(names.series):
             source = [place.get(series, -1) for series in names.series]
-            self._reorder(names, source)
+            self.arrange(names, source)
             return list(range(len(names))), source
         new = [series for series in names.series if series not in place]
         if not new:
             return [place[series] for series in names.series], None
         wide = names_of([*self.names.series, *new])
         source = [*range(len(self.names)), *([-1] * len(new))]
-        self._reorder(wide, source)
+        self.arrange(wide, source)
         place = {series: i for i, series in enumerate(wide.series)}
         return [place[series] for series in names.series], source
 
-    def _reorder(self, names: Names, source: list[int]) -> None:
+    def arrange(self, names: Names, source: list[int]) -> None:
+        """Take another set; ``source`` is the former position of each of its series, -1: new."""
         self.absent = {
             i: self.absent[old] for i, old in enumerate(source) if old >= 0 and old in self.absent
         }
         self.last = moved(self.last, source)
         self.names = names
+
+
+@dataclass(slots=True)
+class Allowance:
+    """How much that is new a server has shown in an hour of append time; it is bounded."""
+
+    hour: int = 0
+    """Hours since the epoch."""
+    origins: int = 0
+    series: int = 0
 
 
 @dataclass(slots=True)
@@ -110,6 +127,9 @@ class Head:
     open: Int64s
     cover_ms: int = 0
     flagged: str = ""
+    origins: int = 1
+    """Origins of this server heard of so far."""
+    allowance: Allowance = field(default_factory=Allowance)
 
     def adopt(self, names: Names) -> list[int]:
         """``Chains.adopt``, and the open window with it."""
@@ -118,14 +138,28 @@ class Head:
             self.open = moved(self.open, source)
         return places
 
+    def forget(self) -> None:
+        """Drop series that this origin has never shown, once the open window has nothing of them.
 
-@dataclass(frozen=True, slots=True)
+        They read zero, so no chain loses anything; should one appear it is new, as it was before.
+        """
+        absent = self.chains.absent
+        gone = {i for i, own in absent.items() if own is None and not self.open[i]}
+        if gone:
+            source = [i for i in range(len(self.open)) if i not in gone]
+            series = self.chains.names.series
+            self.chains.arrange(names_of([series[i] for i in source]), source)
+            self.open = moved(self.open, source)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Block:
-    """Finished windows of servers that share their series; a row is one of one server."""
+    """Finished windows; a row is one window of one server, all rows have as many series."""
 
-    server: list[str]
+    server: Objects
     win_ms: Int64s
-    names: Names
+    names: Objects
+    """The ``Names`` of each row."""
     qty: Int64s
     """Shape ``(rows, series)``."""
     cover_ms: Int64s
@@ -156,30 +190,39 @@ class Anchor:
     offset: int
 
 
+Tails = dict[tuple[str, str], Chains]
+"""Former origins by server and origin."""
+
+
 @dataclass(slots=True)
 class Output:
-    """What was metered since the last checkpoint. ``tails`` loads a server's former origins."""
+    """What was metered since the last checkpoint. ``load_tail`` finds a former origin."""
 
-    tails: Callable[[str], dict[str, Chains]]
+    load_tail: Callable[[str, str], Chains | None]
     finished: list[Block] = field(default_factory=list)
     late: list[LateRow] = field(default_factory=list)
     anchors: list[Anchor] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
-    dirty: set[str] = field(default_factory=set)
-    dirty_tails: set[tuple[str, str]] = field(default_factory=set)
+    tails: Tails = field(default_factory=dict)
+    """Former origins that a report extended or that ended."""
+    corrected: int = 0
+    """Accepted reports whose clock was overruled."""
+
+    def tail(self, server: str, origin: str) -> Chains | None:
+        """A former origin as it is now."""
+        return self.tails.get((server, origin)) or self.load_tail(server, origin)
 
     def finish(self, head: Head) -> None:
         """The open window of a head is over."""
-        self.finished.append(
-            Block(
-                [head.server],
-                np.array([head.win_ms]),
-                head.chains.names,
-                head.open[np.newaxis, :].copy(),
-                np.array([head.cover_ms]),
-            )
-        )
+        cover = np.array([head.cover_ms])
+        self.finish_rows(head, np.array([head.win_ms]), head.open[np.newaxis].copy(), cover)
+
+    def finish_rows(self, head: Head, win_ms: Int64s, qty: Int64s, cover_ms: Int64s) -> None:
+        """Windows of a head that are over before anything more can come for them."""
+        count = len(win_ms)
+        server, names = objects([head.server] * count), objects([head.chains.names] * count)
+        self.finished.append(Block(server, win_ms, names, qty, cover_ms))
 
     def anchor(self, reading: Reading, kind: str) -> None:
         self.anchors.append(
@@ -202,6 +245,13 @@ def conserve(server: str, owed: Int64s, got: Int64s) -> None:
 def moved(values: Int64s, source: list[int]) -> Int64s:
     """``values`` in a new order; position ``-1`` is a new zero."""
     return np.append(values, np.int64(0))[source]
+
+
+def objects(items: list[Any]) -> Objects:
+    """One Python object each, whatever their type."""
+    column = np.empty(len(items), np.object_)
+    column[:] = items
+    return column
 
 
 def names_of(series: list[tuple[str, str]]) -> Names:

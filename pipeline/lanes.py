@@ -18,12 +18,13 @@ from uuid import UUID
 
 import numpy as np
 
-from pipeline.counters import Rules
+from pipeline.admit import Rules
 from pipeline.decode import NamesCache, dead_letter, decode
-from pipeline.heads import Head, Output
+from pipeline.heads import Output
 from pipeline.keyring import Keyring
 from pipeline.meter import Arrival, meter
-from pipeline.records import Batch, Chunk, Int64s, Record, after
+from pipeline.records import Batch, Bools, Chunk, Int64s, Record, after
+from pipeline.shelves import Heads
 from schemas.validate import Refusal
 from schemas.verdict import DeadLetter, Verdict
 
@@ -73,12 +74,10 @@ class Lane:
     append_ms: int
     counts: Counter[str]
     """Verdicts of everything before ``base``, as committed."""
-    heads: dict[str, Head]
+    heads: Heads
     out: Output
     expect: int = field(init=False)
     pending_bytes: int = 0
-    touched: dict[str, int] = field(default_factory=dict)
-    """Server → reading time of its newest accepted report since the last checkpoint."""
     _ahead: int = -1
     _gap_tries: int = 0
 
@@ -112,7 +111,7 @@ class Lane:
         """The checkpoint up to ``expect`` is in the ledger."""
         self.counts += self.out.counts
         self.base, self.out, self.pending_bytes = self.expect, fresh, 0
-        self.touched = {}
+        self.heads.clean()
 
     def _meter(self, chunk: Chunk, intake: Intake, now_ms: int) -> None:
         batch, dead = _decode(chunk, intake)
@@ -123,22 +122,14 @@ class Lane:
         self.out.counts.update(letter.reason.value for letter in dead)
         if not len(batch):
             return
-        arrival, corrected = _arrival(chunk, batch, intake, now_ms)
+        arrival = _arrival(chunk, batch, intake, now_ms)
         refused = meter(batch, arrival, self.heads, self.out, intake.rules)
         self.out.dead += [
             dead_letter(chunk.records[batch.record[r.row]], Refusal(r.verdict, r.detail))
             for r in refused
         ]
-        self._touch(batch, arrival, {r.row for r in refused})
-        for row in corrected:
-            if head := self.heads.get(batch.server[row]):
-                head.flagged = "clock"
-
-    def _touch(self, batch: Batch, arrival: Arrival, refused: set[int]) -> None:
-        at = arrival.at_ms.tolist()
-        for row, server in enumerate(batch.server):
-            if row not in refused:
-                self.touched[server] = max(self.touched.get(server, 0), at[row])
+        for row in arrival.corrected:
+            self.heads.flag(batch.server[row], "clock")
 
 
 def _decode(chunk: Chunk, intake: Intake) -> tuple[Batch, list[DeadLetter]]:
@@ -169,21 +160,22 @@ def _appended_ms(record: Record, now_ms: int) -> int:
     return record.timestamp if by_broker else min(record.timestamp, now_ms)
 
 
-def _arrival(chunk: Chunk, batch: Batch, intake: Intake, now_ms: int) -> tuple[Arrival, Int64s]:
-    """Offsets and reading times of a batch; and the rows whose clock was corrected."""
+def _arrival(chunk: Chunk, batch: Batch, intake: Intake, now_ms: int) -> Arrival:
+    """Offsets and reading times of a batch."""
     records = [chunk.records[i] for i in batch.record]
     offset = np.array([r.offset for r in records], np.int64)
     by_broker = np.array([r.timestamp_type == _LOG_APPEND_TIME for r in records])
     at, corrected = reading_times(batch, by_broker, intake.clock_tolerance_ms, now_ms)
-    return Arrival(at, offset, intake.registered_ms), np.flatnonzero(corrected)
+    rows = frozenset(np.flatnonzero(corrected).tolist())
+    return Arrival(at, offset, intake.registered_ms, rows)
 
 
 def reading_times(
     batch: Batch,
-    by_broker: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    by_broker: Bools,
     tolerance_ms: int,
     now_ms: int,
-) -> tuple[Int64s, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+) -> tuple[Int64s, Bools]:
     """When each report was read, and where the agent's wall clock was overruled.
 
     With the broker's append time the reading happened ``sent_up − at_up`` before it. Without, the

@@ -14,6 +14,7 @@ from schemas.meters import per_second_max
 from schemas.verdict import Verdict
 
 Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 class Record(Protocol):

@@ -175,14 +175,14 @@ class Desk:
         waited_ms = (time.monotonic() - self._flushed_at[lane.part]) * 1000
         return (
             waited_ms >= settings.flush_interval_ms
-            or len(lane.out.dirty) >= settings.flush_servers
+            or lane.heads.dirty_count() >= settings.flush_servers
             or lane.pending_bytes >= settings.flush_bytes
         )
 
     async def _flush(self, lane: Lane) -> None:
         if self._lanes.get(lane.part) is not lane:
             return
-        touched, append_ms = lane.touched, lane.append_ms
+        touched, append_ms = lane.heads.dirty(), lane.append_ms
         verdicts = lane.out.counts
         with metrics.CHECKPOINT.time():
             flushed = await self._run(self._checkpointer.flush, lane)

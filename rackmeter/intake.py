@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from pipeline.counters import Rules
+from pipeline.admit import Rules
 from pipeline.decode import NamesCache
 from pipeline.lanes import Intake
 from rackmeter.settings import Settings
@@ -13,8 +13,10 @@ from sinks.database import Connection
 from sinks.keys import keys_exist, load_keys
 from sinks.vault import Vault
 
-KEYS_RELOAD_S: Final = 60.0
-"""How late an expiry or a revocation is noticed; new keys are looked up at once."""
+KEYS_RELOAD_S: Final = 10.0
+"""How late an end that was brought nearer is noticed; new keys are looked up at once."""
+KEYS_RELOAD_FACTOR: Final = 100
+"""Loading takes a hundredth of the time at most: 10,000 keys 40–100 ms, 100,000 keys 0.7–0.9 s."""
 
 
 class Intakes:
@@ -31,10 +33,10 @@ class Intakes:
         self._connection = connection
         self._names = NamesCache()
         self._intake: Intake | None = None
-        self._loaded_at = 0.0
+        self._stale_at = 0.0
 
     def current(self) -> Intake:
-        stale = time.monotonic() - self._loaded_at > KEYS_RELOAD_S
+        stale = time.monotonic() > self._stale_at
         return self._load() if self._intake is None or stale else self._intake
 
     def _look_up(self, kids: set[str]) -> Intake:
@@ -45,10 +47,11 @@ class Intakes:
         return self._load() if known else self.current()
 
     def _load(self) -> Intake:
-        conn = self._connection()
+        conn, began = self._connection(), time.monotonic()
         keyring, registered = load_keys(conn, self._vault)
         conn.rollback()
-        self._loaded_at = time.monotonic()
+        ended = time.monotonic()
+        self._stale_at = ended + max(KEYS_RELOAD_S, KEYS_RELOAD_FACTOR * (ended - began))
         settings = self._settings
         made = Intake(
             keyring, registered, self._names, settings.environment, self._partitions,

@@ -22,6 +22,7 @@ class Verdict(StrEnum):
     CONFLICT = "conflict"
     REGRESSION = "regression"
     IMPLAUSIBLE = "implausible"
+    EXCESSIVE = "excessive"
 
     @property
     def refused(self) -> bool:

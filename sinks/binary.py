@@ -5,62 +5,120 @@ null flag, element type, then length and bound of each dimension before the elem
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from pipeline.heads import Block
+from pipeline.records import Int64s
+from pipeline.shelves import Shelf
 
 SIGNATURE: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER: Final = b"\xff\xff"
 _INT8_OID: Final = 20
 _EPOCH_US: Final = 946_684_800_000_000
 """PostgreSQL counts timestamps from 2000-01-01."""
+_NULL: Final = b"\xff\xff\xff\xff"
+_ITEM: Final = np.dtype([("n", ">i4"), ("v", ">i8")])
+Column = tuple[str, Any]
+"""Type (``int4``, ``int8``, ``int8[]``, ``bytea``) and values: an array over the rows, or one for
+all of them."""
+
+WINDOW: Final = "server_id, window_start, set_id, qty, covered_ms, part, ckpt_offset"
+STATE: Final = (
+    "server_id, origin, flagged, absent, part, since_ms, seq_hi, seen, at_ms, up_ms, set_id, last,"
+    " win_ms, open, cover_ms, ordinal, origins, hour, hour_origins, hour_series"
+)
 
 
-def window_rows(block: Block, set_id: int, part: int, offset: int) -> bytes:
-    """``server_id, window_start, set_id, qty, covered_ms, part, ckpt_offset`` of each row."""
-    rows, size = block.qty.shape
-    fixed = np.zeros(rows, _window_dtype(size))
-    for name, length in (
-        ("n1", 8),
-        ("n2", 4),
-        ("n3", 20 + 12 * size),
-        ("n4", 4),
-        ("n5", 4),
-        ("n6", 8),
-    ):
-        fixed[name] = length
-    fixed["start"] = block.win_ms * 1000 - _EPOCH_US
-    fixed["set"] = set_id
-    fixed["dims"], fixed["oid"], fixed["size"], fixed["bound"] = 1, _INT8_OID, size, 1
-    fixed["item"]["n"] = 8
-    fixed["item"]["v"] = block.qty
-    fixed["cover"], fixed["part"], fixed["offset"] = block.cover_ms, part, offset
-    return _joined(7, block.server, fixed.tobytes(), fixed.itemsize)
+def window_rows(block: Block, set_ids: Int64s, part: int, offset: int) -> bytes:
+    """The columns of ``WINDOW``; ``set_ids`` are those of the block's names."""
+    fixed = _fixed(
+        len(block.win_ms),
+        ("int8", block.win_ms * 1000 - _EPOCH_US),
+        ("int4", set_ids),
+        ("int8[]", block.qty),
+        ("int4", block.cover_ms),
+        ("int4", part),
+        ("int8", offset),
+    )
+    head = b"%b" % (7).to_bytes(2)
+    return _joined([head + _text(server) for server in block.server], fixed)
 
 
-def _window_dtype(size: int) -> np.dtype[np.void]:
-    item = np.dtype([("n", ">i4"), ("v", ">i8")])
-    return np.dtype(
+def state_rows(
+    shelf: Shelf, rows: Int64s, set_ids: Int64s, absent: Sequence[bytes | None], part: int
+) -> bytes:
+    """The columns of ``STATE`` for some rows of a shelf; ``absent`` as JSON."""
+    fixed = _fixed(
+        len(rows),
+        ("int4", part),
+        ("int8", shelf.since_ms[rows]),
+        ("int8", shelf.seq_hi[rows]),
+        ("bytea", shelf.seen[rows].view(np.uint8)),
+        ("int8", shelf.at_ms[rows]),
+        ("int8", shelf.up_ms[rows]),
+        ("int4", set_ids),
+        ("int8[]", shelf.last[rows]),
+        ("int8", shelf.win_ms[rows]),
+        ("int8[]", shelf.open[rows]),
+        ("int4", shelf.cover_ms[rows]),
+        ("int4", shelf.order[rows]),
+        ("int4", shelf.origins[rows]),
+        ("int4", shelf.hour[rows]),
+        ("int4", shelf.hour_origins[rows]),
+        ("int4", shelf.hour_series[rows]),
+    )
+    head = (20).to_bytes(2)
+    named = zip(shelf.server[rows], shelf.origin[rows], shelf.flagged[rows], absent, strict=True)
+    return _joined(
         [
-            ("n1", ">i4"), ("start", ">i8"), ("n2", ">i4"), ("set", ">i4"),
-            ("n3", ">i4"), ("dims", ">i4"), ("nulls", ">i4"), ("oid", ">i4"), ("size", ">i4"),
-            ("bound", ">i4"), ("item", item, (size,)),
-            ("n4", ">i4"), ("cover", ">i4"), ("n5", ">i4"), ("part", ">i4"),
-            ("n6", ">i4"), ("offset", ">i8"),
-        ]
-    )  # fmt: skip
+            b"%b%b%b%b%b" % (head, _text(server), _text(origin), _text(flagged), _jsonb(json))
+            for server, origin, flagged, json in named
+        ],
+        fixed,
+    )
 
 
-def _joined(columns: int, servers: Sequence[str], fixed: bytes, width: int) -> bytes:
-    """Each row: the number of columns, the server, then its fixed part."""
-    prefixes: dict[str, bytes] = {}
-    for server in servers:
-        if server not in prefixes:
-            name = server.encode()
-            prefixes[server] = columns.to_bytes(2) + len(name).to_bytes(4) + name
-    parts: list[bytes] = []
-    for i, server in enumerate(servers):
-        parts += (prefixes[server], fixed[i * width : (i + 1) * width])
+def _fixed(rows: int, *columns: Column) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+    """Those columns of each row that are as long in every row, each with its length in front."""
+    fields: list[Any] = []
+    for i, (kind, values) in enumerate(columns):
+        fields.append((f"n{i}", ">i4"))
+        if kind == "int8[]":
+            fields += [(f"array{i}", ">i4", (5,)), (f"v{i}", _ITEM, (values.shape[1],))]
+        elif kind == "bytea":
+            fields.append((f"v{i}", np.uint8, (values.shape[1],)))
+        else:
+            fields.append((f"v{i}", ">i4" if kind == "int4" else ">i8"))
+    table = np.empty(rows, np.dtype(fields))
+    for i, (kind, values) in enumerate(columns):
+        value = table[f"v{i}"]
+        if kind == "int8[]":
+            size = values.shape[1]
+            table[f"n{i}"] = 20 + _ITEM.itemsize * size
+            table[f"array{i}"] = (1, 0, _INT8_OID, size, 1)
+            value["n"], value["v"] = 8, values
+        else:
+            table[f"n{i}"] = value.itemsize if value.ndim == 1 else value.shape[1]
+            table[f"v{i}"] = values
+    return table
+
+
+def _joined(heads: Sequence[bytes], fixed: np.ndarray[tuple[int], np.dtype[np.void]]) -> bytes:
+    """Each row: what varies in length, then its fixed part."""
+    body, width = memoryview(fixed.tobytes()), fixed.itemsize
+    parts: list[bytes | memoryview] = []
+    for i, head in enumerate(heads):
+        parts += (head, body[i * width : (i + 1) * width])
     return b"".join(parts)
+
+
+def _text(value: str) -> bytes:
+    encoded = value.encode()
+    return len(encoded).to_bytes(4) + encoded
+
+
+def _jsonb(value: bytes | None) -> bytes:
+    """Version 1 of the format, then text."""
+    return _NULL if value is None else b"%b\1%b" % ((len(value) + 1).to_bytes(4), value)

@@ -18,7 +18,6 @@ from psycopg.types.json import Jsonb
 
 from pipeline.heads import Chains, Output
 from pipeline.lanes import Lane
-from pipeline.records import Names
 from schemas.errors import DependencyError, RackmeterError, RefusedError
 from sinks import ledger
 from sinks.database import Connection, connect
@@ -131,17 +130,17 @@ class Checkpointer:
         raise AssertionError("the loop returns or raises")
 
     def output(self) -> Output:
-        """An empty collection; looks up a server's former origins once per checkpoint."""
-        known: dict[str, dict[str, Chains]] = {}
+        """An empty collection; looks up a former origin once per checkpoint."""
+        known: dict[tuple[str, str], Chains | None] = {}
 
-        def tails(server: str) -> dict[str, Chains]:
-            if server not in known:
+        def load_tail(server: str, origin: str) -> Chains | None:
+            if (server, origin) not in known:
                 conn = self.connection()
-                known[server] = ledger.load_tails(conn, server, self._sets)
+                known[server, origin] = ledger.load_tail(conn, server, origin, self._sets)
                 conn.rollback()
-            return known[server]
+            return known[server, origin]
 
-        return Output(tails)
+        return Output(load_tail)
 
     # -- flushing ---------------------------------------------------------------------------------
 
@@ -178,11 +177,8 @@ class Checkpointer:
         """
         conn = self.connection()
         self._name_backend(conn, lane)
-        ids = {id(n): self._sets.register(conn, n) for n in ledger.names_in(lane)}
-
-        def id_of(names: Names) -> int:
-            return ids[id(names)]
-
+        self._sets.register(conn, ledger.names_in(lane))
+        id_of = self._sets.id_of
         self._failpoint("flush:registered")
         with conn.cursor() as cur:
             ledger.copy_states(cur, lane, id_of, _TABLE)

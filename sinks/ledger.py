@@ -8,112 +8,102 @@ letters are inserted once; a duplicate key there is a bug and must surface.
 import base64
 import json
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 
 import numpy as np
 from psycopg import Cursor
 from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
-from pipeline.heads import Chains, Head, OwnTime
+from pipeline.heads import Allowance, Chains, Head, OwnTime
 from pipeline.lanes import Lane
-from pipeline.records import Names
-from sinks.binary import SIGNATURE, TRAILER, window_rows
+from pipeline.records import Int64s, Names
+from pipeline.shelves import Heads
+from sinks.binary import SIGNATURE, STATE, TRAILER, WINDOW, state_rows, window_rows
 from sinks.database import Connection
 from sinks.series import SeriesSets
 
 IdOf = Callable[[Names], int]
 _Cursor = Cursor[TupleRow]
 
-_STATE = (
-    "part, server_id, origin, since_ms, seq_hi, seen, at_ms, up_ms, set_id, last, absent,"
-    " win_ms, open, cover_ms, flagged"
-)
-_STATE_TYPES = (
-    "int4", "text", "text", "int8", "int8", "bytea", "int8", "int8", "int4", "int8[]", "jsonb",
-    "int8", "int8[]", "int4", "text",
-)  # fmt: skip
 _TAIL = "server_id, origin, part, since_ms, seq_hi, at_ms, up_ms, set_id, last, absent, ordinal"
 
 
-def load_heads(conn: Connection, part: int, sets: SeriesSets) -> dict[str, Head]:
+def load_heads(conn: Connection, part: int, sets: SeriesSets) -> Heads:
     """Every server of a partition as the last checkpoint left it."""
-    heads: dict[str, Head] = {}
-    query = f"SELECT {_STATE} FROM server_state WHERE part = %s"  # noqa: S608 - a constant
-    for row in conn.execute(query, (part,)).fetchall():
-        server, origin, since_ms, seq_hi, seen, at_ms, up_ms, set_id = row[1:9]
-        last, absent, win_ms, opened, cover_ms, flagged = row[9:]
+    heads = Heads()
+    query = f"SELECT {STATE} FROM server_state WHERE part = %s"  # noqa: S608 - a constant
+    rows = conn.cursor(binary=True).execute(query, (part,)).fetchall()
+    sets.load(conn, {row[10] for row in rows})
+    for row in rows:
+        server, origin, flagged, absent, _, since_ms, seq_hi, seen, at_ms, up_ms = row[:10]
+        set_id, last, win_ms, opened, cover_ms, order, origins, *allowance = row[10:]
         chains = Chains(
             origin, since_ms, seq_hi, at_ms, up_ms, sets.names(conn, set_id),
-            np.array(last, np.int64), _absent_in(absent),
+            np.array(last, np.int64), _absent_in(absent), order,
         )  # fmt: skip
-        ring = np.frombuffer(seen, np.uint16).copy()
         heads[server] = Head(
-            server, chains, ring, win_ms, np.array(opened, np.int64), cover_ms, flagged
-        )
+            server, chains, np.frombuffer(seen, np.uint16), win_ms, np.array(opened, np.int64),
+            cover_ms, flagged, origins, Allowance(*allowance),
+        )  # fmt: skip
+    heads.clean()
     return heads
 
 
-def load_tails(conn: Connection, server: str, sets: SeriesSets) -> dict[str, Chains]:
-    """The former origins of a server."""
-    rows = conn.execute(
-        f"SELECT {_TAIL} FROM server_origin WHERE server_id = %s",  # noqa: S608 - a constant
-        (server,),
-    ).fetchall()
-    return {
-        row[1]: Chains(
-            row[1], row[3], row[4], row[5], row[6], sets.names(conn, row[7]),
-            np.array(row[8], np.int64), _absent_in(row[9]), row[10],
-        )
-        for row in rows
-    }  # fmt: skip
+def load_tail(conn: Connection, server: str, origin: str, sets: SeriesSets) -> Chains | None:
+    """A former origin of a server."""
+    row = conn.execute(
+        f"SELECT {_TAIL} FROM server_origin WHERE server_id = %s AND origin = %s",  # noqa: S608
+        (server, origin),
+    ).fetchone()
+    if row is None:
+        return None
+    since_ms, seq_hi, at_ms, up_ms, set_id, last, absent, order = row[3:]
+    return Chains(
+        origin, since_ms, seq_hi, at_ms, up_ms, sets.names(conn, set_id),
+        np.array(last, np.int64), _absent_in(absent), order,
+    )  # fmt: skip
 
 
 def copy_states(cur: _Cursor, lane: Lane, id_of: IdOf, into: str) -> None:
-    """Dirty heads into a temporary table; sorted, so that two workers lock rows in one order."""
-    with cur.copy(f"COPY {into} ({_STATE}) FROM STDIN WITH (FORMAT binary)") as copy:
-        copy.set_types(_STATE_TYPES)
-        for server in sorted(lane.out.dirty & lane.heads.keys()):
-            head = lane.heads[server]
-            c = head.chains
-            copy.write_row(
-                (
-                    lane.part, server, c.origin, c.since_ms, c.seq_hi, head.seen.tobytes(), c.at_ms,
-                    c.up_ms, id_of(c.names), c.last.tolist(), _absent_out(c.absent), head.win_ms,
-                    head.open.tolist(), head.cover_ms, head.flagged,
-                )
-            )  # fmt: skip
+    """Dirty heads into a temporary table."""
+    with cur.copy(f"COPY {into} ({STATE}) FROM STDIN WITH (FORMAT binary)") as copy:
+        copy.write(SIGNATURE)
+        for shelf, rows in lane.heads.dirty_rows():
+            ids = _ids(shelf.names[rows], id_of)
+            absent = [_absent_out(own) for own in shelf.absent[rows]]
+            copy.write(state_rows(shelf, rows, ids, absent, lane.part))
+        copy.write(TRAILER)
 
 
 def upsert_states(cur: _Cursor, source: str) -> None:
-    columns = [name.strip() for name in _STATE.split(",")]
-    changed = ", ".join(f"{name} = EXCLUDED.{name}" for name in columns[2:])
+    columns = [name.strip() for name in STATE.split(",")]
+    changed = ", ".join(
+        f"{name} = EXCLUDED.{name}" for name in columns if name not in ("part", "server_id")
+    )
     cur.execute(
-        f"INSERT INTO server_state ({_STATE}) SELECT {_STATE} FROM {source}"  # noqa: S608
+        f"INSERT INTO server_state ({STATE}) SELECT {STATE} FROM {source}"  # noqa: S608
         f" ON CONFLICT (part, server_id) DO UPDATE SET {changed}"
     )
 
 
 def copy_windows(cur: _Cursor, lane: Lane, id_of: IdOf) -> None:
-    with cur.copy(
-        "COPY usage_window (server_id, window_start, set_id, qty, covered_ms, part, ckpt_offset)"
-        " FROM STDIN WITH (FORMAT binary)"
-    ) as copy:
+    with cur.copy(f"COPY usage_window ({WINDOW}) FROM STDIN WITH (FORMAT binary)") as copy:
         copy.write(SIGNATURE)
         for block in lane.out.finished:
-            copy.write(window_rows(block, id_of(block.names), lane.part, lane.expect))
+            ids = _ids(block.names, id_of)
+            copy.write(window_rows(block, ids, lane.part, lane.expect))
         copy.write(TRAILER)
 
 
 def upsert_tails(cur: _Cursor, lane: Lane, id_of: IdOf) -> None:
-    rows = []
-    for server, origin in sorted(lane.out.dirty_tails):
-        c = lane.out.tails(server)[origin]
-        rows.append(
-            (
-                server, origin, lane.part, c.since_ms, c.seq_hi, c.at_ms, c.up_ms, id_of(c.names),
-                c.last.tolist(), _absent_out(c.absent), c.order,
-            )
-        )  # fmt: skip
+    rows = [
+        (
+            server, origin, lane.part, c.since_ms, c.seq_hi, c.at_ms, c.up_ms, id_of(c.names),
+            c.last.tolist(), Jsonb(c.absent) if c.absent else None, c.order,
+        )
+        for (server, origin), c in sorted(lane.out.tails.items(), key=itemgetter(0))
+    ]  # fmt: skip
     cur.executemany(
         f"INSERT INTO server_origin ({_TAIL}) VALUES"  # noqa: S608 - a constant
         " (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
@@ -168,14 +158,21 @@ def insert_dead(cur: _Cursor, lane: Lane) -> None:
 def names_in(lane: Lane) -> Iterable[Names]:
     """Every series set that the next checkpoint refers to."""
     out = lane.out
-    yield from (lane.heads[s].chains.names for s in out.dirty if s in lane.heads)
-    yield from (out.tails(server)[origin].names for server, origin in out.dirty_tails)
-    for rows in (out.finished, out.late, out.anchors):
-        yield from (row.names for row in rows)
+    for shelf, rows in lane.heads.dirty_rows():
+        yield from shelf.names[rows]
+    for block in out.finished:
+        yield from block.names
+    yield from (chains.names for chains in out.tails.values())
+    yield from (row.names for row in out.late)
+    yield from (row.names for row in out.anchors)
 
 
-def _absent_out(absent: dict[int, OwnTime]) -> Jsonb | None:
-    return Jsonb({str(i): own for i, own in absent.items()}) if absent else None
+def _ids(names: Iterable[Names], id_of: IdOf) -> Int64s:
+    return np.array([id_of(each) for each in names], np.int64)
+
+
+def _absent_out(absent: dict[int, OwnTime]) -> bytes | None:
+    return json.dumps(absent).encode() if absent else None
 
 
 def _absent_in(stored: dict[str, list[int] | None] | None) -> dict[int, OwnTime]:

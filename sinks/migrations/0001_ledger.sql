@@ -48,6 +48,11 @@ CREATE TABLE server_state (
     open       bigint[] NOT NULL,              -- quantities of the open window
     cover_ms   integer NOT NULL,               -- observed time of the open window
     flagged    text NOT NULL DEFAULT '',       -- why an operator should look at this server
+    ordinal    integer NOT NULL DEFAULT 0,     -- how many origins of this server were heard of before
+    origins    integer NOT NULL DEFAULT 1,     -- and how many there are by now
+    hour       integer NOT NULL DEFAULT 0,     -- of append time, in which what follows was counted
+    hour_origins integer NOT NULL DEFAULT 0,
+    hour_series  integer NOT NULL DEFAULT 0,
     PRIMARY KEY (part, server_id)
 ) WITH (fillfactor = 45);
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from pipeline.admit import SEEN, elapsed_s
-from pipeline.heads import Chains, ConservationError, Head, Reading, conserve, names_of
+from pipeline.admit import elapsed_s
+from pipeline.heads import SEEN, Chains, ConservationError, Head, Reading, conserve, names_of
 from schemas.verdict import Verdict
 from tests.pipeline import clerk
 from tests.pipeline.cases import CASES
@@ -73,8 +73,8 @@ def test_every_way_leaves_the_same_memory(case: Case) -> None:
         assert [memory(h) for h in other.heads.values()] == [
             memory(h) for h in plain.heads.values()
         ]
-        assert other.out.dirty == plain.out.dirty
-        assert other.out.dirty_tails == plain.out.dirty_tails
+        assert other.heads.dirty() == plain.heads.dirty()
+        assert other.out.tails.keys() == plain.out.tails.keys()
 
 
 def memory(head: Head) -> tuple[object, ...]:
@@ -153,9 +153,9 @@ def test_a_refused_report_leaves_nothing_but_a_flag(lie: str) -> None:
     assert world.verdicts[-1].refused
     assert flagged == ""
     assert world.heads["s"].flagged == world.verdicts[-1].value
-    world.heads["s"].flagged = ""
+    world.heads.flag("s", "")
     assert memory(world.heads["s"]) == before
-    assert world.out.dirty == {"s"}
+    assert world.heads.dirty().keys() == {"s"}
 
 
 def test_a_report_is_judged_by_its_own_sentence() -> None:

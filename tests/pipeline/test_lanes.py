@@ -14,6 +14,7 @@ from pipeline.keyring import Keyring
 from pipeline.lanes import GAP_TRIES_MAX, Intake, Lane, Taken, reading_times
 from pipeline.partition import partition_of
 from pipeline.records import Chunk
+from pipeline.shelves import Heads
 from schemas.envelope import Key, headers
 from schemas.report import Report, encode
 from schemas.verdict import Verdict
@@ -93,8 +94,8 @@ class Line:
     lane: Lane = field(init=False)
 
     def __post_init__(self) -> None:
-        out = Output(tails=lambda _server: {})
-        self.lane = Lane(UUID(int=1), 0, UUID(int=2), self.base, 0, Counter(), {}, out)
+        out = Output(lambda _server, _origin: None)
+        self.lane = Lane(UUID(int=1), 0, UUID(int=2), self.base, 0, Counter(), Heads(), out)
 
     def take(self, taken: Chunk, now_ms: int = NOW) -> Taken:
         return self.lane.take(taken, self.known, now_ms)
@@ -136,7 +137,7 @@ def test_an_overlap_is_trimmed(first: int) -> None:
 def test_a_chunk_from_further_on_is_not_taken() -> None:
     line = Line(base=4)
     assert line.take(run(6, 9)) is Taken.AHEAD
-    assert (line.lane.expect, line.counts, line.lane.heads) == (4, {}, {})
+    assert (line.lane.expect, line.counts, len(line.lane.heads)) == (4, {}, 0)
     assert line.take(run(4, 9)) is Taken.METERED
     assert line.counts == {"accepted": 6}
 
@@ -178,14 +179,14 @@ def test_what_a_commit_forgets_and_keeps() -> None:
     sent = [message(0, 1), message(1, 2), Rec(2, b"junk")]
     line.take(chunk(*sent))
     assert line.lane.pending_bytes == sum(len(r.value or b"") for r in sent)
-    assert line.lane.touched == {"s1": NOON + 2 * MINUTE}
-    fresh = Output(tails=lambda _server: {})
+    assert line.lane.heads.dirty() == {"s1": NOON + 2 * MINUTE}
+    fresh = Output(lambda _server, _origin: None)
     line.lane.committed(fresh)
     assert (line.lane.base, line.lane.expect, line.lane.out) == (3, 3, fresh)
-    assert (line.lane.pending_bytes, line.lane.touched) == (0, {})
+    assert (line.lane.pending_bytes, line.lane.heads.dirty()) == (0, {})
     assert line.lane.counts == {"accepted": 2, "malformed": 1}
     line.take(run(3, 3))
-    line.lane.committed(Output(tails=lambda _server: {}))
+    line.lane.committed(Output(lambda _server, _origin: None))
     assert line.lane.counts == {"accepted": 3, "malformed": 1}
 
 
@@ -237,7 +238,7 @@ def test_a_dead_letter_is_the_whole_message() -> None:
 def test_a_refused_report_touches_nothing() -> None:
     line = Line()
     line.take(chunk(message(0, 1), message(1, 2, value=5)))
-    assert line.lane.touched == {"s1": NOON + MINUTE}
+    assert line.lane.heads.dirty() == {"s1": NOON + MINUTE}
 
 
 # -- keys that were not known yet ------------------------------------------------------------------
@@ -358,7 +359,7 @@ def test_a_corrected_clock_is_counted_as_accepted_and_flagged() -> None:
     line.take(chunk(ahead))
     assert line.counts == {"accepted": 1}
     assert line.lane.heads["s1"].flagged == "clock"
-    assert line.lane.touched == {"s1": NOON + MINUTE}
+    assert line.lane.heads.dirty() == {"s1": NOON + MINUTE}
 
 
 def test_mixed_time_stamps_in_one_chunk() -> None:

@@ -2,13 +2,22 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.windows import WIDTH_MS, overlaps, share, split, window_ms
+from pipeline.windows import WIDTH_MS, overlaps, spread, window_ms
 
 W = WIDTH_MS
+YEARS = 400 * 86_400_000
+"""The longest time that usage is spread over."""
+
+
+def split(delta: int, t0_ms: int, t1_ms: int) -> list[tuple[int, int]]:
+    """``(window start, quantity)`` of each window, in order."""
+    starts, parts = spread(np.array([delta]), t0_ms, t1_ms)
+    return list(zip(starts.tolist(), parts[:, 0].tolist(), strict=True))
 
 
 def test_a_window_divides_every_time_zones_quarter_hour() -> None:
@@ -80,11 +89,20 @@ def test_no_share_is_a_unit_away_from_its_even_part(delta: int, t0: int, length:
         assert abs(q * length - delta * ms) < 2 * length
 
 
-@given(st.integers(0, 2**63 - 17), st.integers(0, 2**31), st.integers(1, 2**31 - 1))
-def test_the_share_is_the_floor_and_fits_64_bits(delta: int, elapsed: int, total: int) -> None:
-    elapsed = min(elapsed, total)
-    assert share(delta, elapsed, total) == delta * elapsed // total
-    assert divmod(delta, total)[1] * elapsed < 2**63
+@given(
+    st.lists(st.integers(0, 2**63 - 17), min_size=1, max_size=3),
+    instants,
+    lengths | st.integers(YEARS - 3 * W, YEARS),
+)
+@settings(max_examples=50, deadline=None)
+def test_what_was_used_until_an_edge_is_the_floor(deltas: list[int], t0: int, length: int) -> None:
+    """In Python's integers, which have no bound."""
+    starts, parts = spread(np.array(deltas), t0, t0 + length)
+    upto = np.cumsum(parts, axis=0)
+    for n in {0, len(starts) // 3, len(starts) - 1}:
+        elapsed = min(int(starts[n]) + W - t0, length)
+        assert upto[n].tolist() == [delta * elapsed // length for delta in deltas]
+    assert (parts >= 0).all()
 
 
 @given(instants, lengths)

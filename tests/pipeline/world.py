@@ -6,10 +6,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from pipeline.counters import Rules, take
-from pipeline.heads import Chains, Head, Output, Reading, names_of
+from pipeline.admit import Rules
+from pipeline.counters import take
+from pipeline.heads import Chains, Output, Reading, names_of
 from pipeline.meter import Arrival, Refused, meter
 from pipeline.records import Batch, Names
+from pipeline.shelves import Heads
 from schemas.verdict import Verdict
 
 RULES = Rules(gap_limit_ms=900_000)
@@ -53,13 +55,17 @@ def reading(
 class World:
     """One partition's memory, fed report by report or in chunks."""
 
-    heads: dict[str, Head] = field(default_factory=dict)
-    former: dict[str, dict[str, Chains]] = field(default_factory=lambda: defaultdict(dict))
-    out: Output = field(init=False)
+    heads: Heads = field(default_factory=Heads)
+    out: Output = field(default_factory=lambda: Output(lambda _server, _origin: None))
     verdicts: list[Verdict] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.out = Output(tails=lambda server: self.former[server])
+    @property
+    def former(self) -> dict[str, dict[str, Chains]]:
+        """Server → origin → its former chains."""
+        found: dict[str, dict[str, Chains]] = defaultdict(dict)
+        for (server, origin), chains in self.out.tails.items():
+            found[server][origin] = chains
+        return found
 
     def one_by_one(self, readings: Iterable[Reading]) -> "World":
         for r in readings:
@@ -76,8 +82,10 @@ class World:
         """(server, window, meter, resource) → quantity: finished, late and open, zeros left out."""
         sums: dict[tuple[str, int, str, str], int] = defaultdict(int)
         for block in self.out.finished:
-            for server, win, qty in zip(block.server, block.win_ms, block.qty, strict=True):
-                for (m, r), q in zip(block.names.series, qty, strict=True):
+            for server, win, names_, qty in zip(
+                block.server, block.win_ms, block.names, block.qty, strict=True
+            ):
+                for (m, r), q in zip(names_.series, qty, strict=True):
                     sums[server, int(win), m, r] += int(q)
         for late in self.out.late:
             for (m, r), q in zip(late.names.series, late.qty, strict=True):
@@ -91,7 +99,10 @@ class World:
         """(server, window) → observed milliseconds."""
         sums: dict[tuple[str, int], int] = defaultdict(int)
         for block in self.out.finished:
-            for server, win, ms in zip(block.server, block.win_ms, block.cover_ms, strict=True):
+            seen = block.cover_ms > 0
+            for server, win, ms in zip(
+                block.server[seen], block.win_ms[seen], block.cover_ms[seen], strict=True
+            ):
                 sums[server, int(win)] += int(ms)
         for head in self.heads.values():
             sums[head.server, head.win_ms] += head.cover_ms
@@ -106,8 +117,9 @@ class World:
     def readings(self) -> dict[tuple[str, str, str], int]:
         """(server, meter, resource) → sum of the last readings of its chains, zeros left out."""
         sums: dict[tuple[str, str, str], int] = defaultdict(int)
+        former = self.former
         for server, head in self.heads.items():
-            for chains in (head.chains, *self.former[server].values()):
+            for chains in (head.chains, *former[server].values()):
                 for (m, r), v in zip(chains.names.series, chains.last, strict=True):
                     sums[server, m, r] += int(v)
         return {key: v for key, v in sums.items() if v}

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from pipeline.heads import Chains, Output
+from pipeline.heads import Output
 from pipeline.lanes import Intake, Lane, Taken
 from pipeline.records import Chunk
+from pipeline.shelves import Heads
 from sinks import ledger
 from sinks.binary import window_rows
 from sinks.checkpoint import Checkpointer, Failpoint
@@ -80,14 +81,13 @@ def play(checkpointer: Checkpointer, log: Sequence[Chunk]) -> Lane:
     return lane
 
 
-def in_memory(log: Sequence[Chunk]) -> tuple[Lane, dict[str, dict[str, Chains]]]:
+def in_memory(log: Sequence[Chunk]) -> Lane:
     """The same without a database: what every other run must reach."""
-    former: dict[str, dict[str, Chains]] = defaultdict(dict)
-    out = Output(tails=lambda server: former[server])
-    lane = Lane(TOPIC_ID, 0, UUID(int=1), 0, 0, Counter(), {}, out)
+    out = Output(lambda _server, _origin: None)
+    lane = Lane(TOPIC_ID, 0, UUID(int=1), 0, 0, Counter(), Heads(), out)
     for chunk in log:
         lane.take(chunk, known(), NOW)
-    return lane, former
+    return lane
 
 
 Usage = dict[tuple[str, int, str, str], int]
@@ -96,8 +96,9 @@ Usage = dict[tuple[str, int, str, str], int]
 def usage_in_memory(lane: Lane) -> Usage:
     sums: Usage = defaultdict(int)
     for block in lane.out.finished:
-        for server, win, qty in zip(block.server, block.win_ms, block.qty, strict=True):
-            for (m, r), q in zip(block.names.series, qty, strict=True):
+        rows = zip(block.server, block.win_ms, block.names, block.qty, strict=True)
+        for server, win, names, qty in rows:
+            for (m, r), q in zip(names.series, qty, strict=True):
                 sums[server, int(win), m, r] += int(q)
     for late in lane.out.late:
         for (m, r), q in zip(late.names.series, late.qty, strict=True):

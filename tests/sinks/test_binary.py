@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from pipeline.heads import Block
+from pipeline.heads import Block, objects
 from pipeline.records import Int64s, Names
 from sinks.binary import SIGNATURE, TRAILER, window_rows
 from sinks.database import Connection
@@ -32,7 +32,8 @@ def block(
     servers: Sequence[str], starts: Sequence[int], qty: Int64s, cover: Sequence[int]
 ) -> Block:
     size = qty.shape[1]
-    return Block(list(servers), np.array(starts), series(size), qty, np.array(cover))
+    named = objects([series(size)] * len(starts))
+    return Block(objects(list(servers)), np.array(starts, np.int64), named, qty, np.array(cover))
 
 
 def written(conn: Connection, data: bytes) -> list[tuple[object, ...]]:
@@ -86,12 +87,16 @@ BLOCKS = {
 @pytest.mark.parametrize("b", BLOCKS.values(), ids=BLOCKS.keys())
 def test_bytes_are_postgresqls_own(table: Connection, b: Block) -> None:
     rows = expected(b, 41, 3, 2**40)
-    made = SIGNATURE + window_rows(b, 41, 3, 2**40) + TRAILER
+    made = SIGNATURE + window_rows(b, np.full(len(b.qty), 41), 3, 2**40) + TRAILER
     assert made == psql_bytes(table, rows)
 
 
+def rows_of(b: Block) -> bytes:
+    return window_rows(b, np.full(len(b.qty), 41), 3, 9)
+
+
 def test_postgresql_reads_every_block_of_one_copy(table: Connection) -> None:
-    data = SIGNATURE + b"".join(window_rows(b, 41, 3, 9) for b in BLOCKS.values()) + TRAILER
+    data = SIGNATURE + b"".join(rows_of(b) for b in BLOCKS.values()) + TRAILER
     rows = [row for b in BLOCKS.values() for row in expected(b, 41, 3, 9)]
     assert written(table, data) == rows
 

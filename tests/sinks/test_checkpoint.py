@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from uuid import UUID, uuid4
 
 import psycopg
@@ -18,12 +18,12 @@ import pytest
 from psycopg import errors
 
 from pipeline.lanes import Lane, Taken
-from pipeline.records import Chunk
+from pipeline.records import Chunk, Names
 from schemas.errors import DependencyError, RackmeterError
-from sinks import checkpoint
+from sinks import checkpoint, series
 from sinks.checkpoint import Checkpointer, FencedError, Flushed
 from sinks.database import Connection
-from sinks.ledger import load_heads, load_tails
+from sinks.ledger import load_heads, load_tail
 from sinks.series import SeriesSets
 from tests.pipeline.test_counters import chain_memory, memory
 from tests.pipeline.test_lanes import NOW, TOPIC
@@ -47,7 +47,7 @@ STEPS = (
     "flush:written", "flush:committed",
 )  # fmt: skip
 LOG = chunks()
-TRUTH, FORMER = in_memory(LOG)
+TRUTH = in_memory(LOG)
 END = len(the_log())
 
 
@@ -91,11 +91,10 @@ def assert_equals_the_uninterrupted_run(conn: Connection) -> None:
     assert {s: memory(h) for s, h in loaded.items()} == {
         s: memory(h) for s, h in TRUTH.heads.items()
     }
-    for server in TRUTH.heads:
-        tails = load_tails(conn, server, SeriesSets())
-        assert {o: chain_memory(c) for o, c in tails.items()} == {
-            o: chain_memory(c) for o, c in FORMER[server].items()
-        }
+    for (server, origin), expected in TRUTH.out.tails.items():
+        tail = load_tail(conn, server, origin, SeriesSets())
+        assert tail is not None
+        assert chain_memory(tail) == chain_memory(expected)
 
 
 def test_the_log_holds_what_it_is_meant_to() -> None:
@@ -107,7 +106,7 @@ def test_the_log_holds_what_it_is_meant_to() -> None:
     assert out.dead
     assert {a.kind for a in out.anchors} == {"opening", "daily"}
     assert any(head.chains.absent for head in TRUTH.heads.values())
-    assert FORMER["s4"]
+    assert ("s4", "o1") in TRUTH.out.tails
     assert len(LOG) > 3 * FLUSH_EVERY
 
 
@@ -479,12 +478,12 @@ def test_a_set_of_series_that_was_not_committed_is_not_remembered(
 ) -> None:
     """An id that a lost connection rolled back must not be referred to."""
     losing = Checkpointer(url)
-    register_honestly: Callable[..., int] = checkpoint_insert()
+    insert = series._insert
 
-    def insert_and_lose(*arguments: object) -> int:
-        set_id = register_honestly(*arguments)
+    def insert_and_lose(own: Connection, new: Collection[Names]) -> dict[Names, int]:
+        ids = insert(own, new)
         _terminate(conn, losing)
-        return set_id
+        return ids
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sinks.series._insert", insert_and_lose)
@@ -493,12 +492,6 @@ def test_a_set_of_series_that_was_not_committed_is_not_remembered(
     play(losing, LOG)
     losing.close()
     assert_equals_the_uninterrupted_run(conn)
-
-
-def checkpoint_insert() -> Callable[..., int]:
-    from sinks import series  # noqa: PLC0415 - read before it is replaced
-
-    return series._insert
 
 
 def test_two_partitions_do_not_disturb_each_other(url: str, billing: Connection) -> None:
