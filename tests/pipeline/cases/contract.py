@@ -84,4 +84,52 @@ CASES = [
         00:05 gpu=50
         """,
     ),
+    Case(
+        "a boot clock that stands still",
+        "A second of slack is all that is granted.",
+        """
+        o1#1 00:05 gpu=100 -> accepted
+        o1#2 00:06 gpu=1101 up=300 -> implausible
+        o1#2 00:06 gpu=1100 up=300 -> accepted
+        """,
+        """
+        00:00 gpu=100
+        00:05 gpu=1000
+        """,
+    ),
+    Case(
+        "a boot clock that goes back",
+        "No less than a second is granted either.",
+        """
+        o1#1 00:05 gpu=100 -> accepted
+        o1#2 00:06 gpu=1101 up=10 -> implausible
+        o1#2 00:06 gpu=1100 up=10 -> accepted
+        """,
+        """
+        00:00 gpu=100
+        00:05 gpu=1000
+        """,
+    ),
+    Case(
+        "the bound of a series first seen under a known origin",
+        "Its counter was zero at the origin's beginning: ten minutes and a second.",
+        """
+        o1#1 00:05 tx=1 -> accepted
+        o1#2 00:10 tx=1 gpu=601001 -> implausible
+        o1#2 00:10 tx=1 gpu=601000 -> accepted
+        """,
+        """
+        00:00 tx=1
+        00:05 gpu=601000
+        """,
+    ),
+    Case(
+        "a meter that nobody has bounded",
+        "A name this version does not know is metered, not judged.",
+        """
+        o1#1 00:00:01 x=0 -> accepted
+        o1#2 00:00:02 x=4611686018427387904 -> accepted
+        """,
+        "00:00 x=4611686018427387904",
+    ),
 ]

@@ -53,4 +53,15 @@ CASES = [
         00:05 120
         """,
     ),
+    Case(
+        "two clocks that disagree",
+        "Observed is what the wall clock passed between two readings, not what it went back.",
+        """
+        o1#1 00:03 tx=1 -> accepted
+        o1#2 00:01 tx=1 up=200 -> accepted
+        o1#3 00:04 tx=1 up=260 -> accepted
+        """,
+        "00:00 tx=1",
+        cover="00:00 60",
+    ),
 ]

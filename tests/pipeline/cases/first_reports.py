@@ -67,4 +67,26 @@ CASES = [
         "00:00 tx=7",
         cover="00:00 120",
     ),
+    Case(
+        "an origin that claims to be older than 400 days",
+        "Half of it in the older half of 400 days, not of 800; no million windows are filled.",
+        "o1#1 00:00 tx=2 -> accepted",
+        """
+        -201/23:55 tx=1
+        -1/23:55 tx=1
+        """,
+        since={"o1": "-800/00:00"},
+        registered="-900/00:00",
+    ),
+    Case(
+        "the later of beginning and registration",
+        "Registered while the origin ran: from then on, not from the boot.",
+        "o1#1 00:20 tx=100 -> accepted",
+        """
+        00:10 tx=50
+        00:15 tx=50
+        """,
+        since={"o1": "00:05"},
+        registered="00:10",
+    ),
 ]

@@ -96,4 +96,29 @@ CASES = [
         """,
         "00:00 tx=100",
     ),
+    Case(
+        "a late report proves nothing more",
+        "The interval was metered as a gap; that somebody looked in between changes no coverage.",
+        """
+        o1#1 00:01 tx=1 -> accepted
+        o1#3 00:21 tx=1 -> accepted
+        o1#2 00:11 tx=1 -> late
+        """,
+        "00:00 tx=1",
+        cover="",
+    ),
+    Case(
+        "a late report with a series that no newer one shows",
+        "A late report never counts; the NIC is billed when it is shown again.",
+        """
+        o1#1 00:05 tx=1 -> accepted
+        o1#3 00:15 tx=1 -> accepted
+        o1#2 00:10 tx=1 t1=10 -> late
+        o1#4 00:20 tx=1 t1=12 -> accepted
+        """,
+        """
+        00:00 tx=1
+        00:15 t1=12
+        """,
+    ),
 ]

@@ -95,4 +95,33 @@ CASES = [
         """,
         since={"o2": "00:06"},
     ),
+    Case(
+        "a reboot after the server was registered anew",
+        "Not before the registration, also when the former origin ended earlier.",
+        """
+        o1#1 00:05 tx=10 -> accepted
+        o2#1 00:20 tx=6 -> accepted
+        """,
+        """
+        00:00 tx=10
+        00:15 tx=6
+        """,
+        since={"o1": "00:04", "o2": "00:06"},
+        registered="00:15",
+    ),
+    Case(
+        "the agent's memory is lost while the machine runs on",
+        "The new origin begins where its agent began; what passed in between nobody counted.",
+        """
+        o1#3 00:05 tx=100 -> accepted
+        o2#1 00:10 tx=0 up=600 -> accepted
+        o2#2 00:15 tx=30 up=900 -> accepted
+        """,
+        """
+        00:00 tx=100
+        00:10 tx=30
+        """,
+        since={"o2": "00:10"},
+        cover="00:10 300",
+    ),
 ]

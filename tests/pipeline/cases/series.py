@@ -88,4 +88,39 @@ CASES = [
         00:05 rx=20 t1=31 tx=2
         """,
     ),
+    Case(
+        "away when the machine reboots, back afterwards",
+        "Both chains count: the old one to its last reading, the new one from zero.",
+        """
+        o1#1 00:05 tx=100 t1=10 -> accepted
+        o1#2 00:10 tx=100 -> accepted
+        o2#1 00:15 tx=1 t1=4 -> accepted
+        """,
+        """
+        00:00 tx=100 t1=10
+        00:10 tx=1 t1=4
+        """,
+        since={"o2": "00:11"},
+    ),
+    Case(
+        "away for longer than the server was",
+        "The absence is spread over, the observation is the server's.",
+        """
+        o1#1 00:05 tx=0 t1=0 -> accepted
+        o1#2 00:10 tx=0 -> accepted
+        o1#3 00:15 tx=0 -> accepted
+        o1#4 00:20 tx=0 t1=9 -> accepted
+        """,
+        """
+        00:05 t1=3
+        00:10 t1=3
+        00:15 t1=3
+        """,
+        late="00:05 t1=3 late",
+        cover="""
+        00:05 300
+        00:10 300
+        00:15 300
+        """,
+    ),
 ]

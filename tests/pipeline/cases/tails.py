@@ -93,4 +93,49 @@ CASES = [
         00:10 tx=2 tail
         """,
     ),
+    Case(
+        "an origin heard of late that overlaps the running one",
+        "It becomes the running one, for it was heard of last; every chain still counts.",
+        """
+        o2#1 00:15 tx=20 -> accepted
+        o1#1 00:12 tx=100 -> accepted
+        o2#2 00:20 tx=50 -> accepted
+        o1#2 00:14 tx=110 -> accepted
+        """,
+        """
+        00:10 tx=130
+        00:15 tx=30
+        """,
+        since={"o2": "00:10"},
+        late="00:15 tx=30 tail",
+    ),
+    Case(
+        "the bound of a tail",
+        "Counted on its own boot clock, from its own last reading.",
+        """
+        o1#1 00:05 gpu=0 -> accepted
+        o2#1 00:15 gpu=0 -> accepted
+        o1#2 00:08 gpu=181001 -> implausible
+        o1#2 00:08 gpu=181000 -> accepted
+        """,
+        "00:05 gpu=181000",
+        since={"o2": "00:10"},
+        late="00:05 gpu=181000 tail",
+    ),
+    Case(
+        "a tail observes nothing",
+        "Coverage is said once, with the window; what comes later is quantity alone.",
+        """
+        o1#1 00:01 tx=1 -> accepted
+        o2#1 00:15 tx=1 -> accepted
+        o1#2 00:03 tx=2 -> accepted
+        """,
+        """
+        00:00 tx=2
+        00:10 tx=1
+        """,
+        since={"o2": "00:14"},
+        late="00:00 tx=1 tail",
+        cover="",
+    ),
 ]
