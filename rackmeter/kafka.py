@@ -134,9 +134,8 @@ class Admin:
         self._where = where
         self._said: list[KafkaError] = []
         # Refused connections are told in one sentence, not by librdkafka on stderr.
-        self.client = AdminClient(
-            {**where.client(), "log_level": 0, "error_cb": self._said.append}
-        )
+        said: dict[str, Any] = {"log_level": 0, "error_cb": self._said.append}
+        self.client = AdminClient({**where.client(), **said})
 
     def reach(self, seconds: float) -> None:
         """A broker has answered within that time; what repeating cannot mend is raised at once."""

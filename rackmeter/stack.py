@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from rackmeter.errors import DependencyError
+from rackmeter.kafka import cluster
 from rackmeter.key_files import make_master_key
 from rackmeter.settings import Settings
 from rackmeter.stack_broker import start_broker
@@ -75,7 +76,7 @@ class Stack:
         if settings.database_url is not None:
             check_database(settings.database_url)
         if settings.kafka_bootstrap is not None:
-            check_broker(settings.kafka_bootstrap)
+            check_broker(cluster(settings))
         if settings.database_url is not None and settings.kafka_bootstrap is not None:
             return cls(database_url=settings.database_url, bootstrap=settings.kafka_bootstrap)
         stack = cls.start(

@@ -8,17 +8,28 @@ topic's setting promises nothing: read the timestamp type of each record. It can
 
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, Uuid
-from confluent_kafka.admin import AdminClient, ConfigEntry, ConfigResource, NewTopic
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+    Uuid,
+)
+from confluent_kafka.admin import ConfigEntry, ConfigResource, NewTopic
 
-from rackmeter.errors import ConfigError, DependencyError
+from rackmeter.errors import ConfigError, DependencyError, RackmeterError
+from rackmeter.kafka import Admin, Cluster
 
 ANSWER_SECONDS = 10.0
 # The broker's own time at append, not the producer's: what readings are dated by.
 TOPIC_CONFIG: Mapping[str, str] = {"message.timestamp.type": "LogAppendTime"}
+
+Where = str | Cluster
+"""An address alone is a plain connection."""
 
 
 @dataclass(frozen=True)
@@ -29,22 +40,28 @@ class Topic:
     partitions: int
     topic_id: UUID | None
     cluster_id: str
-    timestamp_type: str
+    config: Mapping[str, str] = field(hash=False)
+    replicas: int
+    """Of the partition that has the fewest."""
+
+    @property
+    def timestamp_type(self) -> str:
+        return self.config.get("message.timestamp.type", "CreateTime")  # Kafka's default
 
 
 def create_topics(
-    bootstrap: str, partitions: Mapping[str, int], config: Mapping[str, str] | None = None
+    where: Where, partitions: Mapping[str, int], config: Mapping[str, str] | None = None
 ) -> dict[str, Topic]:
     """Make the topics that do not exist; refuse one whose partition count differs."""
-    admin = _admin(bootstrap)
+    admin = _reached(where)
     wanted = {**TOPIC_CONFIG, **(config or {})}
     new = [NewTopic(name, count, config=wanted) for name, count in partitions.items()]
     try:
-        for future in admin.create_topics(new, request_timeout=ANSWER_SECONDS).values():
+        for future in admin.client.create_topics(new, request_timeout=ANSWER_SECONDS).values():
             _finish(future)
-        found = describe_topics(bootstrap, list(partitions))
     except KafkaException as error:
-        raise _failed(bootstrap, error) from error
+        raise _failed(where, error) from error
+    found = _described(where, admin, list(partitions))
     for name, count in partitions.items():
         if found[name].partitions != count:
             raise ConfigError(
@@ -54,46 +71,74 @@ def create_topics(
     return found
 
 
-def describe_topics(bootstrap: str, names: list[str]) -> dict[str, Topic]:
+def describe_topics(where: Where, names: list[str]) -> dict[str, Topic]:
     """Describe existing topics; one that is missing is a DependencyError."""
-    admin = _admin(bootstrap)
+    return _described(where, _reached(where), names)
+
+
+def missing_topics(where: Where, names: list[str]) -> list[str]:
+    """Which of these the cluster does not have."""
+    there = _reached(where).client.list_topics(timeout=ANSWER_SECONDS).topics
+    return [name for name in names if name not in there]
+
+
+def log_starts(where: Where, topic: Topic) -> dict[int, int]:
+    """The first offset that each partition still has."""
+    reader = Consumer({**_cluster(where).client(), "group.id": "rackmeter-doctor", "log_level": 0})
     try:
-        cluster_id = admin.describe_cluster(request_timeout=ANSWER_SECONDS).result().cluster_id
-        resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
-        types = {
-            resource.name: _timestamp_type(future.result())
-            for resource, future in admin.describe_configs(resources).items()
-        }
-        described = admin.describe_topics(TopicCollection(names), request_timeout=ANSWER_SECONDS)
-        found = {name: future.result() for name, future in described.items()}
+        parts = [TopicPartition(topic.name, part) for part in range(topic.partitions)]
+        found = [reader.get_watermark_offsets(tp, timeout=ANSWER_SECONDS) for tp in parts]
+        return {part: low_high[0] for part, low_high in enumerate(found)}
     except KafkaException as error:
-        raise _failed(bootstrap, error) from error
-    return {
-        name: Topic(name, len(one.partitions), _uuid(one.topic_id), cluster_id, types[name])
-        for name, one in found.items()
-    }
+        raise _failed(where, error) from error
+    finally:
+        reader.close()
 
 
-def check_broker(bootstrap: str) -> None:
-    """One sentence when no broker answers."""
-    if not answers(bootstrap, seconds=ANSWER_SECONDS):
-        raise DependencyError(
-            f"No Kafka broker answers at {bootstrap}: "
-            "start it, or correct RACKMETER_KAFKA_BOOTSTRAP."
-        )
+def check_broker(where: Where) -> None:
+    """One sentence when no broker answers, or none lets us in."""
+    _reached(where)
 
 
-def answers(bootstrap: str, *, seconds: float) -> bool:
+def answers(where: Where, *, seconds: float) -> bool:
     """Whether a broker answers a metadata request in that time."""
     try:
-        return bool(_admin(bootstrap).list_topics(timeout=seconds).brokers)
-    except KafkaException:
+        Admin(_cluster(where)).reach(seconds)
+    except RackmeterError:
         return False
+    return True
 
 
-def _admin(bootstrap: str) -> AdminClient:
-    # Refused connections are reported by the caller in one sentence, not by librdkafka on stderr.
-    return AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+def _cluster(where: Where) -> Cluster:
+    return Cluster(where) if isinstance(where, str) else where
+
+
+def _reached(where: Where) -> Admin:
+    admin = Admin(_cluster(where))
+    admin.reach(ANSWER_SECONDS)
+    return admin
+
+
+def _described(where: Where, admin: Admin, names: list[str]) -> dict[str, Topic]:
+    client = admin.client
+    try:
+        cluster_id = client.describe_cluster(request_timeout=ANSWER_SECONDS).result().cluster_id
+        resources = [ConfigResource(ConfigResource.Type.TOPIC, name) for name in names]
+        configs = {
+            resource.name: _values(future.result())
+            for resource, future in client.describe_configs(resources).items()
+        }
+        described = client.describe_topics(TopicCollection(names), request_timeout=ANSWER_SECONDS)
+        found = {name: future.result() for name, future in described.items()}
+    except KafkaException as error:
+        raise _failed(where, error) from error
+    return {
+        name: Topic(
+            name, len(one.partitions), _uuid(one.topic_id), cluster_id, configs[name],
+            min((len(part.replicas) for part in one.partitions), default=0),
+        )
+        for name, one in found.items()
+    }  # fmt: skip
 
 
 def _finish(made: Future[None]) -> None:
@@ -104,9 +149,8 @@ def _finish(made: Future[None]) -> None:
             raise
 
 
-def _timestamp_type(config: Mapping[str, ConfigEntry]) -> str:
-    entry = config.get("message.timestamp.type")
-    return str(entry.value) if entry is not None else "CreateTime"  # Kafka's default
+def _values(config: Mapping[str, ConfigEntry]) -> dict[str, str]:
+    return {name: str(entry.value) for name, entry in config.items() if entry.value is not None}
 
 
 def _uuid(topic_id: Uuid | None) -> UUID | None:
@@ -120,6 +164,8 @@ def _uuid(topic_id: Uuid | None) -> UUID | None:
     return UUID(int=number) if number else None
 
 
-def _failed(bootstrap: str, error: KafkaException) -> DependencyError:
+def _failed(where: Where, error: KafkaException) -> DependencyError:
     reason = error.args[0].str().removeprefix("Broker: ")
-    return DependencyError(f"Kafka at {bootstrap} refused or did not answer: {reason}.")
+    return DependencyError(
+        f"Kafka at {_cluster(where).bootstrap} refused or did not answer: {reason}."
+    )

@@ -14,6 +14,7 @@ from pipeline.processors import chunk_topic, meter_processor, rate_processor
 from pipeline.transport import ChunkConsumer, ChunkTransport
 from rackmeter import metrics
 from rackmeter.desk import Desk
+from rackmeter.kafka import Cluster, cluster
 from rackmeter.key_files import load_vault
 from rackmeter.rater import Rater
 from rackmeter.settings import Settings
@@ -35,12 +36,12 @@ CHUNK_MESSAGES_MAX = 20_000
 
 def run_worker(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; raises what made the worker stop by itself."""
-    url, bootstrap = _servers(settings)
+    url, kafka = _servers(settings)
     metrics.serve(settings.metrics_port)
     vault = load_vault(settings)
-    topic = _prepare(settings, url, bootstrap, vault)
+    topic = _prepare(settings, url, kafka, vault)
     desk = Desk(settings, url, topic, vault)
-    app, transport = _app(settings, bootstrap)
+    app, transport = _app(settings, kafka)
     rater = Rater(url, vault, allow_private_webhooks=settings.allow_private_webhooks)
     _wire(app, transport, settings, desk, rater)
     worker = faust.Worker(
@@ -58,25 +59,25 @@ def run_worker(settings: Settings) -> None:
         raise desk.failure
 
 
-def _servers(settings: Settings) -> tuple[str, str]:
+def _servers(settings: Settings) -> tuple[str, Cluster]:
     if settings.database_url is None or settings.kafka_bootstrap is None:
         raise ConfigError(
             "A worker needs RACKMETER_DATABASE_URL and RACKMETER_KAFKA_BOOTSTRAP; `rackmeter dev`"
             " starts both servers and prints them."
         )
-    return settings.database_url, settings.kafka_bootstrap
+    return settings.database_url, cluster(settings)
 
 
-def _prepare(settings: Settings, url: str, bootstrap: str, vault: Vault) -> TopicIdentity:
+def _prepare(settings: Settings, url: str, kafka: Cluster, vault: Vault) -> TopicIdentity:
     with connect(url, application_name="rackmeter start") as conn:
         require_schema(conn)
         load_keys(conn, vault)
         wanted = (settings.topic_reports, settings.topic_changed, settings.topic_dead)
-        found = create_topics(bootstrap, dict.fromkeys(wanted, settings.partitions))
+        found = create_topics(kafka, dict.fromkeys(wanted, settings.partitions))
         reports = found[settings.topic_reports]
         if reports.topic_id is None:
             raise DependencyError(
-                f"The broker at {bootstrap} gives topics no id: Kafka 2.8 or newer is needed."
+                f"The broker at {kafka.bootstrap} gives topics no id: Kafka 2.8 or newer is needed."
             )
         identity = TopicIdentity(
             reports.topic_id, reports.cluster_id, reports.name, reports.partitions,
@@ -86,7 +87,7 @@ def _prepare(settings: Settings, url: str, bootstrap: str, vault: Vault) -> Topi
     return identity
 
 
-def _app(settings: Settings, bootstrap: str) -> tuple[faust.App, ChunkTransport]:
+def _app(settings: Settings, kafka: Cluster) -> tuple[faust.App, ChunkTransport]:
     folder = settings.data_dir / "faust"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -96,7 +97,8 @@ def _app(settings: Settings, bootstrap: str) -> tuple[faust.App, ChunkTransport]
         ) from error
     app = faust.App(
         "rackmeter",
-        broker=[f"kafka://{address}" for address in bootstrap.split(",")],
+        broker=[f"kafka://{address}" for address in kafka.bootstrap.split(",")],
+        broker_credentials=kafka.credentials(),
         datadir=str(folder),
         topic_allow_declare=False,
         topic_disable_leader=True,

@@ -48,7 +48,8 @@ def register_topic(conn: Connection, topic: TopicIdentity, *, accept_new: bool) 
     _refuse_other_count(conn, topic)
     conn.execute(
         "INSERT INTO ingest_topic (topic_id, cluster_id, name, partitions, ts_type)"
-        " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        " VALUES (%s, %s, %s, %s, %s)"
+        " ON CONFLICT (topic_id) DO UPDATE SET ts_type = excluded.ts_type",
         (topic.topic_id, topic.cluster_id, topic.name, topic.partitions, topic.ts_type),
     )
     conn.execute(

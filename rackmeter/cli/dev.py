@@ -33,6 +33,7 @@ def dev(
 
     from rackmeter.cli.processes import Worker  # noqa: PLC0415 - starts slowly
     from rackmeter.cli.terminate import interruptible  # noqa: PLC0415
+    from rackmeter.kafka import cluster  # noqa: PLC0415
     from rackmeter.settings import load_settings  # noqa: PLC0415
     from rackmeter.stack import Stack  # noqa: PLC0415
     from rackmeter.topics import create_topics  # noqa: PLC0415
@@ -43,7 +44,7 @@ def dev(
         stack = running.enter_context(Stack.from_settings(settings))
         migrate(stack.database_url)
         names = (settings.topic_reports, settings.topic_changed, settings.topic_dead)
-        create_topics(stack.bootstrap, dict.fromkeys(names, settings.partitions))
+        create_topics(cluster(settings, stack.bootstrap), dict.fromkeys(names, settings.partitions))
         # The broker of the last start is gone, and with it the topic that the ledger knows.
         own = Worker(stack, settings.data_dir, accept_new_topic=True) if worker else None
         if own is not None:

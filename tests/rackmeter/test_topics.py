@@ -43,7 +43,8 @@ def test_a_missing_topic_is_one_sentence(bootstrap: str, topic_prefix: str) -> N
 def test_a_missing_broker_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rackmeter.topics.ANSWER_SECONDS", 0.5)
     assert not answers("127.0.0.1:1", seconds=0.2)
-    with pytest.raises(DependencyError, match=r"No Kafka broker answers at 127\.0\.0\.1:1"):
+    sentence = r"Kafka at 127\.0\.0\.1:1 does not answer: start it, or correct"
+    with pytest.raises(DependencyError, match=sentence):
         check_broker("127.0.0.1:1")
-    with pytest.raises(DependencyError, match=r"Kafka at 127\.0\.0\.1:1 refused or did not"):
+    with pytest.raises(DependencyError, match=sentence):
         create_topics("127.0.0.1:1", {"a": 1})
