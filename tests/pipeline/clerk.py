@@ -2,7 +2,8 @@
 
 One report a line: ``o1#2 00:07 tx=90 rx=5 -> accepted``: origin, seq, reading time on 1 March 2026
 (``1/`` before it: the next day), counters, and the verdict it must get. ``up=600`` states the boot
-clock in seconds where it is not the time since the origin began. Windows: ``00:05 tx=40``.
+clock in seconds where it is not the time since the origin began, ``append=10:00`` when the broker
+had it where that was not at once. Windows: ``00:05 tx=40``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,7 +54,7 @@ class Case:
         identity, at, *rest = line.partition("->")[0].split()
         origin, _, seq = identity.partition("#")
         given = dict(pair.split("=") for pair in rest)
-        up = given.pop("up", None)
+        up, append = given.pop("up", None), given.pop("append", at)
         made = reading(
             clock(at),
             [number(v) for v in given.values()],
@@ -63,7 +64,7 @@ class Case:
             up_ms=None if up is None else int(float(up) * 1000),
             series=series_of(list(given)),
         )
-        return replace(made, registered_ms=clock(self.registered))
+        return replace(made, registered_ms=clock(self.registered), append_ms=clock(append))
 
 
 def clock(text: str) -> int:
