@@ -1,13 +1,17 @@
 """Writing a file so that nobody finds half of it under its name."""
 
 import contextlib
+import io
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from rackmeter.errors import ConfigError, DependencyError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 _FULL: Final = (28, 122)  # ENOSPC, EDQUOT
 
@@ -18,34 +22,59 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
     What is no ordinary file (a pipe, ``/dev/stdout``) is written to as it is.
     """
-    try:
-        if path.exists() and not path.is_file() and not path.is_dir():
-            with path.open("wb") as special:
-                yield special
-            return
-        with _beside(path) as file:
-            yield file
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-
-
-@contextlib.contextmanager
-def _beside(path: Path) -> Iterator[BinaryIO]:
-    if path.is_dir():
-        raise IsADirectoryError(21, os.strerror(21), str(path))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with _file(path, _opened(path)) as special:
+            yield special
+        return
     final = path.resolve()
-    descriptor, name = tempfile.mkstemp(dir=final.parent, prefix=f".{final.name}.", suffix=".part")
-    part = Path(name)
+    descriptor, part = _beside(path, final)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            # mkstemp closes it to others; a result is as open as any other file its owner makes.
-            os.fchmod(descriptor, 0o666 & ~_umask())
+        with _file(path, descriptor) as file:
             yield file
         part.replace(final)
     finally:
         part.unlink(missing_ok=True)
+
+
+class _Named(io.FileIO):
+    """A file whose failures name it, whoever's block they end."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        super().__init__(descriptor, "wb")
+        self._path = path
+
+    def write(self, data: "Buffer", /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _cannot_write(self._path, error) from error
+
+
+def _file(path: Path, descriptor: int) -> BinaryIO:
+    return io.BufferedWriter(_Named(path, descriptor), 2**16)
+
+
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, os.O_WRONLY)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _beside(path: Path, final: Path) -> tuple[int, Path]:
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(21, os.strerror(21))
+        descriptor, part = tempfile.mkstemp(
+            dir=final.parent, prefix=f".{final.name}.", suffix=".part"
+        )
+        # mkstemp closes it to others; a result is as open as any other file its owner makes.
+        os.fchmod(descriptor, 0o666 & ~_umask())
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    return descriptor, Path(part)
 
 
 def _umask() -> int:

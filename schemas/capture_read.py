@@ -105,12 +105,13 @@ def _ts_type(fields: dict[str, Any]) -> int | None:
 
 
 def _place(fields: dict[str, Any]) -> Place:
-    part, partitions = fields["partition"], fields.get("partitions")
-    offset = fields.get("offset")
-    for name, found in (("partition", part), ("partitions", partitions), ("offset", offset)):
+    names = ("partition", "partitions", "offset")
+    place: list[Any] = [fields.get(name) for name in names]
+    for name, found in zip(names, place, strict=True):
         optional = name == "offset" and found is None
         if not optional and (type(found) is not int or not 0 <= found < 2**63):
             raise CaptureError(f"{name} is {_kind(found)}; it must be an integer from 0")
+    part, partitions, offset = place
     if part >= partitions:
         raise CaptureError(f"partition is {part}; it must be less than partitions, {partitions}")
     return Place(part, partitions, offset)

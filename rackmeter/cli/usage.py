@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from rackmeter.cli import usage_export, usage_meter, usage_topic
 from rackmeter.cli.options import DataDir, Json, example, instant
 from rackmeter.cli.output import document, note, table
 
@@ -18,8 +19,9 @@ _STEPS = {"window": "minute", "hour": "hour", "day": "day", "month": "month"}
 
 def add(app: typer.Typer) -> None:
     """Put the noun into the tree."""
-    usage = typer.Typer(help="Metered usage: show.", no_args_is_help=True)
-    usage.callback()(lambda: None)
+    usage = typer.Typer(
+        help="Metered usage: show, export, capture, meter, replay.", no_args_is_help=True
+    )
     usage.command(
         "show",
         epilog=example(
@@ -27,6 +29,9 @@ def add(app: typer.Typer) -> None:
             "usage show ax-017 --meter net.tx_bytes --by hour --json",
         ),
     )(show)
+    usage_export.add(usage)
+    usage_meter.add(usage)
+    usage_topic.add(usage)
     app.add_typer(usage, name="usage")
 
 
