@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo venv test lint typecheck contracts fmt lock clean
+.PHONY: help demo venv test bench bench-peers lint typecheck contracts fmt lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,7 +19,7 @@ ARGS ?=
 PYTEST_ARGS ?= -n 2
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: $(VENV)/.demo ## meter this machine, bill a fleet, 90 seconds (ARGS="--json --seed 7")
 	@$(BIN)/rackmeter demo $(ARGS)
@@ -47,8 +47,18 @@ fmt: $(VENV)/.dev ## format, and repair what ruff can
 lock: $(BIN)/uv ## requirements.lock anew, every pin at its newest
 	$(LOCKED) --upgrade --output-file $(LOCK)
 
+bench: $(VENV)/.demo ## throughput beside the limit (ARGS="--peers --kill --json"), see docs/benchmarks.md
+	@$(BIN)/python -m benchmarks.throughput $(ARGS)
+
+bench-peers: $(BIN)/uv ## Faust, quixstreams, bytewax and Flink for the benchmark, in .venv-peers
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-peers
+	$(BIN)/uv pip install --quiet --python .venv-peers/bin/python --require-hashes \
+	  -r benchmarks/peers/requirements.txt
+	-mvn -q -B -f benchmarks/peers/flink/pom.xml dependency:copy-dependencies \
+	  -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.venv-peers/flink
+
 clean: ## remove .venv, caches and builds
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-peers build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- the environment: each stamp is older than what it was made from, or made again ------------------

@@ -1,0 +1,192 @@
+"""Where a benchmark happens: a broker whose topic is full, a ledger for each run, real processes.
+
+Everything is in a folder of its own and gone at the end. The broker is the embedded one or an
+Apache Kafka.
+"""
+
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+import psycopg
+from psycopg import sql
+
+from benchmarks.load import ENVIRONMENT, Load, fill
+from pipeline.partition import partition_of
+from rackmeter.cli.keys import register
+from rackmeter.cli.processes import Worker
+from rackmeter.errors import DependencyError
+from rackmeter.settings import load_settings
+from rackmeter.stack import Stack
+from rackmeter.stack_postgres import DATABASE
+from rackmeter.topics import create_topics
+from sinks.database import Connection, connect, migrate
+
+PARTITIONS: Final = 4
+POSTGRES: Final = {"synchronous_commit": "off"}
+"""As in the demonstration: what a crash takes back of a checkpoint is read again from the log."""
+RETENTION: Final = {"retention.ms": "604800000", "retention.bytes": "-1"}
+"""Kafka's defaults, said aloud: quixstreams asks, and the embedded broker knows what was said."""
+POLL_S: Final = 0.02
+STALLED_S: Final = 120.0
+_TEMPLATE: Final = "enrolled"
+_SUMS: Final = """
+    COPY (
+        SELECT u.server_id AS server, s.meter, s.resource, sum(s.quantity)::bigint AS quantity
+        FROM usage_row u
+        JOIN series_set t USING (set_id)
+        CROSS JOIN LATERAL unnest(t.meter, t.resource, u.qty) AS s (meter, resource, quantity)
+        GROUP BY 1, 2, 3
+    ) TO STDOUT (FORMAT csv, HEADER)"""
+
+
+@dataclass(frozen=True)
+class Servers:
+    """PostgreSQL, and a broker of the wanted kind."""
+
+    folder: Path
+    stack: Stack
+    bootstrap: str
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A full topic and what it must come to."""
+
+    servers: Servers
+    load: Load
+    packed: bool
+    topic: str
+    truth: pl.DataFrame
+    _rounds: Iterator[int] = field(default_factory=count)
+
+    @property
+    def folder(self) -> Path:
+        """For this round alone."""
+        folder = self.servers.folder / f"round-{next(self._rounds)}"
+        folder.mkdir()
+        return folder
+
+    @property
+    def ends(self) -> dict[int, int]:
+        """How many reports each partition has."""
+        held = Counter(partition_of(key.server.encode(), PARTITIONS) for key in self.load.keys)
+        return {part: held[part] * (self.load.ticks + 1) for part in range(PARTITIONS)}
+
+    def ledger(self) -> str:
+        """The URL of a new ledger that knows the keys of the fleet and has metered nothing."""
+        name = f"round_{next(self._rounds)}"
+        with psycopg.connect(self.servers.stack.database_url, autocommit=True) as conn:
+            conn.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                    sql.Identifier(name), sql.Identifier(_TEMPLATE)
+                )
+            )
+        return _database(self.servers.stack, name)
+
+
+@contextmanager
+def started(broker: str) -> Iterator[Servers]:
+    """The servers, empty."""
+    with ExitStack() as running:
+        folder = Path(tempfile.mkdtemp(prefix="rackmeter-bench-"))
+        running.callback(shutil.rmtree, folder, ignore_errors=True)
+        embedded = broker == "embedded"
+        stack = running.enter_context(
+            Stack.start(folder / "stack", broker=embedded, postgres_settings=POSTGRES)
+        )
+        bootstrap = stack.bootstrap if embedded else running.enter_context(_kafka(folder))
+        yield Servers(folder, stack, bootstrap)
+
+
+@contextmanager
+def scene(broker: str, load: Load, *, packed: bool) -> Iterator[Scene]:
+    """Servers whose topic holds the load, and a ledger's template with its keys."""
+    topic = load_settings().topic_reports
+    with started(broker) as servers:
+        create_topics(servers.bootstrap, {topic: PARTITIONS}, RETENTION)
+        fill(load, servers.bootstrap, topic, packed=packed)
+        enrol(servers.stack, load)
+        yield Scene(servers, load, packed, topic, load.truth())
+
+
+def enrol(stack: Stack, load: Load) -> None:
+    """Make the template of the ledgers."""
+    with psycopg.connect(stack.database_url, autocommit=True) as conn:
+        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
+    url = _database(stack, _TEMPLATE)
+    migrate(url)
+    with connect(url, autocommit=True) as conn, conn.transaction():
+        register(conn, load.keys)
+
+
+def rackmeter(scene: Scene, *, kill: bool = False) -> tuple[float, pl.DataFrame]:
+    """Seconds from the claims to the last commit, and the sums of every series in the ledger."""
+    url = scene.ledger()
+    worker = Worker(
+        scene.servers.stack,
+        scene.folder,
+        database_url=url,
+        kafka_bootstrap=scene.servers.bootstrap,
+        topic_reports=scene.topic,
+        partitions=str(PARTITIONS),
+        environment=ENVIRONMENT,
+    )
+    with connect(url, autocommit=True) as conn:
+        with worker:
+            _wait(conn, worker, "count(owner)", PARTITIONS)
+            began = time.monotonic()
+            if kill:
+                _wait(conn, worker, "sum(next_offset)", scene.load.reports // 2)
+                worker.kill()
+                worker.start()
+            _wait(conn, worker, "sum(next_offset)", scene.load.reports)
+            seconds = time.monotonic() - began
+        return seconds, ledger_sums(conn)
+
+
+def ledger_sums(conn: Connection) -> pl.DataFrame:
+    """What the ledger holds of each series."""
+    with conn.cursor().copy(_SUMS) as copy:
+        sums = pl.read_csv(b"".join(bytes(part) for part in copy))
+    return sums.with_columns(pl.col("resource").fill_null(""))
+
+
+def _wait(conn: Connection, worker: Worker, figure: str, least: int) -> None:
+    """Until a figure of the positions has been reached."""
+    query = f"SELECT coalesce({figure}, 0) FROM ingest_offset"
+    reached, moved = -1, time.monotonic()
+    while True:
+        row = conn.execute(query).fetchone()
+        assert row is not None
+        if row[0] >= least:
+            return
+        if row[0] != reached:
+            reached, moved = row[0], time.monotonic()
+        worker.check()
+        if time.monotonic() - moved > STALLED_S:
+            raise DependencyError(f"The worker does not go on after {reached} ({worker.log}).")
+        time.sleep(POLL_S)
+
+
+@contextmanager
+def _kafka(folder: Path) -> Iterator[str]:
+    """An Apache Kafka of the tests, where they have one."""
+    try:
+        from tests.fix_kafka import kafka  # noqa: PLC0415 - only when it is asked for
+    except ImportError:
+        raise DependencyError("No Apache Kafka can be started here: --broker embedded.") from None
+    with kafka(folder) as bootstrap:
+        yield bootstrap
+
+
+def _database(stack: Stack, name: str) -> str:
+    return stack.database_url.replace(f"/{DATABASE}?", f"/{name}?", 1)
