@@ -65,8 +65,10 @@ def packed(codec: str, data: bytes) -> bytes:
         return gzip.compress(data)
     if codec == "snappy":
         return bytes(cramjam.snappy.compress_raw(data))
-    if codec == "lz4":
-        return bytes(cramjam.lz4.compress(data))
+    if codec == "lz4":  # Kafka refuses blocks that lean on each other (KIP-57)
+        compressor = cramjam.lz4.Compressor(content_checksum=False, block_linked=False)
+        compressor.compress(data)
+        return bytes(compressor.finish())
     if codec == "zstd":
         return bytes(cramjam.zstd.compress(data))
     return data

@@ -39,6 +39,8 @@ class Reader:
             part=chunk.part,
             offsets=offsets,
             values=[(record.value or b"").decode() for record in chunk.records],
+            keys=[(record.key or b"").decode() for record in chunk.records],
+            headers=[[(n, v.decode()) for n, v in record.headers] for record in chunk.records],
             types=sorted({record.timestamp_type for record in chunk.records}, key=str),
         )
         self.left -= len(offsets)

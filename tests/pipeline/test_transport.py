@@ -1,85 +1,30 @@
-"""The chunk transport on the real embedded broker, and the private API of Faust it leans on.
+"""The chunk transport, and the private API of Faust and aiokafka it leans on.
 
-The second half exists so that another Faust fails here, loudly, and not in somebody's ledger.
+It exists so that another Faust fails here, loudly, and not in somebody's ledger. What the transport
+does on real brokers is in ``tests/contract/test_transport.py``.
 """
 
 import asyncio
 import inspect
-import json
-import subprocess
-import sys
 from importlib.metadata import version
-from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import OffsetOutOfRangeError
-from confluent_kafka import Producer
+from aiokafka.errors import (
+    OffsetOutOfRangeError,
+    RecordTooLargeError,
+    TopicAuthorizationFailedError,
+)
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka
 from faust.types import TP
 
+from pipeline.batches import DamagedLogError
+from pipeline.records import unread
 from pipeline.transport import ChunkConsumer, ChunkTransport, chunk_record
-from rackmeter.topics import create_topics
+from schemas.errors import RackmeterError
+from schemas.verdict import Verdict
 from tests.pipeline.test_lanes import Rec
-
-MESSAGES = 3000
-BEGIN = 700
-
-
-@pytest.fixture(scope="module")
-def said(bootstrap: str) -> list[dict[str, Any]]:
-    """What a reader of two partitions said that begins at an offset in the middle."""
-    topic = "transport"
-    create_topics(bootstrap, {topic: 2})
-    producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5})
-    for n in range(MESSAGES):
-        producer.produce(topic, f"{n}", partition=n % 2)
-        producer.poll(0)
-    assert producer.flush(20) == 0
-    count = MESSAGES - 2 * BEGIN
-    program = [sys.executable, "-m", "tests.pipeline.chunk_reader", bootstrap, topic]
-    done = subprocess.run(
-        [*program, str(BEGIN), str(count)], capture_output=True, check=True, timeout=60
-    )
-    return [json.loads(line) for line in done.stdout.decode().splitlines()]
-
-
-def events(said: list[dict[str, Any]], part: int) -> list[dict[str, Any]]:
-    return [line for line in said if line.get("part") == part]
-
-
-@pytest.mark.parametrize("part", [0, 1])
-def test_chunks_begin_where_the_seek_said_and_follow_each_other(
-    said: list[dict[str, Any]], part: int
-) -> None:
-    offsets = [offset for event in events(said, part) for offset in event["offsets"]]
-    assert offsets == list(range(BEGIN, MESSAGES // 2))
-
-
-@pytest.mark.parametrize("part", [0, 1])
-def test_one_event_carries_a_whole_fetch(said: list[dict[str, Any]], part: int) -> None:
-    """Hundreds of messages in a few events, each with its own value."""
-    found = events(said, part)
-    assert len(found) < 30
-    values = [int(value) for event in found for value in event["values"]]
-    assert values == [2 * offset + part for offset in range(BEGIN, MESSAGES // 2)]
-
-
-def test_all_partitions_are_sought_before_anything_arrives(said: list[dict[str, Any]]) -> None:
-    assert said[0] == {"seek": [0, 1]}
-
-
-def test_the_embedded_broker_dates_by_the_producer(said: list[dict[str, Any]]) -> None:
-    """Its records say so themselves, whatever the topic's setting is."""
-    assert {str(kind) for event in events(said, 0) for kind in event["types"]} == {"0"}
-
-
-def test_the_end_of_the_log_is_known_from_the_last_answer(said: list[dict[str, Any]]) -> None:
-    [last] = [line for line in said if "end" in line]
-    end, seen_ms = last["end"]
-    assert end == last["next"]
-    assert seen_ms > 1_700_000_000_000
 
 
 def test_a_chunk_is_dressed_as_its_last_record() -> None:
@@ -87,6 +32,13 @@ def test_a_chunk_is_dressed_as_its_last_record() -> None:
     made = chunk_record("t", 3, records)
     assert (made.topic, made.partition, made.offset, made.timestamp) == ("t", 3, 9, 20)
     assert (made.value.first_offset, made.value.next_offset) == (5, 10)
+
+
+def test_a_chunk_that_ends_with_a_stand_in_ends_where_that_does() -> None:
+    """Faust's bookkeeping covers the offsets behind it."""
+    stand_in = unread(b"", Verdict.MALFORMED, "why", 20)
+    made = chunk_record("t", 3, [Rec(5, b"a"), Rec(9, stand_in)])
+    assert (made.offset, made.value.next_offset) == (19, 20)
 
 
 # -- what the transport takes for granted ----------------------------------------------------------
@@ -144,17 +96,40 @@ def test_the_transport_makes_chunk_consumers() -> None:
     assert issubclass(ChunkTransport, aiokafka.Transport)
 
 
-def test_an_offset_out_of_range_is_told_and_not_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    """aiokafka names the partitions in the exception's first argument."""
-    told: list[TP] = []
-    tp = TP("t", 1)
-
+def consumer_that_raises(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> tuple[ChunkConsumer, list[TP], list[RackmeterError]]:
     async def failing(*_arguments: object) -> None:
-        raise OffsetOutOfRangeError({tp: 5})
+        raise error
 
+    told: tuple[list[TP], list[RackmeterError]] = [], []
     monkeypatch.setattr(aiokafka.Consumer, "_getmany", failing)
     consumer = object.__new__(ChunkConsumer)
     consumer.transport = object.__new__(ChunkTransport)
-    consumer.transport.out_of_range = told.append
+    consumer.transport.out_of_range, consumer.transport.failed = told[0].append, told[1].append
+    return consumer, *told
+
+
+def test_an_offset_out_of_range_is_told_and_not_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiokafka names the partitions in the exception's first argument."""
+    tp = TP("t", 1)
+    consumer, told, _ = consumer_that_raises(OffsetOutOfRangeError({tp: 5}), monkeypatch)
     assert asyncio.run(consumer._getmany(active_partitions=None, timeout=1.0)) == {}
     assert told == [tp]
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (DamagedLogError("why"), r"batches that no client can read \(why\): look at the broker's"),
+        (RecordTooLargeError("why"), "batches that no client can read"),
+        (TopicAuthorizationFailedError("t"), "Kafka does not let this user read the topic t"),
+    ],
+)
+def test_what_no_repeating_mends_is_told_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, sentence: str
+) -> None:
+    consumer, _, told = consumer_that_raises(error, monkeypatch)
+    assert asyncio.run(consumer._getmany(active_partitions=None, timeout=1.0)) == {}
+    with pytest.raises(RackmeterError, match=sentence):
+        raise told[0]
