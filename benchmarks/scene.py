@@ -21,14 +21,15 @@ from psycopg import sql
 
 from benchmarks.load import ENVIRONMENT, Load, fill
 from pipeline.partition import partition_of
-from rackmeter.cli.keys import register
 from rackmeter.cli.processes import Worker
 from rackmeter.errors import DependencyError
+from rackmeter.key_files import MASTER_KEY_FILE, load_vault
 from rackmeter.settings import load_settings
 from rackmeter.stack import Stack
 from rackmeter.stack_postgres import DATABASE
 from rackmeter.topics import create_topics
 from sinks.database import Connection, connect, migrate
+from sinks.keys import register
 
 PARTITIONS: Final = 4
 POSTGRES: Final = {"synchronous_commit": "off"}
@@ -55,6 +56,11 @@ class Servers:
     folder: Path
     stack: Stack
     bootstrap: str
+
+    @property
+    def master_key(self) -> Path:
+        """What the secrets of all ledgers here are encrypted with."""
+        return self.folder / "stack" / MASTER_KEY_FILE
 
 
 @dataclass(frozen=True)
@@ -114,18 +120,19 @@ def scene(broker: str, load: Load, *, packed: bool) -> Iterator[Scene]:
     with started(broker) as servers:
         create_topics(servers.bootstrap, {topic: PARTITIONS}, RETENTION)
         fill(load, servers.bootstrap, topic, packed=packed)
-        enrol(servers.stack, load)
+        enrol(servers, load)
         yield Scene(servers, load, packed, topic, load.truth())
 
 
-def enrol(stack: Stack, load: Load) -> None:
+def enrol(servers: Servers, load: Load) -> None:
     """Make the template of the ledgers."""
+    stack, vault = servers.stack, load_vault(load_settings(master_key_file=servers.master_key))
     with psycopg.connect(stack.database_url, autocommit=True) as conn:
         conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
     url = _database(stack, _TEMPLATE)
     migrate(url)
     with connect(url, autocommit=True) as conn, conn.transaction():
-        register(conn, load.keys)
+        register(conn, vault, load.keys)
 
 
 def rackmeter(scene: Scene, *, kill: bool = False) -> tuple[float, pl.DataFrame]:
@@ -139,6 +146,7 @@ def rackmeter(scene: Scene, *, kill: bool = False) -> tuple[float, pl.DataFrame]
         topic_reports=scene.topic,
         partitions=str(PARTITIONS),
         environment=ENVIRONMENT,
+        master_key_file=str(scene.servers.master_key),
     )
     with connect(url, autocommit=True) as conn:
         with worker:
