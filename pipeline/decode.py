@@ -125,8 +125,6 @@ def _admit(
     record: Record, known: NamesCache | None, verifier: Verifier, part: int, partitions: int
 ) -> _Read | Refusal:
     body = record.value or b""
-    if isinstance(body, Unread):
-        return Refusal(body.reason, body.detail)
     read = (_match(body, known) if known is not None else None) or _explain(body)
     if isinstance(read, Refusal):
         return read
@@ -201,7 +199,10 @@ def _foreign(server: str, key: bytes | None, part: int, partitions: int) -> Refu
 
 
 def dead_letter(record: Record, refusal: Refusal) -> DeadLetter:
-    """The refused message, whole."""
+    """The refused message, whole. What could not be read has no headers, so it is refused as well;
+    it says itself why."""
+    if isinstance(record.value, Unread):
+        refusal = Refusal(record.value.reason, record.value.detail)
     return DeadLetter(
         offset=record.offset,
         reason=refusal.reason,
