@@ -121,10 +121,10 @@ def audit(
         differences = [asdict(one) for one in found.differences]
         counted = {"series": found.series, "figures": found.figures}
         document({**counted, "differences": differences})
-    else:
-        shown = found.differences[:_SHOWN]
-        rows = [(o.server, o.meter, o.resource, o.figure, o.truth, o.ledger) for o in shown]
-        table(("server", "meter", "resource", "figure", "truth", "usage"), rows)
-        note(f"{found.figures} figures of {found.series} series were compared")
+        raise typer.Exit(DifferenceError.exit_code if differences else 0)
+    shown = found.differences[:_SHOWN]
+    rows = [(o.server, o.meter, o.resource, o.figure, o.truth, o.ledger) for o in shown]
+    table(("server", "meter", "resource", "figure", "truth", "usage"), rows)
+    note(f"{found.figures} figures of {found.series} series were compared")
     if found.differences:
         raise DifferenceError(f"{len(found.differences)} figures are not what they must be.")

@@ -70,7 +70,8 @@ def simulate(plan: FleetPlan, place: Place = PLACE, *, by_broker: bool = True) -
     entries.sort(key=lambda entry: entry.message.ts_ms)
     if Adversity.REPLAY in plan.adversities:
         entries = list(_replayed(entries))
-    keys = [key for sender in senders for key in (sender.key, sender.expired)]
+    keys = [senders[0].neighbour]
+    keys += [key for sender in senders for key in (sender.key, sender.expired)]
     book = Book({key.server: key.valid_from_ms for key in keys}, by_broker=by_broker)
     verdicts, samples = _judged(entries, book)
     arrived = {(e.report.server, e.report.origin, e.report.seq) for e in entries if e.report}
@@ -91,19 +92,17 @@ def simulate(plan: FleetPlan, place: Place = PLACE, *, by_broker: bool = True) -
 
 def _senders(plan: FleetPlan, diaries: Sequence[Diary], place: Place) -> list[Sender]:
     """Every server's keys. Every other server is registered right before its first report, however
-    long it has been running.
+    long it has been running. The neighbour never reports anything true.
     """
+    neighbour = Key("neighbour.1", "neighbour", plan.rng(25).bytes(32))
     made = []
     for index, written in enumerate(diaries):
         rng, server = plan.rng(22, index), written.server
         from_ms = written.notes[0].read_ms - 1_000 if index % 2 else 0
         key = Key(f"{server}.1", server, rng.bytes(32), from_ms)
-        made.append((key, Key(f"{server}.0", server, rng.bytes(32), from_ms, from_ms + 1)))
-    neighbours = [*made[1:], made[0]]
-    return [
-        Sender(place, key, expired, neighbour if len(made) > 1 else expired)
-        for (key, expired), (neighbour, _) in zip(made, neighbours, strict=True)
-    ]
+        expired = Key(f"{server}.0", server, rng.bytes(32), from_ms, from_ms + 1)
+        made.append(Sender(place, key, expired, neighbour))
+    return made
 
 
 class _Agent:
