@@ -20,7 +20,7 @@ from tests.agents.words import OBSERVED_MS, counted, disk, gpu, nic, reading
 WORDS = (
     *("traffic", "traffic", "traffic", "report", "report", "report", "fill"),
     *("crash", "crash before save", "crash before send"),
-    *("reset", "replace", "rename", "unplug", "plug", "reboot", "lose"),
+    *("reset", "replace", "rename", "unplug", "plug", "reboot", "lose", "sleep"),
 )
 Steps = list[tuple[str, int]]
 STEPS: st.SearchStrategy[Steps] = st.lists(
@@ -117,6 +117,8 @@ class Machine:
             self.traffic(size)
         elif word == "unplug":
             self.plugged = False
+        elif word == "sleep":
+            self.wait(8 * 3_600_000 + size)
         elif word == "rename":
             self.name = f"eth{size % 3}"
         elif word == "lose":
