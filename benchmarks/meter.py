@@ -14,9 +14,10 @@ import numpy as np
 
 from pipeline.admit import Rules
 from pipeline.counters import take
-from pipeline.heads import Head, Output, Reading, names_of
+from pipeline.heads import Output, Reading, names_of
 from pipeline.meter import Arrival, meter
 from pipeline.records import Batch
+from pipeline.shelves import Heads
 
 SERIES = 24
 SHAPES = ((20_000, 1), (2_000, 10), (50, 400))
@@ -64,8 +65,8 @@ def batch_of(readings: Sequence[Reading]) -> tuple[Batch, Arrival]:
 
 def run(way: str, servers: int, each: int) -> float:
     """Seconds that one chunk takes, on heads that have one report behind them."""
-    heads: dict[str, Head] = {}
-    out, rules = Output(lambda _server: {}), Rules()
+    heads = Heads()
+    out, rules = Output(lambda _server, _origin: None), Rules()
     for reading in log(servers, 1, 1):
         take(heads, reading, out, rules)
     chunk = log(servers, 2, each)

@@ -5,92 +5,61 @@ chain are judged later. A report's fate never depends on the rest of its chunk, 
 this raise.
 
 Two paths reach one verdict. ``schemas.validate.explain`` defines what a report is. What an agent of
-this version writes is a regular language, and what matches it needs no explaining: one expression
-matches the fields before ``meter``, the bytes from there to ``"value"`` are known from an earlier
-report that was explained, another expression matches the digits. What does not match is not yet
-wrong; it is explained.
+this version writes is a regular language, and what matches it needs no explaining: the bytes before
+``"seq"`` are the stem of an origin heard of before, one expression matches the clocks, the bytes
+from ``"meter"`` to ``"value"`` are those of an earlier report, and how the counters are spelled is
+checked for the whole chunk at once. What does not match is not yet wrong; it is explained.
 """
 
 import re
+import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Final
 
 import numpy as np
 
 from pipeline.keyring import Keyring, Verifier
+from pipeline.names import VALUE_KEY, NamesCache, Stem, Text
 from pipeline.partition import partition_of
 from pipeline.records import Batch, Chunk, Int64s, Names, Record, Unread
-from schemas.report import MESSAGE_BYTES_MAX, content_hash, names_json, report_id
+from schemas.report import MESSAGE_BYTES_MAX, MIX_AT, MIX_UP, names_json
 from schemas.validate import Refusal, explain, shown
 from schemas.verdict import DeadLetter, Verdict
 
-NAMES_BYTES_MAX = 128 * 2**20
-"""Names kept, in bytes as sent. The half that is sure to stay is 100,000 servers of 24 series in
-600 bytes, no two alike; as Python objects they take about five times as much."""
-
 # Fewer digits than the bounds have, so that every match is in bounds: 14 of 15 for times, 18 of 19
 # for sequence numbers and values. Printable ASCII is written as it is, but quote and backslash.
-_TIME = rb"(0|[1-9][0-9]{0,13})"
-_HEAD = re.compile(
+_TIME: Final = rb"(?:0|[1-9][0-9]{0,13})"
+_STEM: Final = re.compile(
     rb'\{"v":1,"server":"([ !#-\[\]-~]{1,256})","origin":"([A-Za-z0-9-]{1,64})",'
-    rb'"since_ms":' + _TIME + rb',"seq":([1-9][0-9]{0,17}),"at_ms":' + _TIME + rb","
-    rb'"at_up_ms":' + _TIME + rb',"sent_up_ms":' + _TIME + rb","
+    rb'"since_ms":(' + _TIME + rb")"
 )
-_VALUE_KEY = b',"value":['
-_VALUES = re.compile(rb"(?:0|[1-9][0-9]{0,17})(?:,(?:0|[1-9][0-9]{0,17}))*+")
+_SEQ_KEY: Final = b',"seq":'
+_CLOCKS: Final = re.compile(
+    _SEQ_KEY + rb'[1-9][0-9]{0,17},"at_ms":' + _TIME + rb',"at_up_ms":' + _TIME
+    + rb',"sent_up_ms":' + _TIME + b","
+)  # fmt: skip
+_WORDS: Final = b'"_:abcdefghijklmnopqrstuvwxyz'
+_DIGITS: Final = b"0123456789"
+_VALUES: Final = re.compile(rb"(?:0|[1-9][0-9]{0,17})(?:,(?:0|[1-9][0-9]{0,17}))*+")
+_VALUE_CHARS_MAX: Final = 18
+
+_Read = tuple[Stem, Text, bytes, bytes]
+"""A well-formed report: whose, names, ``seq,at_ms,at_up_ms,sent_up_ms,`` and the counters."""
 
 
-class NamesCache:
-    """The one ``Names`` of each distinct names text, for one thread. Bounded by the texts' bytes.
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """What every report of a chunk is judged with."""
 
-    Two generations: what is used moves to the young one; when that is full, the old one goes.
-    A server that keeps reporting keeps its object, however many others come and go.
-    """
-
-    __slots__ = ("_half", "_old", "_young", "_young_bytes")
-
-    def __init__(self, bytes_max: int = NAMES_BYTES_MAX) -> None:
-        self._half = bytes_max // 2
-        self._young: dict[bytes, Names] = {}
-        self._old: dict[bytes, Names] = {}
-        self._young_bytes = 0
-
-    def get(self, text: bytes) -> Names | None:
-        """What is known by ``text``, as ``schemas.report.names_json`` writes it."""
-        names = self._young.get(text)
-        if names is None and (names := self._old.get(text)) is not None:
-            self.keep(text, names)
-        return names
-
-    def keep(self, text: bytes, names: Names) -> Names:
-        """The object to use for ``text`` from now on: the one already known, else ``names``."""
-        known = self._young.get(text)
-        if known is not None:
-            return known
-        if self._young_bytes + len(text) > self._half:
-            self._old, self._young, self._young_bytes = self._young, {}, 0
-        known = self._old.get(text, names)
-        self._young[text] = known
-        self._young_bytes += len(text)
-        return known
-
-
-class _Read(NamedTuple):
-    """A well-formed report. ``digits`` and ``text`` are canonical; ``text`` is empty when the
-    cache knows the names already."""
-
-    server: str
-    origin: str
-    since_ms: int
-    seq: int
-    at_ms: int
-    at_up_ms: int
-    sent_up_ms: int
-    content: int
-    digits: bytes
-    names: Names
-    text: bytes = b""
+    verifier: Verifier
+    names: NamesCache
+    part: int
+    partitions: int
+    fast: bool
+    strict: bool = False
+    """Check the spelling of each report's counters, because some in the chunk are odd."""
 
 
 def decode(
@@ -107,95 +76,128 @@ def decode(
     ``fast=False`` explains every report; the outcome is the same.
     """
     verifier = Verifier(keyring, environment, chunk.topic)
-    known = names if fast else None
-    records: list[int] = []
+    desk = _Desk(verifier, names, chunk.part, partitions, fast)
+    index, reads, dead = _sort(chunk, desk)
+    digits = b",".join([read[3] for read in reads])
+    if reads and not _canonical(digits):
+        index, reads, dead = _sort(chunk, replace(desk, strict=True))
+        digits = b",".join([read[3] for read in reads])
+    return _batch(chunk.records, index, reads, digits), dead
+
+
+def _sort(chunk: Chunk, desk: _Desk) -> tuple[list[int], list[_Read], list[DeadLetter]]:
+    index: list[int] = []
     reads: list[_Read] = []
     dead: list[DeadLetter] = []
-    for index, record in enumerate(chunk.records):
-        read = _admit(record, known, verifier, chunk.part, partitions)
+    for i, record in enumerate(chunk.records):
+        read = _admit(record, desk)
         if isinstance(read, Refusal):
             dead.append(dead_letter(record, read))
         else:
-            records.append(index)
+            index.append(i)
             reads.append(read)
-    return _batch(chunk.records, records, reads, names), dead
+    return index, reads, dead
 
 
-def _admit(
-    record: Record, known: NamesCache | None, verifier: Verifier, part: int, partitions: int
-) -> _Read | Refusal:
+def _admit(record: Record, desk: _Desk) -> _Read | Refusal:
     body = record.value or b""
-    read = (_match(body, known) if known is not None else None) or _explain(body)
+    matched = _match(body, desk) if desk.fast else None
+    read = matched or _explain(body, desk)
     if isinstance(read, Refusal):
         return read
-    identity = report_id(read.server, read.origin, read.seq)
-    return (
-        _foreign(read.server, record.key, part, partitions)
-        or verifier.refusal(read.server, identity, body, record.headers, record.timestamp)
-        or read
+    stem, text, numbers, digits = read
+    identity = stem.identity + numbers[: numbers.index(b",")]
+    refusal = _foreign(stem, record.key, desk) or desk.verifier.refusal(
+        stem.server, identity, body, record.headers, record.timestamp
     )
+    if refusal is not None:
+        # The spelling comes first, and is else looked at only in the end.
+        odd = matched is not None and _VALUES.fullmatch(digits) is None
+        explained = _explain(body, desk) if odd else None
+        return explained if isinstance(explained, Refusal) else refusal
+    if stem.text is not text:
+        _remember(body, stem, text, desk.names)
+    return read
 
 
-def _match(body: bytes, known: NamesCache) -> _Read | None:
+def _remember(body: bytes, stem: Stem, text: Text, names: NamesCache) -> None:
+    """Only an admitted report may enter: forgers cannot push others out."""
+    stem.text = names.texts.keep(text.sent, text)
+    prefix = body[: body.find(_SEQ_KEY)]
+    if _STEM.fullmatch(prefix):
+        names.stems.keep(prefix, stem)
+
+
+def _match(body: bytes, desk: _Desk) -> _Read | None:
     """The report, when ``schemas.report.encode`` writes it so and its names are known."""
-    head = _HEAD.match(body)
-    if head is None or len(body) > MESSAGE_BYTES_MAX or not body.endswith(b"]}"):
+    seq_at = body.find(_SEQ_KEY)
+    prefix = body[:seq_at]
+    stem = desk.names.stems.get(prefix) or _stem(prefix, desk)
+    clocks = _CLOCKS.match(body, seq_at)
+    if stem is None or clocks is None or len(body) > MESSAGE_BYTES_MAX:
         return None
-    cut = body.rfind(_VALUE_KEY)
-    text, digits = body[head.end() : cut], body[cut + len(_VALUE_KEY) : -2]
-    names = known.get(text)
-    if names is None or _VALUES.fullmatch(digits) is None or digits.count(b",") + 1 != len(names):
+    names_at, text = clocks.end(), stem.text
+    if text is None or not body.startswith(text.sent, names_at):
+        text = desk.names.texts.get(body[names_at : body.rfind(VALUE_KEY) + len(VALUE_KEY)])
+        if text is None:
+            return None
+    digits = body[names_at + len(text.sent) : -2]
+    if digits.translate(None, _DIGITS) != text.commas or not body.endswith(b"]}"):
         return None
-    server, origin, since, seq, at, at_up, sent_up = head.groups()
-    at_ms, at_up_ms = int(at), int(at_up)
-    return _Read(
-        server.decode(),
-        origin.decode(),
-        int(since),
-        int(seq),
-        at_ms,
-        at_up_ms,
-        int(sent_up),
-        content_hash(at_ms, at_up_ms, text, digits),
-        digits,
-        names,
-    )
+    if desk.strict and _VALUES.fullmatch(digits) is None:
+        return None
+    return stem, text, body[seq_at + 1 : names_at].translate(None, _WORDS), digits
 
 
-def _explain(body: bytes) -> _Read | Refusal:
+def _stem(prefix: bytes, desk: _Desk) -> Stem | None:
+    """A stem as ``schemas.report.encode`` writes it, of an origin that is new here."""
+    found = _STEM.fullmatch(prefix)
+    if found is None:
+        return None
+    server, origin, since_ms = found.groups()
+    return _stem_of(server.decode(), origin.decode(), int(since_ms), desk)
+
+
+def _stem_of(server: str, origin: str, since_ms: int, desk: _Desk) -> Stem:
+    key, identity = server.encode(), f"{server}/{origin}/".encode()
+    return Stem(server, origin, since_ms, key, partition_of(key, desk.partitions), identity)
+
+
+def _explain(body: bytes, desk: _Desk) -> _Read | Refusal:
     report = explain(body)
     if isinstance(report, Refusal):
         return report
+    stem = _stem_of(report.server, report.origin, report.since_ms, desk)
     text = names_json(report.meter, report.resource).encode()
-    digits = ",".join(map(str, report.value)).encode()
-    return _Read(
-        report.server,
-        report.origin,
-        report.since_ms,
-        report.seq,
-        report.at_ms,
-        report.at_up_ms,
-        report.sent_up_ms,
-        content_hash(report.at_ms, report.at_up_ms, text, digits),
-        digits,
-        Names.of(report.meter, report.resource),
-        text,
-    )
+    known = desk.names.texts.get(text + VALUE_KEY)
+    if known is None:
+        known = Text.of(text, Names.of(report.meter, report.resource))
+    numbers = b"%d,%d,%d,%d," % (report.seq, report.at_ms, report.at_up_ms, report.sent_up_ms)
+    return stem, known, numbers, ",".join(map(str, report.value)).encode()
 
 
-def _foreign(server: str, key: bytes | None, part: int, partitions: int) -> Refusal | None:
-    expected = server.encode()
-    if key != expected:
-        detail = f"the message key is {shown(key)}: it must be the server, {shown(server)}"
+def _foreign(stem: Stem, key: bytes | None, desk: _Desk) -> Refusal | None:
+    if key != stem.key:
+        detail = f"the message key is {shown(key)}: it must be the server, {shown(stem.server)}"
         return Refusal(Verdict.FOREIGN, detail)
-    right = partition_of(expected, partitions)
-    if right == part:
+    if stem.part == desk.part:
         return None
     detail = (
-        f"server {shown(server)} belongs to partition {right} of {partitions}, not to {part}: "
-        "publish with partitioner=murmur2_random"
+        f"server {shown(stem.server)} belongs to partition {stem.part} of {desk.partitions}, not "
+        f"to {desk.part}: publish with partitioner=murmur2_random"
     )
     return Refusal(Verdict.FOREIGN, detail)
+
+
+def _canonical(digits: bytes) -> bool:
+    """Whether counters, known to be digits and commas, are each written in the one way there is."""
+    chars = np.frombuffer(digits, np.uint8)
+    ends = np.append(np.flatnonzero(chars == ord(",")), len(chars))
+    starts = np.append(0, ends[:-1] + 1)
+    length = ends - starts
+    if length.min() == 0 or length.max() > _VALUE_CHARS_MAX:
+        return False
+    return not ((length > 1) & (chars[starts] == ord("0"))).any()
 
 
 def dead_letter(record: Record, refusal: Refusal) -> DeadLetter:
@@ -214,27 +216,39 @@ def dead_letter(record: Record, refusal: Refusal) -> DeadLetter:
     )
 
 
-def _batch(
-    chunk: Sequence[Record], records: list[int], reads: list[_Read], names: NamesCache
-) -> Batch:
-    """Only an admitted report may enter the cache: forgers cannot push others out of it."""
-    kept = [names.keep(read.text, read.names) if read.text else read.names for read in reads]
-    start = np.array([0, *accumulate(map(len, kept))], np.int64)
+def _batch(records: Sequence[Record], index: list[int], reads: list[_Read], digits: bytes) -> Batch:
+    stems = [read[0] for read in reads]
+    texts = [read[1] for read in reads]
+    names = [text.names for text in texts]
+    start = np.array([0, *accumulate(map(len, names))], np.int64)
+    numbers = b"".join([read[2] for read in reads])
+    seq, at_ms, at_up_ms, sent_up_ms = _integers(numbers[:-1], 4 * len(reads)).reshape(-1, 4).T
+    crc = [zlib.crc32(read[3], text.crc) for read, text in zip(reads, texts, strict=True)]
     return Batch(
-        record=_column(records),
-        append_ms=_column([chunk[index].timestamp for index in records]),
-        server=[read.server for read in reads],
-        origin=[read.origin for read in reads],
-        since_ms=_column([read.since_ms for read in reads]),
-        seq=_column([read.seq for read in reads]),
-        at_ms=_column([read.at_ms for read in reads]),
-        at_up_ms=_column([read.at_up_ms for read in reads]),
-        sent_up_ms=_column([read.sent_up_ms for read in reads]),
-        names=kept,
-        content=_column([read.content for read in reads]),
-        value=_integers(b",".join([read.digits for read in reads]), int(start[-1])),
+        record=_column(index),
+        append_ms=_column([records[i].timestamp for i in index]),
+        server=[stem.server for stem in stems],
+        origin=[stem.origin for stem in stems],
+        since_ms=_column([stem.since_ms for stem in stems]),
+        seq=seq,
+        at_ms=at_ms,
+        at_up_ms=at_up_ms,
+        sent_up_ms=sent_up_ms,
+        names=names,
+        content=_contents(crc, at_ms, at_up_ms),
+        value=_integers(digits, int(start[-1])),
         start=start,
     )
+
+
+def _contents(crc: list[int], at_ms: Int64s, at_up_ms: Int64s) -> Int64s:
+    """``schemas.report.content_hash`` of each, in the wrapping arithmetic of 64 bits."""
+    clocks = at_ms.astype(np.uint64) * np.uint64(MIX_AT) + at_up_ms.astype(np.uint64) * np.uint64(
+        MIX_UP
+    )
+    mixed = _column(crc) ^ (clocks >> np.uint64(32)).astype(np.int64)
+    folded = (mixed ^ mixed >> 16) & 0xFFFF
+    return np.where(folded == 0, 1, folded)
 
 
 def _integers(digits: bytes, count: int) -> Int64s:

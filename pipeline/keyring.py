@@ -5,10 +5,10 @@ key and decodes again. Validity is judged at append time, so a replay reaches th
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hmac import compare_digest
 
-from schemas.envelope import Key, signature
+from schemas.envelope import Key, mac, scope
 from schemas.validate import Refusal, shown
 from schemas.verdict import Verdict
 
@@ -68,17 +68,23 @@ class Verifier:
     keyring: Keyring
     environment: str
     topic: str
+    _scope: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_scope", scope(self.environment, self.topic))
 
     def refusal(
-        self, server: str, report_id: str, body: bytes, headers: Headers, append_ms: int
+        self, server: str, report_id: bytes, body: bytes, headers: Headers, append_ms: int
     ) -> Refusal | None:
         """Nothing, when a key of this server signed exactly this report; otherwise why not."""
         named = dict(headers)
         if len(named) != len(headers) and (twice := _twice(headers)):
             return Refusal(Verdict.MALFORMED, f"the header {twice} appears twice: send it once")
         event_id = named.get("ce_id")
-        if event_id is not None and event_id != report_id.encode():
-            detail = f"the header ce_id is {shown(event_id)}: it must be {shown(report_id)}"
+        if event_id is not None and event_id != report_id:
+            detail = (
+                f"the header ce_id is {shown(event_id)}: it must be {shown(report_id.decode())}"
+            )
             return Refusal(Verdict.MALFORMED, detail)
         if not self.keyring.checks:
             return None
@@ -93,13 +99,12 @@ class Verifier:
             return Refusal(Verdict.UNKNOWN_KEY, detail)
         return _not_entitled(key, server, append_ms) or self._forged(key, report_id, body, sig)
 
-    def _forged(self, key: Key, report_id: str, body: bytes, sig: bytes) -> Refusal | None:
-        expected = signature(key.secret, self.environment, self.topic, report_id, body)
-        if compare_digest(expected, sig):
+    def _forged(self, key: Key, report_id: bytes, body: bytes, sig: bytes) -> Refusal | None:
+        if compare_digest(mac(key.secret, self._scope, report_id, body), sig):
             return None
         detail = (
             f"sig is not the HMAC-SHA256 by kid {shown(key.kid)} over environment "
-            f"{shown(self.environment)}, topic {shown(self.topic)}, id {shown(report_id)} and body"
+            f"{shown(self.environment)}, topic {shown(self.topic)}, id {shown(report_id.decode())} and body"
         )
         return Refusal(Verdict.FORGED, detail)
 

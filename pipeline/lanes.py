@@ -19,7 +19,8 @@ from uuid import UUID
 import numpy as np
 
 from pipeline.admit import Rules
-from pipeline.decode import NamesCache, dead_letter, decode
+from pipeline.decode import dead_letter, decode
+from pipeline.names import NamesCache
 from pipeline.heads import Output
 from pipeline.keyring import Keyring
 from pipeline.meter import Arrival, meter

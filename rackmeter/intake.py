@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from pipeline.admit import Rules
-from pipeline.decode import NamesCache
+from pipeline.names import NamesCache
 from pipeline.lanes import Intake
 from rackmeter.settings import Settings
 from sinks.database import Connection

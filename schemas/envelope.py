@@ -6,12 +6,13 @@ another identity does not verify. Source: CloudEvents 1.0.2, Kafka protocol bind
 """
 
 import hashlib
-import hmac
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from schemas.report import Report
 
+_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 EVENT_TYPE = "dev.rackmeter.usage.report.v1"
 NEVER_MS = 2**62
 """The end of a key that has none."""
@@ -30,8 +31,28 @@ class Key:
 
 
 def signature(secret: bytes, environment: str, topic: str, report_id: str, body: bytes) -> bytes:
-    prefix = f"{environment}\0{topic}\0{report_id}\0".encode()
-    return hmac.digest(secret, prefix + body, hashlib.sha256).hex().encode()
+    return mac(secret, scope(environment, topic), report_id.encode(), body)
+
+
+def scope(environment: str, topic: str) -> bytes:
+    """What a signature covers first: the same for all reports of a topic."""
+    return f"{environment}\0{topic}\0".encode()
+
+
+def mac(secret: bytes, within: bytes, report_id: bytes, body: bytes) -> bytes:
+    """``signature`` of a report within a ``scope``. HMAC written out (RFC 2104): with the padded
+    keys at hand it takes half as long as ``hmac.digest``, which looks its algorithm up each time.
+    """
+    inner, outer = _pads(secret)
+    digest = hashlib.sha256(b"%b%b%b\0" % (inner, within, report_id))
+    digest.update(body)
+    return hashlib.sha256(outer + digest.digest()).hexdigest().encode()
+
+
+@lru_cache(maxsize=200_000)
+def _pads(secret: bytes) -> tuple[bytes, bytes]:
+    key = secret if len(secret) <= 64 else hashlib.sha256(secret).digest()
+    return key.translate(_INNER).ljust(64, b"\x36"), key.translate(_OUTER).ljust(64, b"\x5c")
 
 
 def headers(report: Report, body: bytes, key: Key, environment: str, topic: str) -> Headers:

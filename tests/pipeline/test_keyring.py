@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.decode import NamesCache, decode
+from pipeline.decode import decode
+from pipeline.names import NamesCache
 from pipeline.keyring import Keyring
 from schemas.envelope import Key
 from schemas.report import encode

@@ -8,7 +8,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from pipeline.decode import NamesCache
+from pipeline.names import NamesCache
 from pipeline.heads import Output
 from pipeline.keyring import Keyring
 from pipeline.lanes import GAP_TRIES_MAX, Intake, Lane, Taken, reading_times
