@@ -82,9 +82,8 @@ class Verifier:
             return Refusal(Verdict.MALFORMED, f"the header {twice} appears twice: send it once")
         event_id = named.get("ce_id")
         if event_id is not None and event_id != report_id:
-            detail = (
-                f"the header ce_id is {shown(event_id)}: it must be {shown(report_id.decode())}"
-            )
+            own = shown(report_id.decode())
+            detail = f"the header ce_id is {shown(event_id)}: it must be {own}"
             return Refusal(Verdict.MALFORMED, detail)
         if not self.keyring.checks:
             return None
@@ -102,9 +101,10 @@ class Verifier:
     def _forged(self, key: Key, report_id: bytes, body: bytes, sig: bytes) -> Refusal | None:
         if compare_digest(mac(key.secret, self._scope, report_id, body), sig):
             return None
+        own = shown(report_id.decode())
         detail = (
             f"sig is not the HMAC-SHA256 by kid {shown(key.kid)} over environment "
-            f"{shown(self.environment)}, topic {shown(self.topic)}, id {shown(report_id.decode())} and body"
+            f"{shown(self.environment)}, topic {shown(self.topic)}, id {own} and body"
         )
         return Refusal(Verdict.FORGED, detail)
 

@@ -20,10 +20,10 @@ import numpy as np
 
 from pipeline.admit import Rules
 from pipeline.decode import dead_letter, decode
-from pipeline.names import NamesCache
 from pipeline.heads import Output
 from pipeline.keyring import Keyring
 from pipeline.meter import Arrival, meter
+from pipeline.names import NamesCache
 from pipeline.records import Batch, Bools, Chunk, Int64s, Record, after
 from pipeline.shelves import Heads
 from schemas.validate import Refusal
