@@ -12,12 +12,12 @@ def set_webhook(
 ) -> None:
     """Where an account's events go from now on; also lifts what a 410 had disabled.
 
-    Without an address there is no webhook. Where it may point is checked at every delivery: names
-    move.
+    Neither address nor secret: there is no webhook. Where it may point is checked at every
+    delivery: names move.
     """
     stored = None
-    if url is not None:
-        _check(account, secret)
+    if url is not None or secret is not None:
+        _check(account, url, secret)
         vault.require(list(in_use(conn)))
         stored = vault.encrypt((secret or "").encode(), secret_row(account))
     with conn.transaction():
@@ -37,7 +37,9 @@ def secret_row(account: str) -> Row:
     return Row(WEBHOOK_TABLE, account)
 
 
-def _check(account: str, secret: str | None) -> None:
+def _check(account: str, url: str | None, secret: str | None) -> None:
+    if not url:
+        raise ConfigError(f"Account {account}: a webhook's secret needs its address too.")
     try:
         webhook_keys(secret or "")
     except ValueError as error:

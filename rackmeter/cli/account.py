@@ -12,7 +12,7 @@ Text = str | None
 
 def add(app: typer.Typer) -> None:
     """Put the noun into the tree."""
-    account = typer.Typer(help="Customers: add, list.", no_args_is_help=True)
+    account = typer.Typer(help="Customers: add, webhook, list.", no_args_is_help=True)
     account.command(
         "add",
         epilog=example(
@@ -20,6 +20,13 @@ def add(app: typer.Typer) -> None:
             '--address "10115 Berlin"'
         ),
     )(add_account)
+    account.command(
+        "webhook",
+        epilog=example(
+            "account webhook alpha --url https://alpha.example/hooks --secret whsec_...",
+            "account webhook alpha   # no webhook any more",
+        ),
+    )(set_account_webhook)
     account.command("list", epilog=example("account list --json"))(list_accounts)
     app.add_typer(account, name="account")
 
@@ -58,13 +65,37 @@ def add_account(
             address=tuple(address or ()),
             vat_id=vat_id,
         )
-        if added and webhook_url is not None:
+        if added and (webhook_url or webhook_secret):
             vault = load_vault(load_settings(data_dir=data_dir))
             set_webhook(conn, vault, account, webhook_url, webhook_secret)
     if json:
         document({"account": account, "added": added})
     else:
         lines([f"{account} {'added' if added else 'exists already, and is the same'}"])
+
+
+def set_account_webhook(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="As `account list` shows it.")],
+    url: Annotated[Text, typer.Option(help="Where alerts are sent from now on.")] = None,
+    secret: Annotated[
+        Text, typer.Option(help="whsec_…; two with a space while one replaces the other.")
+    ] = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Set where a customer's alerts go, or take it away; also after a receiver answered 410."""
+    from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
+    from rackmeter.key_files import load_vault  # noqa: PLC0415
+    from rackmeter.settings import load_settings  # noqa: PLC0415
+    from sinks.webhooks import set_webhook  # noqa: PLC0415
+
+    with ledger(data_dir) as conn:
+        vault = load_vault(load_settings(data_dir=data_dir))
+        set_webhook(conn, vault, account, url, secret)
+    if json:
+        document({"account": account, "webhook_url": url})
+    else:
+        lines([f"{account} is told at {url}" if url else f"{account} has no webhook"])
 
 
 def list_accounts(data_dir: DataDir = None, json: Json = False) -> None:

@@ -166,6 +166,17 @@ def test_a_master_key_is_replaced(
         "account", "add", "acme", "--name", "Acme", "--country", "DE",
         "--webhook-url", "https://acme.example/", "--webhook-secret", webhook,
     )  # fmt: skip
+    run("account", "webhook", "acme", "--url", "https://acme.example/2", "--secret", webhook)
+    assert "24 to 64 bytes" in run(
+        "account",
+        "webhook",
+        "acme",
+        "--url",
+        "https://acme.example/3",
+        "--secret",
+        "whsec_",
+        code=2,
+    )
     file = tmp_path / "keys"
     new = run("master-key", "new", "--to", str(file))["fingerprint"]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

@@ -114,7 +114,7 @@ def test_a_rotation_and_a_revocation_reach_a_running_worker(
     for reason, detail in conn.execute("SELECT reason, detail FROM dead_letter"):
         assert reason == "unknown_key"
         assert "sign with the current key" in detail
-    assert_replay_agrees(scene, conn, make_database(billing_template))
+    replay(scene, conn, fleet, make_database(billing_template))
 
 
 def rotated(scene: Scene, *arguments: str) -> tuple[Key, dict[str, int]]:
@@ -138,14 +138,24 @@ def until_refused(again: Callable[[], None], conn: Connection) -> float:
     return time.monotonic() - began
 
 
-def assert_replay_agrees(scene: Scene, conn: Connection, url: str) -> None:
-    """Another ledger reads the topic from its start, with keys that have ended since."""
+def replay(scene: Scene, conn: Connection, fleet: Fleet, url: str) -> None:
+    """Another ledger reads the topic from its start, with keys that have ended since.
+
+    Then a key's row is changed: the worker stops rather than refuse what it can no longer check.
+    """
     with connect(url, autocommit=True) as other:
         with other.cursor() as cursor:
             cursor.executemany(
                 "INSERT INTO agent_key VALUES (%s, %s, %s, %s, %s)",
                 conn.execute("SELECT * FROM agent_key").fetchall(),
             )
-        with worker(replace(scene, url=url)):
+        with worker(replace(scene, url=url)) as running:
             wait_for(lambda: offsets(other) == offsets(conn), "end of the topic")
-        assert metered(other) == metered(conn)
+            assert metered(other) == metered(conn)
+            letters = refused(other)
+            other.execute("UPDATE agent_key SET secret = substr(secret, 1, 40) WHERE kid = 'k-s0'")
+            time.sleep(KEYS_RELOAD_S)
+            fleet.report("s0")
+            assert running.process.wait(SLACK_S + 15) == 3, running.said()
+            assert "The secret of agent_key k-s0 is not what was stored there" in running.said()
+        assert refused(other) == letters

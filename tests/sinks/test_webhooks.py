@@ -35,6 +35,9 @@ def test_what_is_refused(customer: Connection) -> None:
     for secret in (None, "whsec_", "secret"):
         with pytest.raises(ConfigError, match="Account acme: a webhook secret"):
             set_webhook(customer, VAULT, "acme", URL, secret)
+    for url in (None, ""):
+        with pytest.raises(ConfigError, match="Account acme: a webhook's secret needs its add"):
+            set_webhook(customer, VAULT, "acme", url, SECRET)
     with pytest.raises(ConfigError, match=f"under master key {VAULT.current}, and only"):
         set_webhook(customer, Vault([b"x" * 32]), "acme", URL, SECRET)
     row = customer.execute("SELECT webhook_url FROM account").fetchone()
