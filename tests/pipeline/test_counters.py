@@ -186,6 +186,19 @@ def test_conservation_is_asserted_with_a_sentence() -> None:
         conserve("s", np.array([2]), np.array([1]))
 
 
+@pytest.mark.xfail(strict=True, reason="the fullest series is added to the largest gain of any")
+def test_a_window_full_of_one_series_refuses_no_other() -> None:
+    case = Case(
+        "", "",
+        """
+        o1#1 00:01 x=2^63-17 -> accepted
+        o1#2 00:02 x=2^63-17 tx=100 -> accepted
+        """,
+        "",
+    )  # fmt: skip
+    assert one_by_one(case.readings).verdicts == case.verdicts
+
+
 # -- a set of series that widens -------------------------------------------------------------------
 
 
