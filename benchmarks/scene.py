@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -28,10 +28,13 @@ from rackmeter.settings import load_settings
 from rackmeter.stack import Stack
 from rackmeter.stack_postgres import DATABASE
 from rackmeter.topics import create_topics
+from schemas.envelope import Key
 from sinks.database import Connection, connect, migrate
 from sinks.keys import register
+from sinks.vault import Vault
 
 PARTITIONS: Final = 4
+TOPIC: Final = "usage.reports"
 POSTGRES: Final = {"synchronous_commit": "off"}
 """As in the demonstration: what a crash takes back of a checkpoint is read again from the log."""
 RETENTION: Final = {"retention.ms": "604800000", "retention.bytes": "-1"}
@@ -62,6 +65,11 @@ class Servers:
         """What the secrets of all ledgers here are encrypted with."""
         return self.folder / "stack" / MASTER_KEY_FILE
 
+    @property
+    def vault(self) -> Vault:
+        """The same key, in use."""
+        return load_vault(load_settings(master_key_file=self.master_key))
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -69,8 +77,6 @@ class Scene:
 
     servers: Servers
     load: Load
-    packed: bool
-    topic: str
     truth: pl.DataFrame
     _rounds: Iterator[int] = field(default_factory=count)
 
@@ -116,49 +122,52 @@ def started(broker: str) -> Iterator[Servers]:
 @contextmanager
 def scene(broker: str, load: Load, *, packed: bool) -> Iterator[Scene]:
     """Servers whose topic holds the load, and a ledger's template with its keys."""
-    topic = load_settings().topic_reports
     with started(broker) as servers:
-        create_topics(servers.bootstrap, {topic: PARTITIONS}, RETENTION)
-        fill(load, servers.bootstrap, topic, packed=packed)
-        enrol(servers, load)
-        yield Scene(servers, load, packed, topic, load.truth())
+        create_topics(servers.bootstrap, {TOPIC: PARTITIONS}, RETENTION)
+        fill(load, servers.bootstrap, TOPIC, packed=packed)
+        enrol(servers, load.keys)
+        yield Scene(servers, load, load.truth())
 
 
-def enrol(servers: Servers, load: Load) -> None:
-    """Make the template of the ledgers."""
-    stack, vault = servers.stack, load_vault(load_settings(master_key_file=servers.master_key))
-    with psycopg.connect(stack.database_url, autocommit=True) as conn:
+def enrol(servers: Servers, keys: Sequence[Key]) -> str:
+    """Make the template of the ledgers; returns its URL."""
+    with psycopg.connect(servers.stack.database_url, autocommit=True) as conn:
         conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
-    url = _database(stack, _TEMPLATE)
+    url = _database(servers.stack, _TEMPLATE)
     migrate(url)
     with connect(url, autocommit=True) as conn, conn.transaction():
-        register(conn, vault, load.keys)
+        register(conn, servers.vault, keys)
+    return url
 
 
 def rackmeter(scene: Scene, *, kill: bool = False) -> tuple[float, pl.DataFrame]:
     """Seconds from the claims to the last commit, and the sums of every series in the ledger."""
     url = scene.ledger()
-    worker = Worker(
-        scene.servers.stack,
-        scene.folder,
-        database_url=url,
-        kafka_bootstrap=scene.servers.bootstrap,
-        topic_reports=scene.topic,
-        partitions=str(PARTITIONS),
-        environment=ENVIRONMENT,
-        master_key_file=str(scene.servers.master_key),
-    )
+    worker = worker_on(scene.servers, url, scene.folder)
     with connect(url, autocommit=True) as conn:
         with worker:
-            _wait(conn, worker, "count(owner)", PARTITIONS)
+            wait(conn, worker, "count(owner)", PARTITIONS)
             began = time.monotonic()
             if kill:
-                _wait(conn, worker, "sum(next_offset)", scene.load.reports // 2)
+                wait(conn, worker, "sum(next_offset)", scene.load.reports // 2)
                 worker.kill()
                 worker.start()
-            _wait(conn, worker, "sum(next_offset)", scene.load.reports)
+            wait(conn, worker, "sum(next_offset)", scene.load.reports)
             seconds = time.monotonic() - began
         return seconds, ledger_sums(conn)
+
+
+def worker_on(servers: Servers, url: str, folder: Path, **settings: str) -> Worker:
+    """A worker for the topic of the load, whatever this machine's settings are."""
+    return Worker(
+        Stack(database_url=url, bootstrap=servers.bootstrap),
+        folder,
+        topic_reports=TOPIC,
+        partitions=str(PARTITIONS),
+        environment=ENVIRONMENT,
+        master_key_file=str(servers.master_key),
+        **settings,
+    )
 
 
 def ledger_sums(conn: Connection) -> pl.DataFrame:
@@ -168,7 +177,7 @@ def ledger_sums(conn: Connection) -> pl.DataFrame:
     return sums.with_columns(pl.col("resource").fill_null(""))
 
 
-def _wait(conn: Connection, worker: Worker, figure: str, least: int) -> None:
+def wait(conn: Connection, worker: Worker, figure: str, least: int) -> None:
     """Until a figure of the positions has been reached."""
     query = f"SELECT coalesce({figure}, 0) FROM ingest_offset"
     reached, moved = -1, time.monotonic()
@@ -187,13 +196,15 @@ def _wait(conn: Connection, worker: Worker, figure: str, least: int) -> None:
 
 @contextmanager
 def _kafka(folder: Path) -> Iterator[str]:
-    """An Apache Kafka of the tests, where they have one."""
-    try:
-        from tests.fix_kafka import kafka  # noqa: PLC0415 - only when it is asked for
-    except ImportError:
-        raise DependencyError("No Apache Kafka can be started here: --broker embedded.") from None
-    with kafka(folder) as bootstrap:
-        yield bootstrap
+    """The Apache Kafka of the tests."""
+    from tests.kafka.server import MISSING, installed, run_kafka  # noqa: PLC0415 - on demand
+
+    if not installed():
+        raise DependencyError(MISSING)
+    path = folder / "kafka"
+    path.mkdir()
+    with run_kafka(path) as kafka:
+        yield kafka.bootstrap
 
 
 def _database(stack: Stack, name: str) -> str:

@@ -169,8 +169,9 @@ def line(figure: Figure) -> str:
     if figure.failure:
         return f"{start}  {figure.failure}"
     rate = f"{figure.samples_per_s:,}" if figure.samples_per_s else "kill -9"
-    right = {None: "", True: "exact", False: f"−{figure.lost:,} +{figure.doubled:,} units"}
-    return f"{start}{figure.seconds or 0:>9.1f}{rate:>14}  {right[figure.correct]}"
+    seconds = f"{figure.seconds:.1f}" if figure.seconds else ""
+    right = {None: "", True: "exact"}.get(figure.correct, f"−{figure.lost} +{figure.doubled} units")
+    return f"{start}{seconds:>9}{rate:>14}  {right}"
 
 
 HEADER: Final = (

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from benchmarks.scene import PARTITIONS, Scene, rackmeter
+from benchmarks.scene import PARTITIONS, TOPIC, Scene, rackmeter
 
 PEER_NAMES: Final = ("plain faust", "quixstreams", "bytewax", "flink")
 PEERS: Final = Path(__file__).parent / "peers"
@@ -78,7 +78,7 @@ def differences(truth: pl.DataFrame, sums: pl.DataFrame) -> tuple[int, int]:
 
 
 def _reader(way: str, scene: Scene) -> Outcome:
-    place = [scene.servers.bootstrap, scene.topic, str(PARTITIONS), str(scene.load.reports)]
+    place = [scene.servers.bootstrap, TOPIC, str(PARTITIONS), str(scene.load.reports)]
     told = _last_words(way, [sys.executable, "-m", "benchmarks.readers", way, *place], {}, None)
     return Outcome(told["seconds"], told["startup_s"], told["version"])
 
@@ -95,8 +95,9 @@ def _peer(way: str, scene: Scene, kill_after_s: float | None) -> Outcome:
 def _place(scene: Scene, folder: Path, out: Path) -> dict[str, str]:
     return {
         "BOOTSTRAP": scene.servers.bootstrap,
-        "TOPIC": scene.topic,
+        "TOPIC": TOPIC,
         "PARTITIONS": str(PARTITIONS),
+        "REPORTS": str(scene.load.reports),
         "ENDS": ";".join(f"partition:{part},offset:{end}" for part, end in scene.ends.items()),
         "NAME": f"bench-{folder.name}",
         "FOLDER": str(folder),

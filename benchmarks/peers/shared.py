@@ -2,7 +2,7 @@
 
 A peer is a process. It reads the topic from the start, has all sums of its windows when nothing
 more comes, writes them to the file ``OUT`` as CSV (server, meter, resource, window, quantity), and
-says on its last line when it began and how many seconds lay between its first and last report.
+says on its last line when its first report came and how many seconds later its sums were there.
 """
 
 import csv
@@ -16,6 +16,8 @@ from pathlib import Path
 BOOTSTRAP = os.environ["BOOTSTRAP"]
 TOPIC = os.environ["TOPIC"]
 PARTITIONS = int(os.environ["PARTITIONS"])
+REPORTS = int(os.environ["REPORTS"])
+"""In the topic."""
 NAME = os.environ["NAME"]
 """A consumer group of its own for each round; the same one again after a kill."""
 FOLDER = Path(os.environ["FOLDER"])
@@ -30,16 +32,20 @@ Gains = dict[str, int]
 
 
 class Stopwatch:
-    """From the first report to the last one."""
+    """From the first report to the end of the work on the last one."""
 
     def __init__(self) -> None:
         self.first = self.last = self.began = 0.0
 
     def report(self) -> None:
         """One has been worked on."""
-        self.last = time.monotonic()
+        self.lap()
         if not self.first:
             self.first, self.began = self.last, time.time()
+
+    def lap(self) -> None:
+        """Work has gone on until now."""
+        self.last = time.monotonic()
 
     @property
     def idle(self) -> bool:

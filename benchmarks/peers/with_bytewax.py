@@ -48,6 +48,7 @@ def line(item: tuple[str, tuple[int, dict[str, int]]]) -> tuple[str, str]:
 def finish() -> None:
     if not watch.first:
         return
+    watch.lap()
     with LINES.open(encoding="utf-8") as file:
         write(map(tuple, map(json.loads, file)))
     tell("bytewax", watch)

@@ -16,6 +16,7 @@ from shared import (
     IDLE_S,
     NAME,
     PARTITIONS,
+    REPORTS,
     TOPIC,
     WINDOW_S,
     Stopwatch,
@@ -70,6 +71,8 @@ def read_back() -> dict[tuple[str, int], dict[str, int]]:
 
 
 if __name__ == "__main__":
-    app.run(timeout=IDLE_S)
+    # Ends with the commit after the last report; after a kill nobody knows which one that is.
+    app.run(timeout=IDLE_S, count=REPORTS)
+    watch.lap()
     write((server, start, sums) for (server, start), sums in read_back().items())
     tell("quixstreams", watch)
