@@ -91,7 +91,8 @@ def _partition(
                 return
         if time.monotonic() - heard > SILENT_SECONDS:
             raise DependencyError(
-                f"Partition {at.partition} of {at.topic} was silent for {SILENT_SECONDS:.0f} s."
+                f"Partition {at.partition} of {at.topic} was silent for {SILENT_SECONDS:.0f} s:"
+                " the broker is gone, or lacks the offset at which reading was to begin."
             )
 
 

@@ -63,11 +63,12 @@ def line(server: str, meter: str, resource: str, start: datetime, quantity: int)
     return f"{line_start(server, meter, resource)}{_shown(start)},{quantity}\n"
 
 
+# A year of windows: all servers have the same.
+@lru_cache(maxsize=2**17)
 def _start(epoch_ms: int) -> str:
     return _shown(_EPOCH + timedelta(milliseconds=epoch_ms))
 
 
-# A year of windows: all servers have the same.
 @lru_cache(maxsize=2**17)
 def _shown(start: datetime) -> str:
     return f"{start:%Y-%m-%dT%H:%M:%SZ}"

@@ -135,10 +135,11 @@ def _headers(found: Any) -> CapturedHeaders:
 
 
 def _name(name: str) -> str:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise CaptureError(f"the header name {json.dumps(name)} is not UTF-8") from None
+    if not name.isascii():
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise CaptureError(f"the header name {json.dumps(name)} is not UTF-8") from None
     return name
 
 

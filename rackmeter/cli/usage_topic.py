@@ -23,7 +23,8 @@ Send the messages of a capture to a topic again.
 Key, body, headers and order of each key are kept; ts_ms becomes the message's time stamp. A topic
 with message.timestamp.type=LogAppendTime stamps them with its own time instead: readings are then
 dated by when they were replayed, minus how long they had waited when they were first sent, and
-keys are judged by that time too. Replay into a topic with CreateTime to keep the times.
+keys are judged by that time too. Replay into a topic with CreateTime to keep the times; Kafka
+deletes from it what is older than its retention.ms at once, so set that to -1 for old captures.
 
 Signatures cover the topic's name and the environment: a worker that reads another topic, or is in
 another environment, refuses them all.
