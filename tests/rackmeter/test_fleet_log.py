@@ -1,6 +1,6 @@
 """A log with every adversity on, and what the real core makes of it: the truth, to the unit.
 
-The seeds are 0 … 2; ``RACKMETER_SEEDS=200`` tries as many.
+Two seeds; ``RACKMETER_SEEDS=200`` tries as many.
 """
 
 import json
@@ -35,7 +35,9 @@ from tests.pipeline.world import World
 
 HOUR_MS = 3_600_000
 START_MS = 20_000 * 24 * HOUR_MS
-SEEDS = range(int(os.environ.get("RACKMETER_SEEDS", "3")))
+SEEDS = range(int(os.environ.get("RACKMETER_SEEDS", "2")))
+HOURS = (12, 12, 60)
+"""In turns. After 43 hours the first reports are further back than any are remembered."""
 PARTITIONS = 3
 
 
@@ -127,7 +129,7 @@ def assert_true(log: Log, found: Metered) -> None:
 @pytest.mark.parametrize("by_broker", [True, False], ids=["append", "create"])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_core_reaches_the_truth_whatever_happens(seed: int, by_broker: bool) -> None:
-    log = log_of(seed, by_broker=by_broker)
+    log = log_of(seed, by_broker=by_broker, hours=HOURS[seed % 3])
     assert_true(log, Metered(log, np.random.default_rng(seed)))
 
 
