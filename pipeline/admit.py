@@ -7,11 +7,18 @@ against its own last reading and its physical bound.
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from pipeline.heads import SEEN, Allowance, Chains, Head, Reading
+from pipeline.windows import spread
 from schemas.meters import TIME_SLACK_MS
 from schemas.verdict import Verdict
 
 HOUR_MS: Final = 3_600_000
+SPREAD_MS_MAX: Final = 400 * 86_400_000
+"""Usage is spread over at most this long: an origin that claims to be older fills no million
+windows.
+"""
 _INT64_MAX: Final = 2**63 - 1
 
 
@@ -88,7 +95,8 @@ def allow(
         return _excessive(len(sent | own), "series in one origin", rules.series_max)
     hour = max(head.allowance.hour, reading.append_ms // HOUR_MS)
     used = head.allowance if hour == head.allowance.hour else Allowance()
-    series = used.series + len(sent - own - set(head.chains.names.series))
+    running = set(head.chains.names.series) if own or chains is not head.chains else set()
+    series = used.series + len(sent - own - running)
     if series > max(rules.series_per_hour, used.series):
         return _excessive(series, "new series within an hour", rules.series_per_hour)
     if used.origins + origins > max(rules.origins_per_hour, used.origins):
@@ -111,7 +119,8 @@ def gains_of(chains: Chains, reading: Reading) -> tuple[list[Gain], Judgement]:
         before = int(chains.last[at]) if at is not None else 0
         seconds = elapsed_s(reading.up_ms, own[1]) if own else elapsed_s(since_start, 0)
         value = int(reading.value[i])
-        gains.append(Gain(i, value - before, own[0] if own else chains.at_ms))
+        t0_ms = max(own[0] if own else chains.at_ms, reading.at_ms - SPREAD_MS_MAX)
+        gains.append(Gain(i, value - before, t0_ms))
         if worst.verdict is not Verdict.REGRESSION:
             judged = _judge(reading, i, value, before, seconds)
             worst = worst if judged is ACCEPTED else judged
@@ -131,12 +140,18 @@ def _judge(reading: Reading, i: int, value: int, before: int, seconds: int) -> J
     return Judgement(Verdict.IMPLAUSIBLE, f"{gained}; at most {bound} a second is possible")
 
 
-def fits(head: Head, gains: list[Gain]) -> Judgement:
-    """No window may exceed 64 bits: a hostile server would wrap its own sums."""
-    most = max((gain.quantity for gain in gains), default=0)
-    if int(head.open.max(initial=0)) + most <= _INT64_MAX:
-        return ACCEPTED
-    return Judgement(Verdict.IMPLAUSIBLE, "the open window would exceed 64 bits")
+def fits(head: Head, reading: Reading, gains: list[Gain]) -> Judgement:
+    """No sum of a series in a window may exceed 64 bits: a hostile server would wrap its own."""
+    place = {series: i for i, series in enumerate(head.chains.names.series)}
+    for gain in gains:
+        at = place.get(reading.names.series[gain.i])
+        opened = int(head.open[at]) if at is not None else 0
+        if opened + gain.quantity <= _INT64_MAX:
+            continue
+        starts, parts = spread(np.array([gain.quantity]), gain.t0_ms, reading.at_ms)
+        if opened + int(parts[starts == head.win_ms].sum()) > _INT64_MAX:
+            return Judgement(Verdict.IMPLAUSIBLE, "the open window would exceed 64 bits")
+    return ACCEPTED
 
 
 def elapsed_s(up_ms: int, up0_ms: int) -> int:

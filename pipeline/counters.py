@@ -14,6 +14,7 @@ import numpy as np
 
 from pipeline.admit import (
     ACCEPTED,
+    SPREAD_MS_MAX,
     Gain,
     Judgement,
     Rules,
@@ -28,10 +29,6 @@ from pipeline.records import Int64s, Names
 from pipeline.windows import overlaps, spread, window_ms
 from schemas.verdict import Verdict
 
-SPREAD_MS_MAX: Final = 400 * 86_400_000
-"""Usage is spread over at most this long: an origin that claims to be older fills no million
-windows.
-"""
 DAY_MS: Final = 86_400_000
 
 
@@ -69,7 +66,7 @@ def _extend(head: Head, reading: Reading, out: Output, rules: Rules) -> Judgemen
     if isinstance(allowed, Judgement):
         return allowed
     gains, judged = gains_of(chains, reading)
-    if judged is not ACCEPTED or (judged := fits(head, gains)) is not ACCEPTED:
+    if judged is not ACCEPTED or (judged := fits(head, reading, gains)) is not ACCEPTED:
         return judged
     if reading.at_ms // DAY_MS > t0_ms // DAY_MS:
         out.anchor(reading, "daily")
@@ -132,7 +129,7 @@ def _replace(head: Head, reading: Reading, out: Output, rules: Rules) -> Judgeme
     if isinstance(allowed, Judgement):
         return allowed
     gains, judged = gains_of(chains, reading)
-    if judged is not ACCEPTED or (judged := fits(head, gains)) is not ACCEPTED:
+    if judged is not ACCEPTED or (judged := fits(head, reading, gains)) is not ACCEPTED:
         return judged
     out.tails[head.server, former.origin] = former
     # The new origin inherits the set of the open window; what it has not reported reads zero.
@@ -193,7 +190,7 @@ def _by_window(
     """
     since: dict[int, list[Gain]] = {}
     for gain in gains:
-        since.setdefault(max(gain.t0_ms, at_ms - SPREAD_MS_MAX), []).append(gain)
+        since.setdefault(gain.t0_ms, []).append(gain)
     parts = [
         (spread(np.array([gain.quantity for gain in group]), t0_ms, at_ms), group)
         for t0_ms, group in since.items()

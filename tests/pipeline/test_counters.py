@@ -186,7 +186,6 @@ def test_conservation_is_asserted_with_a_sentence() -> None:
         conserve("s", np.array([2]), np.array([1]))
 
 
-@pytest.mark.xfail(strict=True, reason="the fullest series is added to the largest gain of any")
 def test_a_window_full_of_one_series_refuses_no_other() -> None:
     case = Case(
         "", "",

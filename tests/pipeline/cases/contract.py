@@ -132,4 +132,19 @@ CASES = [
         """,
         "00:00 x=4611686018427387904",
     ),
+    Case(
+        "a full series beside another one",
+        "One counter near 2^63 leaves no room in its own window only: every other series has 64"
+        " bits of its own, and the next window is empty.",
+        """
+        o1#1 00:01 x=2^63-17 tx=0 -> accepted
+        o1#2 00:07 x=2^63-17 tx=99 -> accepted
+        o1#3 00:12 x=2^63-17 tx=199 -> accepted
+        """,
+        """
+        00:00 x=9223372036854775791 tx=66
+        00:05 tx=93
+        00:10 tx=40
+        """,
+    ),
 ]
