@@ -82,6 +82,20 @@ def logs(draw: st.DrawFn, *, honest: bool = False) -> Log:
     return [next(rest[i]) for i in turns]
 
 
+@st.composite
+def restless_logs(draw: st.DrawFn) -> Log:
+    """One server whose wall clock jumps about within two windows, with and without reboots."""
+    times = draw(st.lists(st.integers(0, 8), min_size=4, max_size=12))
+    origins = draw(st.sampled_from(["1" * 12, "112222333333"]))
+    return [
+        reading(
+            MIDNIGHT + 60_000 * minute, [i], seq=i, origin=f"o{origin}", up_ms=60_000 * i,
+            since_ms=MIDNIGHT, series=series_of(["x"]),
+        )
+        for i, (minute, origin) in enumerate(zip(times, origins, strict=False), 1)
+    ]  # fmt: skip
+
+
 def _life(draw: st.DrawFn, server: str, *, honest: bool) -> Log:
     start = MIDNIGHT - draw(st.sampled_from([1, WIDTH_MS, 2 * WIDTH_MS + 7, 3 * DAY_MS]))
     registered = draw(st.sampled_from([0, 0, start - 200_000, start + WIDTH_MS]))
@@ -108,7 +122,7 @@ def _mishap(draw: st.DrawFn, machine: Machine) -> None:
         case 2:
             machine.begin(machine.up_ms, machine.at_ms)
         case 3 | 4:
-            step = draw(st.sampled_from([1, WIDTH_MS, 3 * WIDTH_MS, DAY_MS]))
+            step = draw(st.sampled_from([1, 60_000, WIDTH_MS, 3 * WIDTH_MS, DAY_MS]))
             machine.at_ms += draw(st.sampled_from([-1, 1])) * step
         case 5 if draw(st.integers(0, 3)) == 0:
             _pass(draw, machine, LONG_MS)
