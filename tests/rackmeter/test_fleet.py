@@ -11,9 +11,10 @@ from confluent_kafka import Consumer, TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.decode import NamesCache, decode
+from pipeline.decode import decode
 from pipeline.keyring import Keyring
 from pipeline.meter import Arrival, meter
+from pipeline.names import NamesCache
 from pipeline.partition import partition_of
 from pipeline.records import Chunk
 from rackmeter.fleet import truth as truth_file
