@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka.errors import (
+    NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     RecordTooLargeError,
     TopicAuthorizationFailedError,
@@ -69,6 +70,10 @@ class ChunkConsumer(aiokafka.Consumer):
         except OffsetOutOfRangeError as error:
             for tp in error.args[0]:
                 self.transport.out_of_range(tp)
+            return {}
+        except NoOffsetForPartitionError:
+            # After a rebalance aiokafka asks for the group's offset, which nobody commits, until
+            # the position has been sought.
             return {}
         except (batches.DamagedLogError, RecordTooLargeError) as error:
             self.transport.failed(_damaged(error))

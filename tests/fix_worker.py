@@ -131,6 +131,7 @@ class Fleet:
 
     scene: Scene
     conn: Connection
+    start_ms: int = START_MS
     truth: dict[str, int] = field(default_factory=dict)
     seq: dict[str, int] = field(default_factory=dict)
     _producer: Producer = field(init=False)
@@ -154,7 +155,7 @@ class Fleet:
         self.truth[server] = seq * 1000 + len(server)
         up = seq * WIDTH_MS
         return Report(
-            server, "o1", START_MS, seq, START_MS + up, up, up + 5,
+            server, "o1", self.start_ms, seq, self.start_ms + up, up, up + 5,
             ("net.tx_bytes",), ("eth0",), (self.truth[server],),
         )  # fmt: skip
 
@@ -197,7 +198,7 @@ class Fleet:
         seq = self.seq[server]
         return replace(
             Report(
-                server, "o1", START_MS, seq, START_MS + seq * WIDTH_MS, seq * WIDTH_MS,
+                server, "o1", self.start_ms, seq, self.start_ms + seq * WIDTH_MS, seq * WIDTH_MS,
                 seq * WIDTH_MS + 5, ("net.tx_bytes",), ("eth0",), (self.truth[server] - 1,),
             ),
             **changes,

@@ -11,6 +11,7 @@ from importlib.metadata import version
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import (
+    NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     RecordTooLargeError,
     TopicAuthorizationFailedError,
@@ -116,6 +117,16 @@ def test_an_offset_out_of_range_is_told_and_not_raised(monkeypatch: pytest.Monke
     consumer, told, _ = consumer_that_raises(OffsetOutOfRangeError({tp: 5}), monkeypatch)
     assert asyncio.run(consumer._getmany(active_partitions=None, timeout=1.0)) == {}
     assert told == [tp]
+
+
+def test_a_partition_that_was_not_sought_yet_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In a rebalance aiokafka fetches before Faust seeks."""
+    error = NoOffsetForPartitionError(TP("t", 1))
+    consumer, out_of_range, told = consumer_that_raises(error, monkeypatch)
+    assert asyncio.run(consumer._getmany(active_partitions=None, timeout=1.0)) == {}
+    assert (out_of_range, told) == ([], [])
 
 
 @pytest.mark.parametrize(
