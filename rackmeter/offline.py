@@ -65,7 +65,7 @@ def meter_file(
             for series, total in totals(block):
                 sums[series] += total
             if out:
-                out.write("".join(rows(block, ordered)).encode())
+                out.writelines(text.encode() for text in rows(block, ordered))
         # A full disk is heard of before either takes its name.
         for file in filter(None, (out, letters)):
             file.flush()

@@ -29,15 +29,14 @@ def ranks(series: list[Series]) -> tuple[list[Series], Int64s]:
 
 
 def rows(cells: Cells, ordered: list[Series]) -> Iterator[str]:
-    """The lines of sorted cells; ``series`` is a position in ``ordered``."""
+    """The lines of sorted cells, series by series; ``series`` is a position in ``ordered``."""
     first, _ = _runs(cells)
-    starts = map(_start, cells["start_ms"].tolist())
-    quantities = cells["quantity"].tolist()
-    bounds = [*first.tolist(), len(cells)]
-    for begin, end in pairwise(bounds):
+    for begin, end in pairwise([*first.tolist(), len(cells)]):
         names = line_start(*ordered[cells["series"][begin]])
-        for quantity in quantities[begin:end]:
-            yield f"{names}{next(starts)},{quantity}\n"
+        starts = map(_start, cells["start_ms"][begin:end].tolist())
+        quantities = cells["quantity"][begin:end].tolist()
+        pairs = zip(starts, quantities, strict=True)
+        yield "".join([f"{names}{start},{quantity}\n" for start, quantity in pairs])
 
 
 def totals(cells: Cells) -> Iterable[tuple[int, int]]:

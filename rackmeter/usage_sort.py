@@ -16,8 +16,8 @@ from pipeline.offline import CELL, Cells
 from pipeline.records import Int64s
 from rackmeter.errors import DependencyError
 
-RUN_CELLS: Final = 2**21
-"""Cells held at a time: 48 MB, and about twice that while they are sorted."""
+RUN_CELLS: Final = 2**20
+"""Cells held at a time: 24 MiB, and a few times that while they are sorted."""
 
 
 class CellSort:

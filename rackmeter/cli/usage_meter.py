@@ -87,8 +87,8 @@ def meter(
 ) -> None:
     """Meter captured messages (the text of the page is HELP)."""
     from pipeline.admit import Rules  # noqa: PLC0415 - starts slowly
-    from pipeline.decode import NamesCache  # noqa: PLC0415
     from pipeline.lanes import Intake  # noqa: PLC0415
+    from pipeline.names import NamesCache  # noqa: PLC0415
     from rackmeter.offline import meter_file  # noqa: PLC0415
     from rackmeter.settings import load_settings  # noqa: PLC0415
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.admit import Rules
-from pipeline.decode import NamesCache
 from pipeline.keyring import Keyring, NoSignatures
 from pipeline.lanes import Intake
+from pipeline.names import NamesCache
 from pipeline.offline import COUNTED
 from pipeline.partition import partition_of
 from rackmeter.capture import read_capture, write_capture

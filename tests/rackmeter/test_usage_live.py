@@ -63,7 +63,7 @@ def simulated(scene: Scene, seed: int) -> Log:
 
 def metered(scene: Scene, conn: Connection, count: int) -> None:
     with worker(scene) as running:
-        wait_for(lambda: sum(offsets(conn)) >= count, f"all {count} messages metered")
+        wait_for(lambda: sum(offsets(conn)) >= count, f"{count} messages metered", seconds=120)
         assert running.stop() == 0
     assert sum(offsets(conn)) == count
 
@@ -77,6 +77,7 @@ def by_key(messages: Sequence[Captured]) -> dict[bytes | None, list[object]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # a worker and seven commands, on a machine that may be busy
 @pytest.mark.parametrize("seed", SEEDS)
 def test_offline_and_live_give_the_same_bytes_and_both_are_true(
     seed: int, stack: Stack, make_database: MakeDatabase, billing_template: str, tmp_path: Path
