@@ -1,4 +1,4 @@
-"""docs/metering.md shows what the meter does: its pictures are drawn from it, its laws are tests."""
+"""docs/metering.md shows what the meter does: drawn by it, and each of its laws is a test."""
 
 import re
 from pathlib import Path
