@@ -94,6 +94,9 @@ def meter(
 
     if timestamps is not None and timestamps not in TIMESTAMPS:
         raise ConfigError(f"--timestamps is {timestamps}; it must be one of create, append.")
+    files = [path.resolve() for path in (reports, ledger, dead) if path is not None]
+    if len(set(files)) < len(files):
+        raise ConfigError("REPORTS, --ledger and --dead must be different files.")
     settings = load_settings(environment=environment, topic_reports=topic, data_dir=data_dir)
     ring, registered = _ring(settings, keys, ledger_keys=ledger_keys, unsigned=unsigned)
     intake = Intake(

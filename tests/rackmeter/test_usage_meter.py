@@ -315,6 +315,7 @@ MISTAKES: dict[str, tuple[str, list[str], int, str]] = {
     "a topic that is none": (GOOD, ["--topic", "a b"], 2, "topic_reports is 'a b'"),
     "no such folder": (GOOD, ["--ledger", "no/x"], 2, "no/x cannot be written: No such file"),
     "a folder": (GOOD, ["--ledger", "."], 2, ". cannot be written: Is a directory"),
+    "over its own input": (GOOD, ["--ledger", "./m"], 2, "must be different files"),
     "a full disk": (GOOD, ["--ledger", "/dev/full"], 4, "The disk is full: cannot write /dev/full"),
     "a full disk for the refused": ('{"ts_ms":1,"value":1}\n', ["--dead", "/dev/full"], 4,
                                     "The disk is full: cannot write /dev/full"),
