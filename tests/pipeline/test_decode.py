@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.decode import NamesCache, decode
+from pipeline.decode import decode
 from pipeline.keyring import Keyring
+from pipeline.names import NamesCache
 from pipeline.partition import partition_of
 from pipeline.records import Batch, Chunk
 from schemas.envelope import Key
