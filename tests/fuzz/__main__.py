@@ -8,9 +8,10 @@ anew of the smallest inputs that together reach as much.
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 from warnings import simplefilter
 from zlib import crc32
 
@@ -18,10 +19,11 @@ import atheris
 
 with atheris.instrument_imports(include=["pipeline", "schemas"]):
     from tests.fuzz import decoding, kept, metering
-    from tests.fuzz.mutate import records, tokens
+    from tests.fuzz.mutate import Mutator, records, tokens
     from tests.schemas.grammar import all_edges
 
-_TARGETS = {
+Target = tuple[Callable[[bytes], Any], Callable[[bytes, Any], Iterator[str]], Mutator]
+_TARGETS: dict[str, Target] = {
     "decoding": (decoding.check, decoding.shapes, tokens),
     "metering": (metering.check, metering.shapes, records),
 }
