@@ -38,6 +38,7 @@ from pipeline.catalog import load as load_catalog
 from pipeline.partition import partition_of
 from pipeline.windows import window_ms
 from rackmeter.cli.prices import DEMO, shipped
+from rackmeter.cli.terminate import interruptible
 from rackmeter.demo.customers import OWNER, enter
 from rackmeter.demo.receiver import Receiver
 from rackmeter.topics import create_topics
@@ -253,4 +254,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with interruptible():
+        main()

@@ -26,6 +26,7 @@ import psutil
 from benchmarks.load import SERIES, Load
 from benchmarks.scene import scene
 from benchmarks.ways import PEER_NAMES, Outcome, run
+from rackmeter.cli.terminate import interruptible
 
 OWN: Final = ("consume", "decode", "rackmeter")
 TICKS_MIN: Final = 2
@@ -225,4 +226,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with interruptible():
+        main()

@@ -137,12 +137,12 @@ def _last_words(
 ) -> dict[str, Any]:
     """What the process says on its last line; after a kill, the second one does."""
     child, spawned = _spawn(command, env), time.time()
-    if kill_after_s is not None:
-        time.sleep(kill_after_s)
-        child.kill()
-        child.communicate()
-        child = _spawn(command, env)
     try:
+        if kill_after_s is not None:
+            time.sleep(kill_after_s)
+            child.kill()
+            child.communicate()
+            child = _spawn(command, env)
         said, complaints = child.communicate(timeout=LIMIT_S)
     except subprocess.TimeoutExpired:
         raise FailedError(f"not at its end after {LIMIT_S:.0f} s") from None
