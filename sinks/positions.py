@@ -34,18 +34,7 @@ class Position:
 
 def register_topic(conn: Connection, topic: TopicIdentity, *, accept_new: bool) -> None:
     """Enter a topic and its partitions; refuse one that silently took another's place. Commits."""
-    known = conn.execute(
-        "SELECT topic_id, partitions FROM ingest_topic WHERE name = %s ORDER BY first_seen DESC",
-        (topic.name,),
-    ).fetchall()
-    if known and all(row[0] != topic.topic_id for row in known) and not accept_new:
-        raise RefusedError(
-            f"Topic {topic.name} is another one than the ledger was fed from (it has id"
-            f" {topic.topic_id}, the ledger knows {known[0][0]}): it was deleted and made again,"
-            " or this is another cluster. If that is meant, set RACKMETER_ACCEPT_NEW_TOPIC=true"
-            " once."
-        )
-    _refuse_other_count(conn, topic)
+    check_topic(conn, topic, accept_new=accept_new)
     conn.execute(
         "INSERT INTO ingest_topic (topic_id, cluster_id, name, partitions, ts_type)"
         " VALUES (%s, %s, %s, %s, %s)"
@@ -58,6 +47,22 @@ def register_topic(conn: Connection, topic: TopicIdentity, *, accept_new: bool) 
         (topic.topic_id, topic.partitions),
     )
     conn.commit()
+
+
+def check_topic(conn: Connection, topic: TopicIdentity, *, accept_new: bool) -> None:
+    """The topic is the one that the ledger was fed from, or the first."""
+    known = conn.execute(
+        "SELECT topic_id, partitions FROM ingest_topic WHERE name = %s ORDER BY first_seen DESC",
+        (topic.name,),
+    ).fetchall()
+    if known and all(row[0] != topic.topic_id for row in known) and not accept_new:
+        raise RefusedError(
+            f"Topic {topic.name} is another one than the ledger was fed from (it has id"
+            f" {topic.topic_id}, the ledger knows {known[0][0]}): it was deleted and made again,"
+            " or this is another cluster. If that is meant, set RACKMETER_ACCEPT_NEW_TOPIC=true"
+            " once."
+        )
+    _refuse_other_count(conn, topic)
 
 
 def _refuse_other_count(conn: Connection, topic: TopicIdentity) -> None:

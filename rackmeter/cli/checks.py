@@ -8,10 +8,11 @@ from importlib.metadata import PackageNotFoundError, requires, version
 
 from rackmeter import installed_version
 from rackmeter.errors import ConfigError, DependencyError
+from rackmeter.kafka import Cluster, cluster
 from rackmeter.key_files import load_vault
 from rackmeter.settings import Settings
 from rackmeter.stack_folder import running
-from rackmeter.topics import check_broker, describe_topics
+from rackmeter.topics import check_broker
 from sinks.database import connect, require_schema, schema_revision
 from sinks.secrets import verify
 
@@ -58,8 +59,7 @@ def data_folder(settings: Settings, free_mib_min: int) -> str:
 
 def database(settings: Settings) -> str:
     """Answers, and has the tables of this version."""
-    stack = running(settings.data_dir)
-    url = settings.database_url or (stack.database_url if stack else None)
+    url = database_in_force(settings)
     if url is None:
         return "embedded, not running; `rackmeter dev` starts it"
     with connect(url) as conn:
@@ -69,8 +69,7 @@ def database(settings: Settings) -> str:
 
 def master_key(settings: Settings) -> str:
     """Every secret in the ledger decrypts. Nothing to say while the embedded database rests."""
-    stack = running(settings.data_dir)
-    url = settings.database_url or (stack.database_url if stack else None)
+    url = database_in_force(settings)
     if url is None:
         return "embedded, beside the database"
     vault = load_vault(settings)
@@ -80,13 +79,23 @@ def master_key(settings: Settings) -> str:
 
 
 def broker(settings: Settings) -> str:
-    """Answers, and has the topics."""
-    stack = running(settings.data_dir)
-    bootstrap = settings.kafka_bootstrap or (stack.bootstrap if stack else None)
-    if bootstrap is None:
+    """Answers, and lets us in."""
+    where = cluster_in_force(settings)
+    if where is None:
         return "embedded, not running; `rackmeter dev` starts it"
-    check_broker(bootstrap)
-    names = [settings.topic_reports, settings.topic_changed, settings.topic_dead]
-    topics = describe_topics(bootstrap, names)
-    parts = topics[settings.topic_reports].partitions
-    return f"{bootstrap} answers, {settings.topic_reports} has {parts} partitions"
+    check_broker(where)
+    return f"{where.bootstrap} answers"
+
+
+def cluster_in_force(settings: Settings) -> Cluster | None:
+    """The broker that is set, or the embedded one that runs."""
+    stack = running(settings.data_dir)
+    if settings.kafka_bootstrap is None and (stack is None or stack.bootstrap is None):
+        return None
+    return cluster(settings, stack.bootstrap if stack else None)
+
+
+def database_in_force(settings: Settings) -> str | None:
+    """The database that is set, or the embedded one that runs."""
+    stack = running(settings.data_dir)
+    return settings.database_url or (stack.database_url if stack else None)

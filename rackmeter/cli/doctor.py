@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -9,16 +10,20 @@ from rackmeter.cli.options import DataDir, Json, example
 from rackmeter.cli.output import document, lines
 from rackmeter.errors import ConfigError, DependencyError, RackmeterError
 
+if TYPE_CHECKING:
+    from rackmeter.settings import Settings
+
 FREE_MIB_MIN = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. ``exit_code`` is 0 where it is as it must be."""
+    """One thing that was looked at. ``exit_code`` is 0 where it is as it must be, or may be."""
 
     check: str
     found: str
     exit_code: int = 0
+    warning: bool = False
 
 
 def add(app: typer.Typer) -> None:
@@ -29,7 +34,8 @@ def add(app: typer.Typer) -> None:
 def doctor(data_dir: DataDir = None, json: Json = False) -> None:
     """Check what rackmeter needs, and say what to mend.
 
-    Looks at Python, libraries, data folder, database, master key and broker; changes nothing.
+    Looks at Python, libraries, data folder, database, master key, broker and topics; changes
+    nothing.
     """
     findings = list(_findings(data_dir))
     worst = max((finding.exit_code for finding in findings), default=0)
@@ -61,7 +67,19 @@ def _findings(data_dir: DataDir) -> Iterator[Finding]:
     yield from _look("data folder", lambda: data_folder(settings, FREE_MIB_MIN))
     yield from _look("database", lambda: database(settings))
     yield from _look("master key", lambda: master_key(settings))
-    yield from _look("broker", lambda: broker(settings))
+    reached = list(_look("broker", lambda: broker(settings)))
+    yield from reached
+    if reached[0].exit_code == 0:
+        yield from _look_at_topics(settings)
+
+
+def _look_at_topics(settings: "Settings") -> Iterator[Finding]:
+    from rackmeter.cli.check_topics import topics  # noqa: PLC0415 - starts slowly
+
+    try:
+        yield from topics(settings)
+    except RackmeterError as error:
+        yield Finding("topics", str(error), error.exit_code)
 
 
 def _look(check: str, look: Callable[[], str]) -> Iterator[Finding]:
@@ -74,4 +92,6 @@ def _look(check: str, look: Callable[[], str]) -> Iterator[Finding]:
 
 
 def _mark(finding: Finding) -> str:
-    return "ok  " if finding.exit_code == 0 else "FAIL"
+    if finding.exit_code:
+        return "FAIL"
+    return "warn" if finding.warning else "ok  "
