@@ -122,6 +122,10 @@ MISTAKES = """
     24: plan.ax-hourly.name: missing; write the name customers see
 
     name = "AX server, by the hour"
+    name = { of = "a server" }
+    25: plan.ax-hourly.name: found a table; write the name customers see
+
+    name = "AX server, by the hour"
     nam = "AX server, by the hour"
     25: plan.ax-hourly.nam: found "AX server, by the hour"; write a charge
 
@@ -238,6 +242,22 @@ def test_a_comma_outside_quotes_is_not_toml() -> None:
 def test_an_empty_file_says_what_belongs_in() -> None:
     fields = [sentence.split(": ")[1] for sentence in mistakes("")]
     assert fields == ["effective", "plan", "seller", "tax", "unit", "version"]
+
+
+def test_a_file_that_ends_too_early_has_no_line() -> None:
+    assert mistakes('version = "1') == [
+        f"{NAME}:1: not TOML: Unterminated string (at end of document)"
+    ]
+
+
+def test_without_rates_only_these_are_asked_for() -> None:
+    (found,) = mistakes(changed(('[tax]\nhosting = "19 %"\n', "")))
+    assert found.startswith(f"{NAME}:1: tax: missing; write [tax] with a rate for each category")
+
+
+def test_what_is_allowed_and_its_price_measure_the_same() -> None:
+    *_, found = mistakes(changed(('GB = { of = "net.bytes"', 'GB = { of = "disk.mib_s"')))
+    assert found.endswith("MB is a unit of net.bytes, the price one of disk.mib_s")
 
 
 def test_a_plan_without_charges() -> None:
