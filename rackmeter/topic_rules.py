@@ -83,7 +83,7 @@ def retention_ms(topic: Topic) -> int:
 def summary(topic: Topic) -> str:
     kept = retention_ms(topic)
     how_long = "for ever" if kept == _KEPT_FOR_EVER else _days(kept)
-    return f"{topic.partitions} partitions, {topic.replicas} replicas, kept {how_long}"
+    return f"{topic.partitions} partitions, replication {topic.replicas}, kept {how_long}"
 
 
 def _about_retention(topic: Topic) -> Iterator[Advice]:

@@ -112,7 +112,7 @@ def test_topics_that_a_worker_made_are_sound(scene: Scene) -> None:
     known(scene)
     exit_code, found = doctor(scene)
     assert exit_code == 0, found
-    assert sentences(found, scene.reports).startswith("2 partitions, 1 replicas, kept 7 days\n")
+    assert sentences(found, scene.reports).startswith("2 partitions, replication 1, kept 7 days\n")
     assert [one["warning"] for one in found[f"topic {scene.reports}"]] == [False, True]
 
 
