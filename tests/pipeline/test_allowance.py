@@ -50,6 +50,17 @@ CASES = [
         since={"o9": "00:29", "o2": "00:06"},
     ),
     Case(
+        "what a former origin shows late",
+        "It was heard of before, so it opens none.",
+        """
+        o1#1 00:01 append=10:00 tx=1 -> accepted
+        o2#1 00:03 append=10:01 tx=2 -> accepted
+        o1#2 00:02 append=10:02 tx=1 rx=1 -> accepted
+        """,
+        "00:00 tx=3 rx=1",
+        since={"o2": "00:02"},
+    ),
+    Case(
         "new series of an hour",
         "Two may be new; a third waits, and then shows all it gained.",
         """
@@ -127,6 +138,21 @@ def test_case(case: Case) -> None:
     verdicts = [take(world.heads, r, world.out, RULES).verdict for r in case.readings]
     assert verdicts == case.verdicts, case.why
     assert said_windows(world) == windows(case.windows), case.why
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("origins of an hour", "3 origins within an hour; at most 2 are taken"),
+        ("new series of an hour", "3 new series within an hour; at most 2 are taken"),
+        ("series of an origin", "5 series in one origin; at most 4 are taken"),
+    ],
+)
+def test_the_sentence(name: str, sentence: str) -> None:
+    [case] = [case for case in CASES if case.name == name]
+    world = World()
+    details = [take(world.heads, r, world.out, RULES).detail for r in case.readings]
+    assert list(filter(None, details)) == [sentence]
 
 
 def test_the_bounds_are_as_documented() -> None:

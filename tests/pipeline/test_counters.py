@@ -141,6 +141,47 @@ def test_a_clock_that_steps_back_keeps_one_reading_a_day() -> None:
     assert [a.seq for a in one_by_one(case.readings).out.anchors] == [1, 2]
 
 
+def test_origins_are_numbered_as_they_are_heard_of() -> None:
+    """Also those that were over by then; each leaves its first reading and its chains."""
+    case = Case(
+        "", "",
+        """
+        o9#1 00:30 tx=1 -> accepted
+        o1#1 00:05 tx=2 -> accepted
+        o2#1 00:10 tx=4 -> accepted
+        o8#1 00:40 tx=8 -> accepted
+        """,
+        "",
+        since={"o9": "00:29", "o2": "00:06", "o8": "00:31"},
+    )  # fmt: skip
+    world = one_by_one(case.readings)
+    assert world.verdicts == case.verdicts
+    assert [(a.kind, a.origin) for a in world.out.anchors] == [
+        ("opening", "o9"), ("opening", "o1"), ("opening", "o2"), ("opening", "o8"),
+    ]  # fmt: skip
+    head = world.heads["s"]
+    orders = {chains.origin: chains.order for chains in (head.chains, *world.former["s"].values())}
+    assert orders == {"o9": 0, "o1": 1, "o2": 2, "o8": 3}
+    assert head.origins == 4
+
+
+def test_a_reboot_to_a_counter_that_no_float_holds() -> None:
+    case = Case(
+        "", "",
+        """
+        o1#1 00:05 x=1 -> accepted
+        o2#1 00:15 x=2^54-1 -> accepted
+        o2#2 00:20 x=2^54 -> accepted
+        """,
+        "",
+        since={"o2": "00:10"},
+    )  # fmt: skip
+    for way in WAYS:
+        world = way(case.readings)
+        assert list(world.totals().values()) == [1 + 2**54]
+        assert world.totals() == world.readings()
+
+
 # -- what a refused report leaves ------------------------------------------------------------------
 
 
@@ -169,7 +210,10 @@ def test_a_report_is_judged_by_its_own_sentence() -> None:
         "gpu.busy_ms[GPU-0] gained 99990 in 61 s; at most 1000 a second is possible"
     ]
     refused = world.chunk(Case("", "", "o1#1 00:05 gpu=9 tx=51 -> conflict", "").readings)
-    assert [r.verdict for r in refused] == [Verdict.CONFLICT]
+    assert refused[0].verdict is Verdict.CONFLICT
+    assert refused[0].detail == (
+        "seq 1 of origin o1 was already sent with other content; a sequence number is used once"
+    )
 
 
 @pytest.mark.parametrize(
