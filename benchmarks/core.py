@@ -99,7 +99,7 @@ def measure(servers: int, rounds: int) -> Figure:
             assert lane.take(chunk, intake, chunk.records[-1].timestamp) is Taken.METERED
         done = time.process_time()
         assert lane.out.counts == {"accepted": servers}
-        lane.committed(_output())
+        lane.committed(lane.seal(_output()))
         gc.unfreeze()
         if nth > 2:  # the first reports of a server and of its names are not the usual ones
             both, alone = min(both, done - decoded), min(alone, decoded - began)

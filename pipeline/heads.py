@@ -7,7 +7,7 @@ what one checkpoint writes. ``pipeline.shelves`` keeps the heads of a partition.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -65,6 +65,9 @@ class Chains:
     """Series that the latest report lacked, by position."""
     order: int = 0
     """How many origins of this server were heard of before."""
+
+    def copy(self) -> "Chains":
+        return replace(self, last=self.last.copy(), absent=dict(self.absent))
 
     def own_time(self, i: int) -> OwnTime:
         return self.absent.get(i, (self.at_ms, self.up_ms))
@@ -208,10 +211,18 @@ class Output:
     """Former origins that a report extended or that ended."""
     corrected: int = 0
     """Accepted reports whose clock was overruled."""
+    before: "Output | None" = None
+    """What is on its way to the ledger: newer than what ``load_tail`` finds there."""
 
     def tail(self, server: str, origin: str) -> Chains | None:
-        """A former origin as it is now."""
-        return self.tails.get((server, origin)) or self.load_tail(server, origin)
+        """A former origin as it is now; whoever changes it puts it into ``tails``."""
+        key = (server, origin)
+        if own := self.tails.get(key):
+            return own
+        before = self.before
+        if before is not None and (written := before.tails.get(key)):
+            return written.copy()
+        return self.load_tail(server, origin)
 
     def finish(self, head: Head) -> None:
         """The open window of a head is over."""

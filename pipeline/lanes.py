@@ -25,7 +25,7 @@ from pipeline.keyring import Keyring
 from pipeline.meter import Arrival, meter
 from pipeline.names import NamesCache
 from pipeline.records import Batch, Bools, Chunk, Int64s, Record, after
-from pipeline.shelves import Heads
+from pipeline.shelves import Heads, States
 from schemas.validate import Refusal
 from schemas.verdict import DeadLetter, Verdict
 
@@ -64,9 +64,35 @@ class Taken(Enum):
     OVER_GAP = "over gap"
 
 
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What one checkpoint writes: all that a lane metered from ``base`` to ``expect``."""
+
+    topic_id: UUID
+    part: int
+    owner: UUID
+    base: int
+    expect: int
+    append_ms: int
+    counts: Counter[str]
+    """Verdicts of everything before ``expect``."""
+    states: list[States]
+    out: Output
+
+    @property
+    def touched(self) -> dict[str, int]:
+        """Servers whose heads changed → time of their newest reading."""
+        found: dict[str, int] = {}
+        for states in self.states:
+            found.update(zip(states.server, states.at_ms.tolist(), strict=True))
+        return found
+
+
 @dataclass(slots=True)
 class Lane:
-    """One claim of one partition by one owner; ``base`` is committed, ``expect`` comes next."""
+    """One claim of one partition by one owner: ``base`` is committed, ``sealed`` on its way,
+    ``expect`` comes next.
+    """
 
     topic_id: UUID
     part: int
@@ -74,16 +100,17 @@ class Lane:
     base: int
     append_ms: int
     counts: Counter[str]
-    """Verdicts of everything before ``base``, as committed."""
+    """Verdicts of everything before ``sealed``."""
     heads: Heads
     out: Output
     expect: int = field(init=False)
+    sealed: int = field(init=False)
     pending_bytes: int = 0
     _ahead: int = -1
     _gap_tries: int = 0
 
     def __post_init__(self) -> None:
-        self.expect = self.base
+        self.expect = self.sealed = self.base
 
     def take(self, chunk: Chunk, intake: Intake, now_ms: int) -> Taken:
         """Meter a chunk that begins where the last one ended."""
@@ -108,11 +135,25 @@ class Lane:
         self._ahead = first
         return self._gap_tries > GAP_TRIES_MAX
 
-    def committed(self, fresh: Output) -> None:
-        """The checkpoint up to ``expect`` is in the ledger."""
+    def seal(self, fresh: Output) -> Sealed:
+        """Hand over what was metered since the last seal and go on into ``fresh``.
+
+        Only one is on its way at a time; when it does not arrive the lane is thrown away.
+        """
+        assert self.sealed == self.base, "one checkpoint at a time"
         self.counts += self.out.counts
-        self.base, self.out, self.pending_bytes = self.expect, fresh, 0
-        self.heads.clean()
+        made = Sealed(
+            self.topic_id, self.part, self.owner, self.base, self.expect, self.append_ms,
+            Counter(self.counts), self.heads.take_dirty(), self.out,
+        )  # fmt: skip
+        fresh.before = self.out
+        self.sealed, self.out, self.pending_bytes = self.expect, fresh, 0
+        return made
+
+    def committed(self, sealed: Sealed) -> None:
+        """A checkpoint is in the ledger."""
+        self.base = sealed.expect
+        self.out.before = None
 
     def _meter(self, chunk: Chunk, intake: Intake, now_ms: int) -> None:
         batch, dead = _decode(chunk, intake)

@@ -123,7 +123,7 @@ class OfflineMeter:
                 index = lot[letter.offset - base]
                 refused[index] = Refused(messages[index], letter.reason, letter.detail)
             self._former |= lane.out.tails
-            lane.committed(Output(self._tail))
+            lane.committed(lane.seal(Output(self._tail)))
         return cells, [refused[index] for index in sorted(refused)]
 
     def finish(self) -> list[Cells]:

@@ -19,8 +19,8 @@ _ROW_MASK: Final = (1 << _ROW_BITS) - 1
 _FIRST_ROWS: Final = 8
 
 
-class Shelf:
-    """Columns of servers with ``width`` series each; rows beyond ``used`` are free."""
+class Columns:
+    """One entry a server; of servers with equally many series."""
 
     server: Objects
     origin: Objects
@@ -47,10 +47,14 @@ class Shelf:
     open: Int64s
     seen: npt.NDArray[np.uint16]
 
+
+class Shelf(Columns):
+    """Columns of servers with ``width`` series each; rows beyond ``used`` are free."""
+
     def __init__(self, width: int) -> None:
         self.width = width
         self.used = 0
-        self._columns = {
+        self.columns = {
             **dict.fromkeys(("server", "origin", "names", "flagged", "absent"), (np.object_, ())),
             **dict.fromkeys(
                 (
@@ -64,7 +68,7 @@ class Shelf:
             "open": (np.int64, (width,)),
             "seen": (np.uint16, (SEEN,)),
         }
-        for name, (kind, shape) in self._columns.items():
+        for name, (kind, shape) in self.columns.items():
             setattr(self, name, np.zeros((_FIRST_ROWS, *shape), kind))
         self.bounds: Int64s = np.zeros((0, width), np.int64)
         self._bound_of: dict[bytes, int] = {}
@@ -75,7 +79,7 @@ class Shelf:
         if self._free:
             return self._free.pop()
         if self.used == len(self.server):
-            for name in self._columns:
+            for name in self.columns:
                 column = getattr(self, name)
                 more = np.zeros((len(column) // 2 + _FIRST_ROWS, *column.shape[1:]), column.dtype)
                 setattr(self, name, np.concatenate((column, more)))
@@ -95,8 +99,16 @@ class Shelf:
         return known
 
 
+class States(Columns):
+    """Some rows of a shelf as they were: copies of its columns under the same names."""
+
+    def __init__(self, shelf: Shelf, rows: Int64s) -> None:
+        for name in shelf.columns:
+            setattr(self, name, getattr(shelf, name)[rows])
+
+
 class Heads(MutableMapping[str, Head]):
-    """Server → head. What is put is dirty until ``clean``."""
+    """Server → head. What is put is dirty until ``take_dirty``."""
 
     __slots__ = ("_place", "shelves")
 
@@ -157,26 +169,26 @@ class Heads(MutableMapping[str, Head]):
             shelf, row = self.shelves[code >> _ROW_BITS], code & _ROW_MASK
             shelf.flagged[row], shelf.dirty[row] = why, True
 
-    def dirty_rows(self) -> Iterator[tuple[Shelf, Int64s]]:
-        """Rows that changed since the last ``clean``, shelf by shelf."""
-        for shelf in self.shelves.values():
-            rows = np.flatnonzero(shelf.dirty[: shelf.used])
-            if len(rows):
-                yield shelf, rows
-
     def dirty(self) -> dict[str, int]:
-        """Servers that changed since the last ``clean`` → time of their newest reading."""
+        """Servers that changed since the last ``take_dirty`` → time of their newest reading."""
         found: dict[str, int] = {}
-        for shelf, rows in self.dirty_rows():
+        for shelf in self.shelves.values():
+            rows = np.flatnonzero(shelf.dirty)
             found.update(zip(shelf.server[rows], shelf.at_ms[rows].tolist(), strict=True))
         return found
 
+    def take_dirty(self) -> list[States]:
+        """What changed, as it is now; from here on nothing is dirty."""
+        taken: list[States] = []
+        for shelf in self.shelves.values():
+            rows = np.flatnonzero(shelf.dirty)
+            if len(rows):
+                taken.append(States(shelf, rows))
+                shelf.dirty[:] = False
+        return taken
+
     def dirty_count(self) -> int:
         return sum(int(np.count_nonzero(shelf.dirty)) for shelf in self.shelves.values())
-
-    def clean(self) -> None:
-        for shelf in self.shelves.values():
-            shelf.dirty[:] = False
 
 
 def _put(shelf: Shelf, row: int, head: Head) -> None:

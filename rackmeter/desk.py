@@ -1,9 +1,10 @@
 """The metering desk: lanes, claims and checkpoints behind the first Faust processor.
 
-All metering and all its database work happen in one thread; the event loop only waits for it. No
-exception leaves what Faust calls: it would acknowledge the chunk and go on, or leave a partition
-that nobody meters. A failure is one of two: the lane is thrown away and claimed anew, or the worker
-stops with a sentence.
+Metering happens in one thread, claims and checkpoints in another; the event loop only waits. While
+a lane's checkpoint is on its way to the ledger the lane meters on, until the next one is due by its
+size: then it waits, and with it the fetching. No exception leaves what Faust calls: it would
+acknowledge the chunk and go on, or leave a partition that nobody meters. A failure is one of two:
+the lane is thrown away and claimed anew, or the worker stops with a sentence.
 """
 
 import asyncio
@@ -19,14 +20,14 @@ import structlog
 from aiokafka.errors import KafkaError
 from faust.types import TP
 
-from pipeline.lanes import Lane, Taken
+from pipeline.lanes import Lane, Sealed, Taken
 from pipeline.records import Chunk
 from pipeline.transport import ChunkConsumer
 from rackmeter import metrics
 from rackmeter.intake import Intakes
 from rackmeter.settings import Settings
 from schemas.errors import DependencyError, RackmeterError
-from sinks.checkpoint import Checkpointer, FencedError, Flushed
+from sinks.checkpoint import Checkpointer, FencedError
 from sinks.positions import TopicIdentity, check_log_start, log_too_short
 from sinks.vault import Vault
 
@@ -58,11 +59,16 @@ class Desk:
     def __init__(self, settings: Settings, url: str, topic: TopicIdentity, vault: Vault) -> None:
         self._settings, self._topic = settings, topic
         self._checkpointer = Checkpointer(url)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="meter")
+        self._meter = ThreadPoolExecutor(1, thread_name_prefix="meter")
+        self._ledger = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._lanes: dict[int, Lane] = {}
-        self._intakes = Intakes(settings, vault, topic.partitions, self._checkpointer.connection)
+        self._intakes = Intakes(
+            settings, vault, topic.partitions, self._checkpointer.lookups.connection
+        )
         self._idle_at = 0.0
-        self._flushed_at: dict[int, float] = {}
+        self._sealed_at: dict[int, float] = {}
+        self._writing: dict[int, asyncio.Task[None]] = {}
+        """Partition → its checkpoint on the way."""
         self._short_since: dict[int, float] = {}
         self._claiming = asyncio.Lock()
         self._changed: dict[str, int] = {}
@@ -70,6 +76,8 @@ class Desk:
         self.consumer: ChunkConsumer | None = None
         self.on_commit: Committed | None = None
         self.failure: BaseException | None = None
+        self._sealing = asyncio.Lock()
+        self._closing = False
 
     # -- called by Faust --------------------------------------------------------------------------
 
@@ -96,7 +104,7 @@ class Desk:
 
     async def _take(self, lane: Lane, chunk: Chunk) -> None:
         expected = lane.expect
-        taken = await self._run(self._meter, lane, chunk)
+        taken = await self._run(self._meter, self._take_chunk, lane, chunk)
         if taken is Taken.AHEAD and self.consumer is not None:
             await self.consumer.seek_wait({TP(chunk.topic, chunk.part): lane.expect})
             return
@@ -105,17 +113,16 @@ class Desk:
                 "offsets without reports",
                 part=chunk.part, begin=expected, end=chunk.first_offset,
             )  # fmt: skip
-        if taken is not Taken.OLD and self._due(lane):
-            await self._flush(lane)
+        if taken is not Taken.OLD:
+            await self._checkpoint(lane)
 
     async def tick(self) -> None:
         """Checkpoint what has waited long enough; say how far idle lanes are complete."""
         for lane in list(self._lanes.values()):
-            if lane.expect > lane.base and self._due(lane):
-                try:
-                    await self._flush(lane)
-                except Exception as error:
-                    await self._mend(lane, error)
+            try:
+                await self._checkpoint(lane)
+            except Exception as error:
+                await self._mend(lane, error)
         if time.monotonic() - self._idle_at > IDLE_S:
             self._idle_at = time.monotonic()
             try:
@@ -126,22 +133,25 @@ class Desk:
 
     async def close(self) -> None:
         """Last checkpoint of every lane that is still ours."""
+        self._closing = True
         for lane in list(self._lanes.values()):
             try:
-                await self._flush(lane)
+                while self._lanes.get(lane.part) is lane and lane.expect > lane.base:
+                    await self._checkpoint(lane, now=True)
+                    await asyncio.wait({self._writing[lane.part]})
             except Exception as error:
                 log.warning("not flushed at shutdown", part=lane.part, why=_first(error))
         self._lanes = {}
         if self._telling is not None:
             await asyncio.wait({self._telling}, timeout=LAST_HINTS_S)
-        await self._run(self._checkpointer.close)
+        await self._run(self._ledger, self._checkpointer.close)
 
-    # -- in the thread ----------------------------------------------------------------------------
+    # -- in the threads ---------------------------------------------------------------------------
 
-    async def _run(self, call: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+    async def _run(self, thread: ThreadPoolExecutor, call: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(thread, call, *arguments)
 
-    def _meter(self, lane: Lane, chunk: Chunk) -> Taken:
+    def _take_chunk(self, lane: Lane, chunk: Chunk) -> Taken:
         return lane.take(chunk, self._intakes.current(), time.time_ns() // 1_000_000)
 
     # -- claiming and flushing --------------------------------------------------------------------
@@ -154,43 +164,65 @@ class Desk:
             first = (await self.consumer.earliest_offsets(tp))[tp]
             check_log_start(tp.partition, lane.base, first)
             self._lanes[tp.partition] = lane
-            self._flushed_at[tp.partition] = time.monotonic()
+            self._sealed_at[tp.partition] = time.monotonic()
         log.info("partition claimed", part=tp.partition, offset=lane.base, servers=len(lane.heads))
         return lane.base
 
     async def _claim_patiently(self, part: int) -> Lane:
         for wait_s in RETRY_S:
             try:
-                return await self._run(self._checkpointer.claim, self._topic.topic_id, part)
+                return await self._run(
+                    self._ledger, self._checkpointer.claim, self._topic.topic_id, part
+                )
             except (psycopg.OperationalError, DependencyError) as error:
                 log.warning("claim failed, trying again", part=part, why=_first(error))
                 await asyncio.sleep(wait_s)
         try:
-            return await self._run(self._checkpointer.claim, self._topic.topic_id, part)
+            return await self._run(
+                self._ledger, self._checkpointer.claim, self._topic.topic_id, part
+            )
         except psycopg.OperationalError as error:
             raise DependencyError(f"The database does not answer: {_first(error)}") from error
 
     def _due(self, lane: Lane) -> bool:
+        waited_ms = (time.monotonic() - self._sealed_at[lane.part]) * 1000
+        return waited_ms >= self._settings.flush_interval_ms or self._full(lane)
+
+    def _full(self, lane: Lane) -> bool:
         settings = self._settings
-        waited_ms = (time.monotonic() - self._flushed_at[lane.part]) * 1000
         return (
-            waited_ms >= settings.flush_interval_ms
-            or lane.heads.dirty_count() >= settings.flush_servers
+            lane.heads.dirty_count() >= settings.flush_servers
             or lane.pending_bytes >= settings.flush_bytes
         )
 
-    async def _flush(self, lane: Lane) -> None:
-        if self._lanes.get(lane.part) is not lane:
+    async def _checkpoint(self, lane: Lane, *, now: bool = False) -> None:
+        """Send a checkpoint on its way when it is due; one at a time for each lane."""
+        if lane.expect == lane.sealed or not (now or self._due(lane)):
             return
-        touched, append_ms = lane.heads.dirty(), lane.append_ms
-        verdicts = lane.out.counts
-        with metrics.CHECKPOINT.time():
-            flushed = await self._run(self._checkpointer.flush, lane)
-        self._flushed_at[lane.part] = time.monotonic()
-        if flushed is Flushed.COMMITTED:
-            for verdict, count in verdicts.items():
-                metrics.REPORTS.labels(verdict).inc(count)
-            self._tell_later(touched, append_ms)
+        writing = self._writing.get(lane.part)
+        if writing is not None and not writing.done():
+            if not (now or self._full(lane)):
+                return
+            await asyncio.wait({writing})
+        async with self._sealing:
+            mine = self._lanes.get(lane.part) is lane
+            if not mine or lane.sealed != lane.base or lane.expect == lane.sealed:
+                return
+            self._sealed_at[lane.part] = time.monotonic()
+            sealed = await self._run(self._meter, lane.seal, self._checkpointer.output())
+            self._writing[lane.part] = asyncio.create_task(self._write(lane, sealed))
+
+    async def _write(self, lane: Lane, sealed: Sealed) -> None:
+        try:
+            with metrics.CHECKPOINT.time():
+                await self._run(self._ledger, self._checkpointer.write, sealed)
+        except Exception as error:
+            await self._mend(lane, error)
+            return
+        lane.committed(sealed)
+        for verdict, count in sealed.out.counts.items():
+            metrics.REPORTS.labels(verdict).inc(count)
+        self._tell_later(sealed.touched, sealed.append_ms)
 
     def _tell_later(self, touched: dict[str, int], append_ms: int) -> None:
         """Hints are told beside the metering: nobody's meter waits for a rating or a send."""
@@ -218,7 +250,9 @@ class Desk:
                 self._watch_end(lane, seen[0])
             if seen is None or seen[0] != lane.expect or lane.expect != lane.base:
                 continue
-            await self._run(self._checkpointer.mark_idle, lane, seen[1] - FETCH_WAIT_MS)
+            await self._run(
+                self._ledger, self._checkpointer.mark_idle, lane, seen[1] - FETCH_WAIT_MS
+            )
 
     def _watch_end(self, lane: Lane, end: int) -> None:
         """Not every broker refuses a position past its end; some wait for it to be reached."""
@@ -245,6 +279,9 @@ class Desk:
         if self._lanes.get(lane.part) is not lane:
             return
         del self._lanes[lane.part]
+        if self._closing:
+            log.warning("not flushed at shutdown", part=lane.part, why=_first(error))
+            return
         if not _mendable(error):
             self._stop(error)
             return

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.heads import Block
 from pipeline.records import Int64s
-from pipeline.shelves import Shelf
+from pipeline.shelves import States
 
 SIGNATURE: Final = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER: Final = b"\xff\xff"
@@ -46,31 +46,29 @@ def window_rows(block: Block, set_ids: Int64s, part: int, offset: int) -> bytes:
     return _joined([head + _text(server) for server in block.server], fixed)
 
 
-def state_rows(
-    shelf: Shelf, rows: Int64s, set_ids: Int64s, absent: Sequence[bytes | None], part: int
-) -> bytes:
-    """The columns of ``STATE`` for some rows of a shelf; ``absent`` as JSON."""
+def state_rows(states: States, set_ids: Int64s, absent: Sequence[bytes | None], part: int) -> bytes:
+    """The columns of ``STATE``; ``absent`` as JSON."""
     fixed = _fixed(
-        len(rows),
+        len(set_ids),
         ("int4", part),
-        ("int8", shelf.since_ms[rows]),
-        ("int8", shelf.seq_hi[rows]),
-        ("bytea", shelf.seen[rows].view(np.uint8)),
-        ("int8", shelf.at_ms[rows]),
-        ("int8", shelf.up_ms[rows]),
+        ("int8", states.since_ms),
+        ("int8", states.seq_hi),
+        ("bytea", states.seen.view(np.uint8)),
+        ("int8", states.at_ms),
+        ("int8", states.up_ms),
         ("int4", set_ids),
-        ("int8[]", shelf.last[rows]),
-        ("int8", shelf.win_ms[rows]),
-        ("int8[]", shelf.open[rows]),
-        ("int4", shelf.cover_ms[rows]),
-        ("int4", shelf.order[rows]),
-        ("int4", shelf.origins[rows]),
-        ("int4", shelf.hour[rows]),
-        ("int4", shelf.hour_origins[rows]),
-        ("int4", shelf.hour_series[rows]),
+        ("int8[]", states.last),
+        ("int8", states.win_ms),
+        ("int8[]", states.open),
+        ("int4", states.cover_ms),
+        ("int4", states.order),
+        ("int4", states.origins),
+        ("int4", states.hour),
+        ("int4", states.hour_origins),
+        ("int4", states.hour_series),
     )
     head = (20).to_bytes(2)
-    named = zip(shelf.server[rows], shelf.origin[rows], shelf.flagged[rows], absent, strict=True)
+    named = zip(states.server, states.origin, states.flagged, absent, strict=True)
     return _joined(
         [
             b"%b%b%b%b%b" % (head, _text(server), _text(origin), _text(flagged), _jsonb(json))

@@ -5,7 +5,6 @@ with a compare-and-swap on owner and position. Kafka's committed offset plays no
 the swap has lost the partition and throws its lane away; nothing it did is in the ledger.
 """
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable
 from enum import Enum
@@ -16,11 +15,13 @@ import psycopg
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
-from pipeline.heads import Chains, Output
-from pipeline.lanes import Lane
+from pipeline.heads import Output
+from pipeline.lanes import Lane, Sealed
 from schemas.errors import DependencyError, RackmeterError, RefusedError
 from sinks import ledger
-from sinks.database import Connection, connect
+from sinks.database import Connection
+from sinks.link import Link
+from sinks.lookups import Lookups
 from sinks.series import SeriesSets
 
 CLAIM_LOCK_MS: Final = 2_000
@@ -48,39 +49,30 @@ def _no_failpoint(_step: str) -> None:
 
 
 class Checkpointer:
-    """One connection of one worker, used from one thread. Reconnects by itself; never repeats a
-    step.
+    """Writes checkpoints and claims partitions, from one thread; ``lookups`` are for another one.
+
+    Reconnects by itself; never repeats a step.
     """
 
     def __init__(self, url: str, *, failpoint: Failpoint = _no_failpoint) -> None:
-        self._url = url
+        self.lookups = Lookups(url)
+        self._link = Link(url, "rackmeter worker", _prepare)
         self._sets = SeriesSets()
-        self._conn: Connection | None = None
         self._named: dict[int, UUID] = {}
         """Partition → owner whose row names the open connection's backend."""
         self._failpoint = failpoint
 
     def close(self) -> None:
-        if self._conn is not None:
-            with contextlib.suppress(psycopg.Error):
-                self._conn.close()
-            self._conn = None
+        self._link.close()
+        self.lookups.close()
 
     def connection(self) -> Connection:
         """The open connection, outside a transaction; a new one when the last was lost."""
-        if self._conn is None or not self.connection_alive():
-            self.close()
+        before = self._link.opened
+        conn = self._link.connection()
+        if self._link.opened != before:
             self._named = {}
-            self._conn = connect(self._url, application_name="rackmeter worker")
-            self._conn.execute(
-                f"CREATE TEMPORARY TABLE {_TABLE} (LIKE server_state) ON COMMIT DELETE ROWS"
-            )
-            # The log replays and the swap tells, so a lost tail of commits costs work, not usage.
-            self._conn.execute("SET synchronous_commit = off")
-            self._conn.commit()
-        else:
-            self._conn.rollback()
-        return self._conn
+        return conn
 
     # -- claiming ---------------------------------------------------------------------------------
 
@@ -130,40 +122,33 @@ class Checkpointer:
         raise AssertionError("the loop returns or raises")
 
     def output(self) -> Output:
-        """An empty collection; looks up a former origin once per checkpoint."""
-        known: dict[tuple[str, str], Chains | None] = {}
-
-        def load_tail(server: str, origin: str) -> Chains | None:
-            if (server, origin) not in known:
-                conn = self.connection()
-                known[server, origin] = ledger.load_tail(conn, server, origin, self._sets)
-                conn.rollback()
-            return known[server, origin]
-
-        return Output(load_tail)
+        """An empty collection."""
+        return self.lookups.output()
 
     # -- flushing ---------------------------------------------------------------------------------
 
     def flush(self, lane: Lane) -> Flushed:
-        """Write what the lane metered since its base, once.
+        """Seal a lane and write it, while it waits."""
+        if lane.expect == lane.base:
+            return Flushed.NOTHING
+        sealed = lane.seal(self.output())
+        self.write(sealed)
+        lane.committed(sealed)
+        return Flushed.COMMITTED
+
+    def write(self, sealed: Sealed) -> None:
+        """Write what a lane metered from base to expect, once.
 
         Raises FencedError when the partition is another's, psycopg errors when the outcome is
         certain to be "not written"; after either the lane must be thrown away and claimed anew.
         """
-        if lane.expect == lane.base:
-            return Flushed.NOTHING
         try:
-            self._write(lane)
+            self._write(sealed)
         except psycopg.OperationalError as error:
-            if self.connection_alive() or not self._was_written(lane, error):
+            if self._link.alive() or not self._was_written(sealed, error):
                 raise
-        lane.committed(self.output())
-        return Flushed.COMMITTED
 
-    def connection_alive(self) -> bool:
-        return self._conn is not None and not self._conn.closed and not self._conn.broken
-
-    def _write(self, lane: Lane) -> None:
+    def _write(self, sealed: Sealed) -> None:
         """The checkpoint transaction.
 
         1. Register series sets, in their own transactions. A crash here: unused ids. After a
@@ -176,46 +161,46 @@ class Checkpointer:
         5. COMMIT. A crash before the answer: the row tells which it was (``_was_written``).
         """
         conn = self.connection()
-        self._name_backend(conn, lane)
-        self._sets.register(conn, ledger.names_in(lane))
+        self._name_backend(conn, sealed)
+        self._sets.register(conn, ledger.names_in(sealed))
         id_of = self._sets.id_of
         self._failpoint("flush:registered")
         with conn.cursor() as cur:
-            ledger.copy_states(cur, lane, id_of, _TABLE)
+            ledger.copy_states(cur, sealed, id_of, _TABLE)
             self._failpoint("flush:copied")
             cur.execute(
                 "UPDATE ingest_offset SET next_offset = %s, append_ms = %s, counts = %s"
                 " WHERE topic_id = %s AND part = %s AND owner = %s AND next_offset = %s",
                 (
-                    lane.expect, lane.append_ms, Jsonb(lane.counts + lane.out.counts),
-                    lane.topic_id, lane.part, lane.owner, lane.base,
+                    sealed.expect, sealed.append_ms, Jsonb(sealed.counts),
+                    sealed.topic_id, sealed.part, sealed.owner, sealed.base,
                 ),
             )  # fmt: skip
             if cur.rowcount != 1:
                 conn.rollback()
-                raise FencedError(f"Partition {lane.part} is owned by another worker.")
+                raise FencedError(f"Partition {sealed.part} is owned by another worker.")
             self._failpoint("flush:swapped")
             ledger.upsert_states(cur, _TABLE)
-            ledger.upsert_tails(cur, lane, id_of)
-            ledger.copy_windows(cur, lane, id_of)
-            ledger.insert_late(cur, lane, id_of)
-            ledger.insert_anchors(cur, lane, id_of)
-            ledger.insert_dead(cur, lane)
+            ledger.upsert_tails(cur, sealed, id_of)
+            ledger.copy_windows(cur, sealed, id_of)
+            ledger.insert_late(cur, sealed, id_of)
+            ledger.insert_anchors(cur, sealed, id_of)
+            ledger.insert_dead(cur, sealed)
         self._failpoint("flush:written")
         conn.commit()
         self._failpoint("flush:committed")
 
-    def _name_backend(self, conn: Connection, lane: Lane) -> None:
-        if self._named.get(lane.part) != lane.owner:
+    def _name_backend(self, conn: Connection, sealed: Sealed) -> None:
+        if self._named.get(sealed.part) != sealed.owner:
             conn.execute(
                 f"UPDATE ingest_offset SET {_BACKEND}"  # noqa: S608 - a constant
                 " WHERE topic_id = %s AND part = %s AND owner = %s",
-                (lane.topic_id, lane.part, lane.owner),
+                (sealed.topic_id, sealed.part, sealed.owner),
             )
             conn.commit()
-            self._named[lane.part] = lane.owner
+            self._named[sealed.part] = sealed.owner
 
-    def _was_written(self, lane: Lane, error: psycopg.OperationalError) -> bool:
+    def _was_written(self, sealed: Sealed, error: psycopg.OperationalError) -> bool:
         """The answer to COMMIT was lost: ours at expect is written, ours at base is not."""
         try:
             row = (
@@ -223,13 +208,13 @@ class Checkpointer:
                 .execute(
                     "SELECT owner, next_offset FROM ingest_offset"
                     " WHERE topic_id = %s AND part = %s",
-                    (lane.topic_id, lane.part),
+                    (sealed.topic_id, sealed.part),
                 )
                 .fetchone()
             )
         except (psycopg.Error, DependencyError):
             raise error from None
-        return row is not None and row[0] == lane.owner and row[1] == lane.expect
+        return row is not None and row[0] == sealed.owner and row[1] == sealed.expect
 
     # -- standing still ---------------------------------------------------------------------------
 
@@ -245,6 +230,13 @@ class Checkpointer:
         )
         conn.commit()
         lane.append_ms = max(lane.append_ms, drained_at_ms)
+
+
+def _prepare(conn: Connection) -> None:
+    conn.execute(f"CREATE TEMPORARY TABLE {_TABLE} (LIKE server_state) ON COMMIT DELETE ROWS")
+    # The log replays and the swap tells, so a lost tail of commits costs work, not usage.
+    conn.execute("SET synchronous_commit = off")
+    conn.commit()
 
 
 def _end_backend(conn: Connection, topic_id: UUID, part: int) -> None:

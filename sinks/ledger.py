@@ -16,7 +16,7 @@ from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
 from pipeline.heads import Allowance, Chains, Head, OwnTime
-from pipeline.lanes import Lane
+from pipeline.lanes import Sealed
 from pipeline.records import Int64s, Names
 from pipeline.shelves import Heads
 from sinks.binary import SIGNATURE, STATE, TRAILER, WINDOW, state_rows, window_rows
@@ -46,7 +46,7 @@ def load_heads(conn: Connection, part: int, sets: SeriesSets) -> Heads:
             server, chains, np.frombuffer(seen, np.uint16), win_ms, np.array(opened, np.int64),
             cover_ms, flagged, origins, Allowance(*allowance),
         )  # fmt: skip
-    heads.clean()
+    heads.take_dirty()
     return heads
 
 
@@ -65,14 +65,14 @@ def load_tail(conn: Connection, server: str, origin: str, sets: SeriesSets) -> C
     )  # fmt: skip
 
 
-def copy_states(cur: _Cursor, lane: Lane, id_of: IdOf, into: str) -> None:
+def copy_states(cur: _Cursor, sealed: Sealed, id_of: IdOf, into: str) -> None:
     """Dirty heads into a temporary table."""
     with cur.copy(f"COPY {into} ({STATE}) FROM STDIN WITH (FORMAT binary)") as copy:
         copy.write(SIGNATURE)
-        for shelf, rows in lane.heads.dirty_rows():
-            ids = _ids(shelf.names[rows], id_of)
-            absent = [_absent_out(own) for own in shelf.absent[rows]]
-            copy.write(state_rows(shelf, rows, ids, absent, lane.part))
+        for states in sealed.states:
+            ids = _ids(states.names, id_of)
+            absent = [_absent_out(own) for own in states.absent]
+            copy.write(state_rows(states, ids, absent, sealed.part))
         copy.write(TRAILER)
 
 
@@ -87,22 +87,22 @@ def upsert_states(cur: _Cursor, source: str) -> None:
     )
 
 
-def copy_windows(cur: _Cursor, lane: Lane, id_of: IdOf) -> None:
+def copy_windows(cur: _Cursor, sealed: Sealed, id_of: IdOf) -> None:
     with cur.copy(f"COPY usage_window ({WINDOW}) FROM STDIN WITH (FORMAT binary)") as copy:
         copy.write(SIGNATURE)
-        for block in lane.out.finished:
+        for block in sealed.out.finished:
             ids = _ids(block.names, id_of)
-            copy.write(window_rows(block, ids, lane.part, lane.expect))
+            copy.write(window_rows(block, ids, sealed.part, sealed.expect))
         copy.write(TRAILER)
 
 
-def upsert_tails(cur: _Cursor, lane: Lane, id_of: IdOf) -> None:
+def upsert_tails(cur: _Cursor, sealed: Sealed, id_of: IdOf) -> None:
     rows = [
         (
-            server, origin, lane.part, c.since_ms, c.seq_hi, c.at_ms, c.up_ms, id_of(c.names),
+            server, origin, sealed.part, c.since_ms, c.seq_hi, c.at_ms, c.up_ms, id_of(c.names),
             c.last.tolist(), Jsonb(c.absent) if c.absent else None, c.order,
         )
-        for (server, origin), c in sorted(lane.out.tails.items(), key=itemgetter(0))
+        for (server, origin), c in sorted(sealed.out.tails.items(), key=itemgetter(0))
     ]  # fmt: skip
     cur.executemany(
         f"INSERT INTO server_origin ({_TAIL}) VALUES"  # noqa: S608 - a constant
@@ -114,18 +114,26 @@ def upsert_tails(cur: _Cursor, lane: Lane, id_of: IdOf) -> None:
     )
 
 
-def insert_late(cur: _Cursor, lane: Lane, id_of: IdOf) -> None:
+def insert_late(cur: _Cursor, sealed: Sealed, id_of: IdOf) -> None:
     cur.executemany(
         "INSERT INTO usage_late (server_id, window_start, set_id, qty, part, ckpt_offset, reason)"
         " VALUES (%s, to_timestamp(%s::bigint / 1000), %s, %s, %s, %s, %s)",
         [
-            (r.server, r.win_ms, id_of(r.names), r.qty.tolist(), lane.part, lane.expect, r.reason)
-            for r in lane.out.late
+            (
+                r.server,
+                r.win_ms,
+                id_of(r.names),
+                r.qty.tolist(),
+                sealed.part,
+                sealed.expect,
+                r.reason,
+            )
+            for r in sealed.out.late
         ],
     )
 
 
-def insert_anchors(cur: _Cursor, lane: Lane, id_of: IdOf) -> None:
+def insert_anchors(cur: _Cursor, sealed: Sealed, id_of: IdOf) -> None:
     cur.executemany(
         "INSERT INTO reading_anchor"
         ' (server_id, origin, at, kind, seq, set_id, value, topic_id, part, "offset")'
@@ -133,33 +141,33 @@ def insert_anchors(cur: _Cursor, lane: Lane, id_of: IdOf) -> None:
         [
             (
                 a.server, a.origin, a.at_ms, a.kind, a.seq, id_of(a.names), a.value.tolist(),
-                lane.topic_id, lane.part, a.offset,
+                sealed.topic_id, sealed.part, a.offset,
             )
-            for a in lane.out.anchors
+            for a in sealed.out.anchors
         ],
     )  # fmt: skip
 
 
-def insert_dead(cur: _Cursor, lane: Lane) -> None:
+def insert_dead(cur: _Cursor, sealed: Sealed) -> None:
     cur.executemany(
         "INSERT INTO dead_letter"
         ' (topic_id, part, "offset", reason, detail, key, payload, headers, append_ms)'
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
         [
             (
-                lane.topic_id, lane.part, d.offset, d.reason.value, _text(d.detail), d.key,
+                sealed.topic_id, sealed.part, d.offset, d.reason.value, _text(d.detail), d.key,
                 d.payload, _headers(d.headers), d.append_ms,
             )
-            for d in lane.out.dead
+            for d in sealed.out.dead
         ],
     )  # fmt: skip
 
 
-def names_in(lane: Lane) -> Iterable[Names]:
+def names_in(sealed: Sealed) -> Iterable[Names]:
     """Every series set that the next checkpoint refers to."""
-    out = lane.out
-    for shelf, rows in lane.heads.dirty_rows():
-        yield from shelf.names[rows]
+    out = sealed.out
+    for states in sealed.states:
+        yield from states.names
     for block in out.finished:
         yield from block.names
     yield from (chains.names for chains in out.tails.values())

@@ -181,12 +181,17 @@ def test_what_a_commit_forgets_and_keeps() -> None:
     assert line.lane.pending_bytes == sum(len(r.value or b"") for r in sent)
     assert line.lane.heads.dirty() == {"s1": NOON + 2 * MINUTE}
     fresh = Output(lambda _server, _origin: None)
-    line.lane.committed(fresh)
+    sealed = line.lane.seal(fresh)
+    assert (line.lane.base, line.lane.sealed, line.lane.expect) == (0, 3, 3)
+    assert (sealed.base, sealed.expect, sealed.touched) == (0, 3, {"s1": NOON + 2 * MINUTE})
+    assert fresh.before is sealed.out
+    line.lane.committed(sealed)
+    assert line.lane.out.before is None
     assert (line.lane.base, line.lane.expect, line.lane.out) == (3, 3, fresh)
     assert (line.lane.pending_bytes, line.lane.heads.dirty()) == (0, {})
     assert line.lane.counts == {"accepted": 2, "malformed": 1}
     line.take(run(3, 3))
-    line.lane.committed(Output(lambda _server, _origin: None))
+    line.lane.committed(line.lane.seal(Output(lambda _server, _origin: None)))
     assert line.lane.counts == {"accepted": 3, "malformed": 1}
 
 

@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from pipeline.lanes import Lane, Taken
+from pipeline.lanes import Lane, Sealed, Taken
 from pipeline.records import Chunk, Names
 from schemas.errors import DependencyError, RackmeterError
 from sinks import checkpoint, series
@@ -203,8 +203,8 @@ def test_a_killed_process(conn: Connection, url: str, worker: Checkpointer, step
 
 
 def _terminate(conn: Connection, checkpointer: Checkpointer) -> None:
-    assert checkpointer._conn is not None
-    pid = checkpointer._conn.info.backend_pid
+    assert checkpointer._link._conn is not None
+    pid = checkpointer._link._conn.info.backend_pid
     conn.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
 
 
@@ -216,7 +216,7 @@ def test_a_commit_that_was_made_is_not_repeated(conn: Connection, url: str) -> N
     losing: Checkpointer
 
     def commit_and_lose() -> None:
-        lost = losing._conn
+        lost = losing._link._conn
         assert lost is not None
         honestly = lost.commit
 
@@ -250,13 +250,13 @@ def test_a_commit_whose_fate_cannot_be_read_is_an_error(conn: Connection, url: s
 
     def lose_everything() -> None:
         _terminate(conn, losing)
-        losing._url = "postgresql://nobody@127.0.0.1:1/nothing"
+        losing._link._url = "postgresql://nobody@127.0.0.1:1/nothing"
 
     losing = Checkpointer(url, failpoint=crash_at("flush:written", 1, lose_everything))
     with pytest.raises(psycopg.OperationalError) as caught:
         play(losing, LOG)
     assert not isinstance(caught.value, DependencyError)
-    losing._url = url
+    losing._link._url = url
     play(losing, LOG)
     losing.close()
     assert_equals_the_uninterrupted_run(conn)
@@ -302,12 +302,13 @@ def test_the_fenced_owner_writes_nothing(conn: Connection, url: str, worker: Che
     zombie = Checkpointer(url)
     old = taken(zombie.claim(TOPIC_ID, 0), LOG)
     new = taken(worker.claim(TOPIC_ID, 0), LOG[:2])
+    sealed = old.seal(zombie.output())
     with pytest.raises(FencedError, match="Partition 0 is owned by another worker"):
-        zombie.flush(old)
+        zombie.write(sealed)
     assert rows_written(conn) == [0] * 6
     worker.flush(new)
     with pytest.raises(FencedError):
-        zombie.flush(old)
+        zombie.write(sealed)
     zombie.mark_idle(zombie.claim(TOPIC_ID, 0), 5)
     zombie.close()
     play(worker, LOG)
@@ -322,7 +323,7 @@ def test_the_same_owner_at_another_position_writes_nothing(
     worker.flush(lane)
     written = rows_written(conn)
     taken(lane, LOG[2:4])
-    lane.base = 0
+    lane.base = lane.sealed = 0
     with pytest.raises(FencedError):
         worker.flush(lane)
     assert rows_written(conn) == written
@@ -514,3 +515,25 @@ def test_ids_are_uuids_of_their_own(worker: Checkpointer, conn: Connection) -> N
     assert row is not None
     assert row[0] == len(owners) == 3
     assert isinstance(row[1], UUID)
+
+
+# -- metering goes on while a checkpoint is on its way ---------------------------------------------
+
+
+def test_metering_on_behind_a_checkpoint_changes_nothing(conn: Connection, url: str) -> None:
+    """Each checkpoint is written only after everything of the next one was metered; late tails of
+    origins that ended in between are found in what is on its way.
+    """
+    worker = Checkpointer(url)
+    lane = worker.claim(TOPIC_ID, 0)
+    sealed: Sealed | None = None
+    for n in range(0, len(LOG), FLUSH_EVERY):
+        taken(lane, LOG[n : n + FLUSH_EVERY])
+        if sealed is not None:
+            worker.write(sealed)
+            lane.committed(sealed)
+        sealed = lane.seal(worker.output())
+    assert sealed is not None
+    worker.write(sealed)
+    worker.close()
+    assert_equals_the_uninterrupted_run(conn)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from pipeline.heads import Anchor, LateRow
+from pipeline.heads import Anchor, LateRow, Output
 from pipeline.lanes import Lane
 from schemas.verdict import DeadLetter, Verdict
 from sinks.checkpoint import Checkpointer
@@ -182,8 +182,9 @@ def test_a_loaded_head_is_its_own(metered: Connection) -> None:
 def test_every_set_that_is_referred_to_is_registered(lane: Lane) -> None:
     for part in chunks():
         lane.take(part, known(), NOW)
-    sets = {n.series for n in names_in(lane)}
-    out = lane.out
+    sealed = lane.seal(Output(lambda _server, _origin: None))
+    sets = {n.series for n in names_in(sealed)}
+    out = sealed.out
     assert out.finished
     assert {names.series for block in out.finished for names in block.names} <= sets
     assert out.late
