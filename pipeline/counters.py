@@ -108,15 +108,15 @@ def _first(reading: Reading, out: Output, rules: Rules) -> tuple[Judgement, Head
     """The first report of a server."""
     t0_ms = _beginning(reading)
     chains = _fresh(reading, t0_ms)
-    gains, judged = gains_of(chains, reading)
-    if judged is not ACCEPTED:
-        return judged, None
     win_ms = window_ms(min(t0_ms, reading.at_ms - 1))
     empty = np.zeros(len(reading.names), np.int64)
     head = Head(reading.server, chains, np.zeros(SEEN, np.uint16), win_ms, empty)
     allowed = allow(head, chains, reading, rules, origins=1)
     if isinstance(allowed, Judgement):
         return allowed, None
+    gains, judged = gains_of(chains, reading)
+    if judged is not ACCEPTED:
+        return judged, None
     _start(head, gains, reading, allowed, out)
     return ACCEPTED, head
 
