@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Final
 
 from pipeline.admit import Rules
-from pipeline.names import NamesCache
 from pipeline.lanes import Intake
+from pipeline.names import NamesCache
 from rackmeter.settings import Settings
 from sinks.database import Connection
 from sinks.keys import keys_exist, load_keys

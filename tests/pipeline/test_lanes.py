@@ -8,10 +8,10 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from pipeline.names import NamesCache
 from pipeline.heads import Output
 from pipeline.keyring import Keyring
 from pipeline.lanes import GAP_TRIES_MAX, Intake, Lane, Taken, reading_times
+from pipeline.names import NamesCache
 from pipeline.partition import partition_of
 from pipeline.records import Chunk
 from pipeline.shelves import Heads
