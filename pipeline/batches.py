@@ -9,6 +9,7 @@ records around it are read. Everything else of the fetcher stays.
 Memory of one fetch of a partition: its bytes, ``FETCH_UNPACKED_BYTES`` of records and one batch.
 """
 
+import logging
 import struct
 from collections import deque
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from pipeline.salvage import HEADERS_MAX, Frame, Torn, salvage, stand_in
 from pipeline.unpack import unpack
 from schemas.errors import RackmeterError
 from schemas.verdict import Verdict
+
+log = logging.getLogger(__name__)
 
 FETCH_UNPACKED_BYTES: Final = 32 * 2**20
 """Unpacked of one fetch; the rest of its batches is fetched again. A chunk of 20,000 reports of 24
@@ -138,6 +141,7 @@ class Batches:
         """Fetched once more; then read as far as it goes, for what is signed is its own proof."""
         first, seen = inner.base_offset, hash(bytes(raw))
         if seen not in self.suspects:
+            log.warning("wrong checksum at offset %d: the batch is fetched again", first)
             self.suspects.append(seen)
             self._end = _NONE
             return Batch(first, first, iter(()), control=False)

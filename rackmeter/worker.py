@@ -96,7 +96,8 @@ def _app(settings: Settings, kafka: Cluster) -> tuple[faust.App, ChunkTransport]
             f"The data folder {settings.data_dir} cannot be used: {error}."
         ) from error
     app = faust.App(
-        "rackmeter",
+        # The consumer group: two installations on one Kafka must not rebalance each other.
+        f"rackmeter.{settings.topic_reports}",
         broker=[f"kafka://{address}" for address in kafka.bootstrap.split(",")],
         broker_credentials=kafka.credentials(),
         datadir=str(folder),

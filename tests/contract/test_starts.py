@@ -93,7 +93,6 @@ def test_starts_that_would_skip_or_repeat_are_refused_in_one_sentence(
             url = make_database(billing_template)
             scene = replace(blank, url=url, prefix=f"r{uuid4().hex[:8]}.")
             prepare(scene)
-            # A group of its own for each, or they would wait for one another.
             failing[name] = stack.enter_context(worker(scene))
         for name, process in failing.items():
             assert process.process.wait(90) == REFUSED, process.said()

@@ -291,6 +291,8 @@ def peak_mib(running: Worker) -> int:
 
 def test_letters_reach_their_topic(fleet: Fleet, scene: Scene, conn: Connection) -> None:
     """Cut where they do not fit a message, with their position in headers."""
+    lie_of(fleet, [hostile(fleet, "header name")])
+    caught_up(conn, fleet)
     row = conn.execute("SELECT count(*) FROM dead_letter").fetchone()
     assert row is not None
     letters = read_letters(scene, row[0])

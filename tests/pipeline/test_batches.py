@@ -20,8 +20,10 @@ from aiokafka.structs import TopicPartition
 
 from pipeline import batches
 from pipeline.batches import Batches, DamagedLogError
+from pipeline.decode import dead_letter
 from pipeline.records import Unread, after
 from pipeline.unpack import UNPACKED_BYTES_MAX, unpack
+from schemas.validate import Refusal
 from schemas.verdict import Verdict
 from tests.frames import (
     CODECS,
@@ -300,6 +302,14 @@ def test_headers_cannot_fill_the_memory() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < UNPACKED_BYTES_MAX
+
+
+def test_a_stand_in_says_itself_why_it_is_a_dead_letter() -> None:
+    """Whatever its bytes look like; it has no headers, so no signature admits it."""
+    [_, odd, _], _ = fetch(batch([Entry(b"a"), ODD_NAME, Entry(b"c")]))
+    letter = dead_letter(odd, Refusal(Verdict.UNSIGNED, "the header kid is missing"))
+    assert (letter.reason, letter.detail) == (Verdict.MALFORMED, odd.value.detail)
+    assert (letter.offset, letter.key, letter.payload, letter.headers) == (1, b"k", b"odd", ())
 
 
 # -- what is taken for granted ---------------------------------------------------------------------
