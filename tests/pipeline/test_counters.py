@@ -242,6 +242,26 @@ def test_a_window_full_of_one_series_refuses_no_other() -> None:
     assert one_by_one(case.readings).verdicts == case.verdicts
 
 
+@pytest.mark.parametrize(
+    ("opened", "later", "sentence"),
+    [
+        ("x=16", "x=2^63-17", ""),
+        ("x=17", "x=2^63-17", "the open window would exceed 64 bits"),
+        ("tx=0 x=17", "tx=0 x=2^63-17", "the open window would exceed 64 bits"),
+    ],
+)
+def test_a_window_holds_64_bits_to_the_unit(opened: str, later: str, sentence: str) -> None:
+    """Only an origin more can fill it: the counters of one end before."""
+    reports = f"""
+        o1#1 00:01 {opened} -> accepted
+        o2#1 00:02 {later} -> accepted
+        """
+    case = Case("", "", reports, "", since={"o2": "00:01"})
+    world = World()
+    assert world.chunk(case.readings[:1]) == []
+    assert [r.detail for r in world.chunk(case.readings[1:])] == [sentence] * bool(sentence)
+
+
 # -- a set of series that widens -------------------------------------------------------------------
 
 

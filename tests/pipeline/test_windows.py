@@ -105,6 +105,19 @@ def test_what_was_used_until_an_edge_is_the_floor(deltas: list[int], t0: int, le
     assert (parts >= 0).all()
 
 
+@pytest.mark.parametrize(
+    ("t0", "t1", "parts"),
+    [
+        (10, 20, [(0, 10)]),
+        (10, W, [(0, W - 10)]),
+        (W, W + 1, [(W, 1)]),
+        (W - 1, 2 * W + 1, [(0, 1), (W, W), (2 * W, 1)]),
+    ],
+)
+def test_overlaps(t0: int, t1: int, parts: list[tuple[int, int]]) -> None:
+    assert overlaps(t0, t1) == parts
+
+
 @given(instants, lengths)
 def test_overlaps_sum_to_the_interval(t0: int, length: int) -> None:
     parts = overlaps(t0, t0 + length)
