@@ -1,10 +1,10 @@
 """A fetch answer's bytes as batches whose reading no bytes can stop.
 
-Takes the place of ``MemoryRecords`` in aiokafka's fetcher (private API of the pinned version, held
-by ``tests/pipeline/test_batches.py``), which raises on a header name that is not UTF-8, a wrong
-checksum or an unknown codec, and unpacks without a bound. Here records are read by aiokafka all the
-same; what it cannot read has a stand-in (``pipeline.records.Unread``) at its offset, and the
-records around it are read. Everything else of the fetcher stays.
+Takes the place of ``MemoryRecords`` and ``PartitionRecords`` in aiokafka's fetcher (private API of
+the pinned version, held by ``tests/pipeline/test_batches.py``), which raises on a header name that
+is not UTF-8, a wrong checksum or an unknown codec, and unpacks without a bound. Here records are
+read by aiokafka all the same; what it cannot read has a stand-in (``pipeline.records.Unread``) at
+its offset, and the records around it are read. Everything else of the fetcher stays.
 
 Memory of one fetch of a partition: its bytes, ``FETCH_UNPACKED_BYTES`` of records and one batch.
 """
@@ -12,7 +12,7 @@ Memory of one fetch of a partition: its bytes, ``FETCH_UNPACKED_BYTES`` of recor
 import logging
 import struct
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Final
 
 from aiokafka.consumer import fetcher
@@ -50,25 +50,15 @@ class DamagedLogError(RackmeterError):
 
 
 class Batch:
-    """One batch as aiokafka's ``PartitionRecords`` asks for it."""
+    """The records of one batch, and the offset after it.
 
-    __slots__ = ("_records", "base_offset", "is_control_batch", "next_offset")
+    What was aborted is read as well; a counter's reading is true whoever took it back.
+    """
 
-    is_transactional = False
-    producer_id = None
-    """What was aborted is read as well; a counter's reading is true whoever took it back."""
+    __slots__ = ("next_offset", "records")
 
-    def __init__(self, base: int, after: int, records: Iterator[object], control: bool) -> None:
-        self.base_offset, self.next_offset = base, after
-        self.is_control_batch = control
-        self._records = records
-
-    def validate_crc(self) -> bool:
-        """It was, before the batch was made."""
-        return True
-
-    def __iter__(self) -> Iterator[object]:
-        return self._records
+    def __init__(self, after: int, records: Iterable[Any]) -> None:
+        self.next_offset, self.records = after, records
 
 
 class Batches:
@@ -99,12 +89,12 @@ class Batches:
         if raw[_MAGIC_AT] != _MAGIC:
             return self._foreign(raw)
         inner = DefaultRecordBatch(raw)
-        first, after = inner.base_offset, max(inner.next_offset, inner.base_offset + 1)
+        after = max(inner.next_offset, inner.base_offset + 1)
         if not inner.validate_crc():
             return self._suspect(inner, raw)
         if inner.is_control_batch:
-            return Batch(first, after, iter(()), control=True)
-        return Batch(first, after, self._records(inner, raw, after), control=False)
+            return Batch(after, ())
+        return Batch(after, self._records(inner, raw, after))
 
     def _frame_end(self) -> int:
         """Where the batch at ``_at`` ends. Fetches end anywhere, so the last may be cut off."""
@@ -144,7 +134,7 @@ class Batches:
             log.warning("wrong checksum at offset %d: the batch is fetched again", first)
             self.suspects.append(seen)
             self._end = _NONE
-            return Batch(first, first, iter(()), control=False)
+            return Batch(first, ())
         after = max(inner.next_offset, first + 1)
         if self._end > 0:
             # The next batch is a better witness than a header that may itself be damaged.
@@ -154,14 +144,14 @@ class Batches:
             _, data, _ = _unpacked(inner.compression_type, raw)
         self._room -= len(data)
         records = salvage(_frame(inner, after), data, first, 0, fault)
-        return Batch(first, after, records, control=False)
+        return Batch(after, records)
 
     def _foreign(self, raw: memoryview) -> Batch:
         """Formats 0 and 1 have no headers, so no report in them is signed."""
         at = _OFFSET.unpack_from(raw)[0]
         torn = Torn(f"has message format {raw[_MAGIC_AT]}: 2 is read")
         record = stand_in(Frame(at, at, 0, 0, 0), at, raw, torn)
-        return Batch(at, at + 1, iter((record,)), control=False)
+        return Batch(at + 1, (record,))
 
 
 def _frame(inner: Any, after: int) -> Frame:
@@ -181,6 +171,38 @@ def _unpacked(codec: int, raw: memoryview) -> tuple[Any, memoryview, Torn | None
     return DefaultRecordBatch(plain + done.data), memoryview(done.data), fault
 
 
+class Fetched:
+    """Takes the place of aiokafka's ``PartitionRecords``: hands the records on as they were read.
+
+    A consumer record of aiokafka's holds the same six things that are used (``records.Record``) and
+    takes longer to make than the record to read.
+    """
+
+    def __init__(
+        self, _tp: object, batches: Batches, _aborted: object, fetch_offset: int, *_rest: object
+    ) -> None:
+        self.next_fetch_offset = fetch_offset
+        self._records = self._read(batches)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._records
+
+    def __next__(self) -> Any:
+        return next(self._records)
+
+    def _read(self, batches: Batches) -> Iterator[Any]:
+        while batches.has_next():
+            batch = batches.next_batch()
+            for record in batch.records:
+                # A compressed batch is read from its beginning, whatever was asked for.
+                if record.offset >= self.next_fetch_offset:
+                    self.next_fetch_offset = record.offset + 1
+                    yield record
+            # Also past what compaction removed from the batch's end.
+            self.next_fetch_offset = batch.next_offset
+
+
 def install() -> None:
     """For every aiokafka consumer of this process."""
     fetcher.MemoryRecords = Batches
+    fetcher.PartitionRecords = Fetched

@@ -1,11 +1,12 @@
 """No bytes stop a partition: what aiokafka cannot read has a stand-in, what it can is read.
 
-Each case is one fetch answer, read by aiokafka's own ``PartitionRecords`` on our batches, as the
-consumer does. Stand-ins are shown as ``offset-last: verdict``.
+Each case is one fetch answer, read as the consumer does. Stand-ins are shown as
+``offset-last: verdict``.
 """
 
 import inspect
 import random
+import re
 import struct
 import tracemalloc
 from collections.abc import Iterator, Sequence
@@ -14,12 +15,13 @@ from typing import Any
 
 import pytest
 from aiokafka.consumer import fetcher
+from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
 from pipeline import batches
-from pipeline.batches import Batches, DamagedLogError
+from pipeline.batches import Batches, DamagedLogError, Fetched
 from pipeline.decode import dead_letter
 from pipeline.records import Unread, after
 from pipeline.unpack import UNPACKED_BYTES_MAX, unpack
@@ -54,8 +56,7 @@ def forgetful() -> Iterator[None]:
 
 def fetch(data: bytes, at: int = 0) -> tuple[list[Any], int]:
     """The records of one answer, and where the next fetch begins."""
-    tp = TopicPartition("t", 0)
-    reader = fetcher.PartitionRecords(tp, Batches(data), None, at, None, None, True, 0)
+    reader = Fetched(TopicPartition("t", 0), Batches(data), None, at, None, None, True, 0)
     return list(reader), reader.next_fetch_offset
 
 
@@ -84,8 +85,17 @@ def test_every_codec_gives_what_aiokafka_gives(codec: str) -> None:
     ]
     data = batch(entries, base=5, codec=codec) + batch(GOOD, base=305, codec=codec)
     tp = TopicPartition("t", 0)
-    plain = fetcher.PartitionRecords(tp, MemoryRecords(data), None, 5, None, None, True, 0)
-    assert fetch(data, 5) == (list(plain), 308)
+    plain = PartitionRecords(tp, MemoryRecords(data), None, 5, None, None, True, 0)
+    records, end = fetch(data, 5)
+    assert (list(map(said, records)), end) == (list(map(said, plain)), 308)
+
+
+def said(record: Any) -> tuple[object, ...]:
+    """All of a record that is used."""
+    return (
+        record.offset, record.timestamp, record.timestamp_type, record.key, record.value,
+        list(record.headers),
+    )  # fmt: skip
 
 
 def test_a_fetch_that_begins_inside_a_batch_and_ends_inside_another() -> None:
@@ -326,13 +336,16 @@ def test_the_fetcher_reads_what_is_installed() -> None:
     used = inspect.getsource(fetcher.Fetcher._proc_fetch_request)
     assert "records.has_next()" in used
     assert "records.size_in_bytes()" in used
-    ours = inspect.getsource(fetcher.PartitionRecords._unpack_records)
-    for name in ("has_next()", "next_batch()", "validate_crc()", "is_control_batch", "next_offset"):
-        assert name in ours
-    for name in ("base_offset", "next_offset", "is_control_batch", "is_transactional"):
-        assert hasattr(batches.Batch, name)
-    assert batches.Batch.producer_id is None
-    assert "next_batch.producer_id is not None" in ours
+    assert fetcher.PartitionRecords is Fetched
+    assert "PartitionRecords(" in used
+    theirs, ours = (inspect.signature(one.__init__) for one in (PartitionRecords, Fetched))
+    assert list(theirs.parameters)[:5] == [
+        "self", "tp", "records", "aborted_transactions", "fetch_offset",
+    ]  # fmt: skip
+    assert len(ours.parameters) == 6
+    result = inspect.getsource(fetcher.FetchResult)
+    used_of_it = set(re.findall(r"_partition_records\.(\w+)", result))
+    assert used_of_it == {"next_fetch_offset"}
 
 
 def test_the_c_batch_reads_plain_bytes_of_one_batch() -> None:
