@@ -109,6 +109,26 @@ def test_snappy_as_the_java_library_writes_it() -> None:
     assert (len(found), end) == (120, 120)
 
 
+@pytest.mark.parametrize(
+    ("bytes_kept", "blocks_kept"),
+    [(16 + 3, 0), (16 + 4, 0), (-1, 2)],
+    ids=["in a length", "after a length", "in the last block"],
+)
+def test_snappy_of_the_java_library_that_ends_too_early(bytes_kept: int, blocks_kept: int) -> None:
+    data, fault, _ = unpack(2, xerial(b"abc" * 10, size=10)[:bytes_kept])
+    assert data == (b"abc" * 10)[: 10 * blocks_kept]
+    assert fault == "is not snappy as its header says (it ends too early)"
+
+
+def test_blocks_of_snappy_share_one_room() -> None:
+    """Each alone would fit."""
+    mebibytes = UNPACKED_BYTES_MAX // 2**20
+    assert unpack(2, xerial(bytes(mebibytes * 2**20), size=2**20)).fault == ""
+    data, fault, too_large = unpack(2, xerial(bytes((mebibytes + 1) * 2**20), size=2**20))
+    assert (len(data), too_large) == (UNPACKED_BYTES_MAX, True)
+    assert fault == f"is snappy that unpacks to more than {UNPACKED_BYTES_MAX} bytes"
+
+
 def test_several_members_of_gzip_and_frames_of_zstd() -> None:
     one, two = records(GOOD)[:5], records(GOOD)[5:]
     for codec in ("gzip", "zstd", "lz4"):
@@ -141,6 +161,9 @@ CASES: dict[str, tuple[bytes, list[object], int]] = {
     "a record whose length leads nowhere": (
         framed(records(GOOD[:1]) + varint(2**40) + b"junk", count=3),
         [(0, b"a"), "1-2: malformed"], 3,
+    ),
+    "a record whose length never ends": (
+        framed(records(GOOD[:1]) + b"\xff" * 20, count=3), [(0, b"a"), "1-2: malformed"], 3,
     ),
     "fewer records than offsets, and bytes left": (
         framed(records(GOOD[:2]) + b"\0\0", count=3), [(0, b"a"), (1, b"b"), "2-2: malformed"], 3,

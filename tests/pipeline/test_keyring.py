@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from pipeline.decode import decode
+from pipeline.keyring import Keyring, NoSignatures, ServerSecrets
 from pipeline.names import NamesCache
-from pipeline.keyring import Keyring
 from schemas.envelope import Key
 from schemas.report import encode
 from schemas.verdict import Verdict
@@ -142,3 +142,31 @@ def test_two_keys_of_one_name_are_a_mistake_of_the_operator() -> None:
 def test_a_keyring_finds_by_kid() -> None:
     assert KEYRING.get("k-other") is OTHER
     assert KEYRING.get("") is None
+
+
+def test_a_server_with_one_secret_may_name_it_as_it_likes() -> None:
+    ring = ServerSecrets({KEY.server: KEY.secret}, [OTHER])
+    assert ring.find("any", KEY.server) == Key("any", KEY.server, KEY.secret)
+    assert ring.find("k-other", OTHER.server) == OTHER, "the others have their keys"
+    assert ring.find("any", OTHER.server) is None
+    for message, forged_ in ((changed(kid=b"any"), 0), (signed(key=replace(KEY, secret=b"x")), 1)):
+        _, dead = decode(
+            chunk(message), ring, NamesCache(), environment=ENVIRONMENT, partitions=PARTITIONS
+        )
+        assert [letter.reason for letter in dead] == [Verdict.FORGED] * forged_
+
+
+def test_a_ring_that_checks_no_signature_still_reads_the_envelope() -> None:
+    for message, sentence in (
+        (replace(GOOD, headers=()), ""),
+        (changed(sig=b"0"), ""),
+        (changed(ce_id=b"?"), "the header ce_id is b'?'"),
+        (replace(GOOD, headers=[*GOOD.headers, GOOD.headers[-1]]), "the header sig appears twice"),
+    ):
+        batch, dead = decode(
+            chunk(message), NoSignatures(), NamesCache(),
+            environment=ENVIRONMENT, partitions=PARTITIONS,
+        )  # fmt: skip
+        assert len(batch) + len(dead) == 1
+        assert "".join(letter.detail for letter in dead).startswith(sentence)
+        assert bool(dead) is bool(sentence)
