@@ -282,5 +282,53 @@ def test_names_with_equal_series_are_taken_over() -> None:
     assert world.heads["s"].chains.names is wire
 
 
+@pytest.mark.parametrize(
+    ("jump", "skipped"), [(2, 1), (600, 1), (600, 511), (512, 511), (513, 511), (1, 0)]
+)
+def test_what_was_skipped_is_late_and_no_conflict_with_what_its_place_held(
+    jump: int, skipped: int
+) -> None:
+    """512 numbers share the places of the 512 before them, which all held something else."""
+    seen = [reading(60_000 * seq, [seq], seq=seq) for seq in range(1, SEEN + 9)]
+    newest = seen[-1].seq + jump
+    last = reading(60_000 * newest, [newest], seq=newest)
+    late = reading(60_000 * newest - 1, [newest - 1], seq=newest - skipped)
+    for way in WAYS:
+        world = way([*seen, last])
+        world.one_by_one([late, late])
+        expected = [Verdict.LATE, Verdict.DUPLICATE] if skipped else [Verdict.CONFLICT] * 2
+        assert world.verdicts[-2:] == expected
+
+
+def test_a_first_reading_is_judged_by_the_milliseconds_since_the_beginning() -> None:
+    """61.001 s with the second of slack: 62 whole seconds in which a GPU may have been busy."""
+    for gained, verdict in ((62_000, Verdict.ACCEPTED), (62_001, Verdict.IMPLAUSIBLE)):
+        case = Case("", "", f"o1#1 00:01:00.001 gpu={gained} -> accepted", "")
+        assert one_by_one(case.readings).verdicts == [verdict]
+
+
+@pytest.mark.parametrize(
+    ("why", "report", "running"),
+    [
+        ("it began before and was read when the other began", "o1#1 00:29 tx=2", "o9"),
+        ("it began before and was read later", "o1#1 00:29:00.001 tx=2", "o1"),
+        ("it began when the other began", "o2#1 00:29 tx=2 up=0", "o2"),
+    ],
+)
+def test_which_of_two_origins_is_the_running_one(why: str, report: str, running: str) -> None:
+    case = Case(
+        "", "",
+        f"""
+        o9#1 00:30 tx=1 -> accepted
+        {report} -> accepted
+        """,
+        "",
+        since={"o9": "00:29", "o2": "00:29"},
+    )  # fmt: skip
+    world = one_by_one(case.readings)
+    assert world.verdicts == case.verdicts
+    assert world.heads["s"].chains.origin == running, why
+
+
 def test_the_seen_window_is_bounded() -> None:
     assert len(World().one_by_one([reading(10**9, [1], seq=2**62)]).heads["s"].seen) == SEEN
