@@ -18,13 +18,18 @@ trailing  a level that describes the time before the look, like GPU utilisation:
 A device first seen after others is counted from zero when it was born since the last reading (its
 serial is higher than all seen before), and from its present value when it was there and not
 metered.
+
+Nothing counted is lost: a series that is gone is shown with its final sum until the broker has a
+report that shows it, so whatever else of an origin gets lost, the broker has every series' last
+word.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, NamedTuple
 
+from agents.room import beyond_a_report
 from agents.sample import Reading, Sample, Series
 from schemas.meters import TIME_SLACK_MS, per_second_max
 from schemas.report import SERIES_MAX, VALUE_MAX, Report
@@ -80,9 +85,13 @@ class Origin:
     marks: dict[Series, Mark] = field(default_factory=dict)
     """By (meter, device)."""
     shown: tuple[Series, ...] = ()
-    """The series of the latest report. One that is gone keeps its sum and is not shown until it is
-    back.
+    """The series that were there at the latest look."""
+    gone: dict[Series, int] = field(default_factory=dict)
+    """The series that are not there any more, and still shown: since the report of this number with
+    their final sum, until that one or a later one is delivered. Their sums stay.
     """
+    former: tuple[Report, ...] = ()
+    """The last reports of earlier origins, as far as not known to be delivered."""
 
 
 def from_boot(server: str, boot_id: str, origin: str, reading: Reading) -> Origin:
@@ -102,13 +111,15 @@ def from_now(server: str, boot_id: str, origin: str, reading: Reading) -> Origin
 
 def integrate(origin: Origin, reading: Reading, observed_ms_max: int) -> tuple[Origin, list[str]]:
     """The sums after a reading of some meters, and a sentence for each value not believed."""
-    sums, marks, notes = dict(origin.sums), dict(origin.marks), list[str]()
+    sums, marks = dict(origin.sums), dict(origin.marks)
+    left_out = beyond_a_report(origin.sums, reading.samples)
+    notes = [
+        f"{meter} of {name} is left out: a report is full with {len(sums)} series"
+        for meter, name in left_out
+    ]
     for sample in reading.samples:
         series = (sample.meter, sample.resource)
-        if series not in sums and len(sums) >= SERIES_MAX:
-            notes.append(
-                f"{sample.meter} of {sample.resource} is left out: {SERIES_MAX} series are metered"
-            )
+        if series in left_out:
             continue
         gained, mark, note = _step(sample, origin, reading, observed_ms_max)
         sums[series] = sums.get(series, 0) + gained
@@ -117,14 +128,16 @@ def integrate(origin: Origin, reading: Reading, observed_ms_max: int) -> tuple[O
     for series, gained in _gone(origin, reading):
         sums[series] += gained
         del marks[series]
-    shown = [key for key in origin.shown if key[0] not in reading.meters]
-    shown += [(sample.meter, sample.resource) for sample in reading.samples]
+    shown = {key for key in origin.shown if key[0] not in reading.meters}
+    shown |= {(sample.meter, sample.resource) for sample in reading.samples} - left_out.keys()
+    known = dict.fromkeys(origin.shown, origin.seq + 1) | origin.gone
     after = replace(
         origin,
         serial_hi=max(origin.serial_hi, reading.serial_hi),
         sums=sums,
         marks=_bounded(marks, reading),
-        shown=tuple(sorted(key for key in set(shown) if key in sums)),
+        shown=tuple(sorted(shown)),
+        gone={series: seq for series, seq in known.items() if series not in shown},
     )
     return after, notes
 
@@ -134,13 +147,25 @@ def numbered(origin: Origin, reading: Reading) -> Origin:
     return replace(origin, seq=origin.seq + 1, at_ms=reading.at_ms, at_up_ms=reading.at_up_ms)
 
 
+def settled(origin: Origin, delivered: Mapping[str, int]) -> Origin:
+    """What the broker has need not be said again. ``delivered``: the highest number that it
+    acknowledged, by origin.
+    """
+    seq = delivered.get(origin.origin, 0)
+    return replace(
+        origin,
+        gone={series: since for series, since in origin.gone.items() if since > seq},
+        former=tuple(one for one in origin.former if one.seq > delivered.get(one.origin, 0)),
+    )
+
+
 def shown_value(origin: Origin, series: Series) -> int:
     return origin.sums[series] // RULES[series[0]].divisor
 
 
 def report(origin: Origin) -> Report:
     """The report of the latest reading; the sender stamps ``sent_up_ms``."""
-    values = {key: shown_value(origin, key) for key in origin.shown}
+    values = {key: shown_value(origin, key) for key in sorted((*origin.shown, *origin.gone))}
     fit = [(meter, name, value) for (meter, name), value in values.items() if value <= VALUE_MAX]
     return Report(
         server=origin.server,
@@ -192,14 +217,18 @@ def _gained(sample: Sample, mark: Mark | None, serial_hi: int) -> int:
 
 
 def _gone(origin: Origin, reading: Reading) -> Iterator[tuple[Series, int]]:
-    """Levels that end with this reading: unmounted space held until now, and starts anew when it is
-    back.
+    """Levels that end with this reading, and what they add: unmounted space held until now, what a
+    GPU did since the last look nobody knows. Both start anew when they are back.
     """
     seen = {(sample.meter, sample.device) for sample in reading.samples}
     for series, mark in origin.marks.items():
-        meter = series[0]
-        if meter in reading.meters and series not in seen and RULES[meter].how is How.HOLDING:
+        if series[0] not in reading.meters or series in seen:
+            continue
+        how = RULES[series[0]].how
+        if how is How.HOLDING:
             yield series, mark.value * max(0, reading.at_up_ms - mark.up_ms)
+        elif how is How.TRAILING:
+            yield series, 0
 
 
 def _bounded(marks: dict[Series, Mark], reading: Reading) -> dict[Series, Mark]:

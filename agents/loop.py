@@ -5,8 +5,8 @@ What a crash means after each step of a report:
 1. read, integrate: nothing happened; the next agent's difference covers it.
 2. save: the report's number is used and its content is on disk, but nobody has it; the next one
 says as much.
-3. publish: done. A report that could not be saved is never sent, so no number ever has two
-contents.
+3. publish: the broker may have it, and this is forgotten: what is gone is shown once more.
+A report that could not be saved is never sent, so no number ever has two contents.
 
 Readings are due at multiples of the interval on the boot-time clock: no drift, and a restarted
 agent keeps the beat. Signals are never handled in the middle of something; they are blocked and
@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 
 from agents import clock, gpu
 from agents.config import Settings
-from agents.integrate import Origin, integrate, numbered, report
+from agents.integrate import Origin, integrate, numbered, report, settled
 from agents.log import Once, log
 from agents.origin import start
 from agents.publish import POLL_S, Publisher
@@ -90,7 +90,7 @@ class Agent:
     def commit(self, reading: Reading) -> None:
         """Raises OSError before anything is sent."""
         self.integrate(reading)
-        after = numbered(self.origin, reading)
+        after = numbered(settled(self.origin, self.publisher.delivered), reading)
         self.store.save(after)
         self.origin = after
         self.reports += 1
@@ -145,8 +145,8 @@ def begin(settings: Settings, publisher: Publisher, store: Store) -> Agent:
     begun = start(saved, reading, settings.server, boot_id, uuid.uuid4().hex, why_lost)
     log.info("server %s: %s", settings.server, begun.said)
     agent = Agent(settings, sources, store, publisher, begun.origin)
-    if begun.unsent:
-        publisher.offer(begun.unsent, this_boot=False)
+    for former in begun.origin.former:
+        publisher.offer(former, this_boot=False)
     try:
         agent.commit(reading)
     except OSError as error:

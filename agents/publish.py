@@ -2,9 +2,10 @@
 no counters.
 
 Nothing is kept on disk. While the broker is away the newest reports wait here, up to a bound, and
-older ones give way: counters are cumulative, so the next report carries what a lost one said, and
-only the knowledge of *when* within the outage becomes coarser. What a reboot would lose is sent
-again after it.
+older ones give way: counters are cumulative, and what is ``delivered`` tells the accumulator how
+long to show a series that is gone, so the next report carries what a lost one said, and only the
+knowledge of *when* within the outage becomes coarser. The last report of an earlier boot has no
+next one and never gives way.
 
 A report waits here, not in the client's queue, because its ``sent_up_ms`` must be true when the
 broker appends it: the reading's time is worked out from it. One batch is under way at a time; what
@@ -24,7 +25,7 @@ from agents.clock import Now
 from agents.log import log
 from schemas.envelope import Key, headers
 from schemas.errors import ConfigError, DependencyError
-from schemas.report import MESSAGE_BYTES_MAX, Report, encode
+from schemas.report import Report, encode
 
 KEEP: Final = 1_000
 """Reports that wait at most: sixteen hours at one a minute, about 2 MB for a server with 24 series.
@@ -69,6 +70,8 @@ class Publisher:
         self._clock = clock
         self._waiting: deque[_Waiting] = deque()
         self._under_way: dict[str, _Waiting] = {}
+        self.delivered: dict[str, int] = {}
+        """The highest number the broker has acknowledged, by origin."""
         self._away = False
         self._dropped = 0
         self._stuck = False
@@ -97,8 +100,8 @@ class Publisher:
 
     def offer(self, report: Report, *, this_boot: bool = True) -> None:
         self._waiting.append(_Waiting(report, this_boot))
-        if self.unsent > KEEP and self._waiting:
-            self._waiting.popleft()
+        if self.unsent > KEEP and this_boot:
+            self._waiting.remove(next(one for one in self._waiting if one.this_boot))
             self._dropped += 1
             if self._dropped == 1:
                 log.warning("%d reports wait: the oldest give way, totals are not affected", KEEP)
@@ -135,9 +138,6 @@ class Publisher:
             waiting = self._waiting.popleft()
             report = self._stamped(waiting)
             body = encode(report)
-            if len(body) > MESSAGE_BYTES_MAX:
-                log.error("report %d has %d bytes and cannot be sent", report.seq, len(body))
-                continue
             target = self._target
             try:
                 self._producer.produce(
@@ -173,7 +173,7 @@ class Publisher:
                 return  # a client given up; its reports wait again already
             waiting = self._under_way.pop(report_id)
             if error is None:
-                self._arrived()
+                self._arrived(waiting.report)
                 return
             self._put_back([waiting])
             self._failed(error)
@@ -183,7 +183,8 @@ class Publisher:
     def _put_back(self, waiting: Iterable[_Waiting]) -> None:
         self._waiting = deque(sorted((*self._waiting, *waiting), key=_order))
 
-    def _arrived(self) -> None:
+    def _arrived(self, report: Report) -> None:
+        self.delivered[report.origin] = max(report.seq, self.delivered.get(report.origin, 0))
         if self._away:
             log.info("the broker answers again; %d reports had given way", self._dropped)
         self._away = False

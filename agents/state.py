@@ -11,17 +11,22 @@ import fcntl
 import hashlib
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from agents.integrate import RULES, Mark, Origin
 from agents.sample import Series
 from schemas.errors import RackmeterError, RefusedError
+from schemas.report import Report
 
 FORMAT = "rackmeter-agent/1"
 FILE_NAME = "agent.json"
 BYTES_MAX = 64 * 2**20
-"""Sixteen times what 4,096 series need; a larger file is not ours."""
+"""A full report of each of 50 earlier origins, and 4,096 series; a larger file is not ours."""
+
+
+_COLUMNS = ("meter", "resource", "value")
 
 
 class UnreadableError(Exception):
@@ -106,6 +111,8 @@ def encode(origin: Origin) -> bytes:
         "sums": [[*series, value] for series, value in origin.sums.items()],
         "marks": [[*device, *mark] for device, mark in origin.marks.items()],
         "shown": list(origin.shown),
+        "gone": [[*series, seq] for series, seq in origin.gone.items()],
+        "former": [asdict(report) for report in origin.former],
     }
     return _dumps({"format": FORMAT, "sha256": _digest(state), "state": state})
 
@@ -137,11 +144,18 @@ def _origin(state: dict[str, Any]) -> Origin:
         sums={_series(row): row[2] for row in state["sums"] if row[0] in RULES},
         marks={_series(row): Mark(row[2], row[3]) for row in state["marks"] if row[0] in RULES},
         shown=tuple(_series(row) for row in state["shown"] if row[0] in RULES),
+        gone={_series(row): row[2] for row in state["gone"] if row[0] in RULES},
+        former=tuple(_report(row) for row in state["former"]),
     )
 
 
 def _series(row: list[Any]) -> Series:
     return row[0], row[1]
+
+
+def _report(fields: dict[str, Any]) -> Report:
+    columns: dict[str, Any] = {name: tuple(fields[name]) for name in _COLUMNS}
+    return Report(**{**fields, **columns})
 
 
 def _digest(state: object) -> str:

@@ -9,9 +9,9 @@ _HEAD = ("METER", "RESOURCE", "COUNTER", "UNIT", "READ NOW")
 
 def text(report: Report, reading: Reading) -> str:
     """One line a series: the counter that would be sent, and the raw value read just now."""
-    raw = {(sample.meter, sample.resource): sample.value for sample in reading.samples}
+    raw = {(sample.meter, sample.resource): f"{sample.value:,}" for sample in reading.samples}
     rows = [
-        (meter, name or "-", f"{value:,}", METERS[meter].unit, f"{raw[meter, name]:,}")
+        (meter, name or "-", f"{value:,}", METERS[meter].unit, raw.get((meter, name), "gone"))
         for meter, name, value in zip(report.meter, report.resource, report.value, strict=True)
     ]
     widths = [max(len(row[i]) for row in (_HEAD, *rows)) for i in range(len(_HEAD))]

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from agents.integrate import Origin, integrate, numbered, report
+from agents.integrate import Origin, integrate, numbered, report, settled
 from agents.origin import start
 from agents.sample import Reading
 from agents.state import decode, encode
@@ -71,6 +71,8 @@ class _Agent:
             self.notes.append(Note(report(self.memory), at_ms))
         if killed == "send":
             self.unsent.add(len(self.notes) - 1)
+        former = {one.origin: one.seq for one in self.memory.former}
+        self.memory = settled(self.memory, former | {self.memory.origin: self.memory.seq})
         if killed:
             self.memory = None
 
@@ -78,8 +80,8 @@ class _Agent:
         saved = decode(self.file) if self.file else None
         boot_id = f"boot-{self.kernel.boots}"
         begun = start(saved, look, self.server, boot_id, hex_id(self.rng))
-        if begun.unsent:
-            known = [note.report for note in self.notes].index(begun.unsent)
+        for former in begun.origin.former:
+            known = [note.report for note in self.notes].index(former)
             self.again.append((known, len(self.notes)))
         return begun.origin
 

@@ -33,6 +33,7 @@ class Disk(Store):
 @dataclass
 class Outbox:
     reports: list[Report] = field(default_factory=list)
+    delivered: dict[str, int] = field(default_factory=dict)
 
     def offer(self, report: Report, *, this_boot: bool = True) -> None:
         assert this_boot

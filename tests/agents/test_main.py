@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from agents import table
+from agents.integrate import report
 from agents.main import main
 from schemas.report import encode
+from tests.agents.words import counted, cpu, nic, reading
 from tests.fix_agents import FakeMachine, as_report
 
 HEAVY = {"typer", "pydantic", "polars", "numpy", "structlog", "faust", "psycopg", "pynvml", "rich"}
@@ -58,6 +61,12 @@ def test_a_sample_as_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert re.search(r"net\.rx_bytes +eth0 +0 +By +1,234,567\n", out)
     assert "there is no earlier state" in err
     assert "no NVIDIA GPU found" in err
+
+
+def test_a_table_says_what_is_gone() -> None:
+    look = reading(2000, cpu(2))
+    lines = table.text(report(counted(reading(1000, nic(500), cpu(1)), look)), look).splitlines()
+    assert [line.split()[-1] for line in lines[2:]] == ["2", "gone"]
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,51 @@ def test_a_broker_that_is_away_stops_no_counting(agents: Agents, fake_machine: F
     assert values(agents.reports()[-1])[RX] == 9
 
 
+def test_what_is_gone_while_the_broker_is_away_is_shown_until_it_has_it(
+    agents: Agents, fake_machine: FakeMachine
+) -> None:
+    """Counted, never delivered, pulled out, and the agent killed: the next one tells."""
+    agents.root = fake_machine.root
+    agents.finish("--count", "1")
+    fake_machine.traffic(70, 0)
+    _killed_after_a_report(agents)
+    fake_machine.put("proc/net/dev", "head\nhead\n")
+    _killed_after_a_report(agents)
+    child = agents.start("--interval", "0.05")
+    agents.until(lambda: not json.loads(agents.state_file.read_bytes())["state"]["gone"])
+    agents.stop(child)
+    shown = [values(report).get(RX) for report in agents.reports()]
+    assert (shown[0], max(filter(None, shown)), shown[-1]) == (0, 70, None)
+
+
+def test_what_a_boot_did_not_deliver_waits_through_the_next_ones(
+    agents: Agents, fake_machine: FakeMachine
+) -> None:
+    agents.root = fake_machine.root
+    agents.finish("--count", "1")
+    fake_machine.traffic(70, 0)
+    _killed_after_a_report(agents)
+    for boot in (2, 3):
+        fake_machine.boot(f"boot-{boot}")
+        _killed_after_a_report(agents)
+    agents.finish("--count", "1")
+    highest: dict[str, int] = {}
+    for report in agents.reports():
+        highest[report["origin"]] = max(values(report)[RX], highest.get(report["origin"], 0))
+    assert list(highest.values()) == [70] * 3
+
+
+def _killed_after_a_report(agents: Agents) -> None:
+    """An agent that no broker answers, killed once it has saved."""
+    real, agents.bootstrap = agents.bootstrap, "127.0.0.1:1"
+    before = agents.state_file.read_bytes()
+    child = agents.start("--interval", "3600")
+    agents.until(lambda: agents.state_file.read_bytes() != before)
+    child.kill()
+    child.wait()
+    agents.bootstrap = real
+
+
 def test_two_agents_on_one_state(agents: Agents, fake_machine: FakeMachine) -> None:
     agents.root = fake_machine.root
     agents.start()

@@ -1,70 +1,16 @@
 """The publisher over a stand-in for the Kafka client: what waits, gives way, is stamped anew."""
 
-import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import replace
 
 import pytest
 from confluent_kafka import KafkaError
 
 from agents import publish
-from agents.clock import Now
 from agents.integrate import report
 from agents.publish import KEEP, Publisher, Target
-from schemas.envelope import Key
 from schemas.report import Report
-from tests.agents.words import WALL_MS, counted, nic, reading
-
-Delivered = Callable[[KafkaError | None, object], None]
-TARGET = Target("t", "dev", Key("k1", "s1", bytes(32)), {"bootstrap.servers": "h:1"})
-
-
-@dataclass
-class Broker:
-    """Every client that was made, what each was handed, and whether anything arrives."""
-
-    error: KafkaError | None = None
-    answers: bool = True
-    arrived: list[dict[str, Any]] = field(default_factory=list)
-    clients: int = 0
-    config: dict[str, Any] = field(default_factory=dict)
-
-    def client(self, config: dict[str, Any]) -> "Client":
-        self.clients += 1
-        self.config = config
-        return Client(self)
-
-
-@dataclass
-class Client:
-    broker: Broker
-    queue: list[tuple[bytes, Delivered]] = field(default_factory=list)
-
-    def produce(self, _topic: str, *, value: bytes, on_delivery: Delivered, **_: object) -> None:
-        self.queue.append((value, on_delivery))
-
-    def poll(self, _timeout: float) -> int:
-        while self.queue and self.broker.answers:
-            body, delivered = self.queue.pop(0)
-            if self.broker.error is None:
-                self.broker.arrived.append(json.loads(body))
-            delivered(self.broker.error, None)
-        return 0
-
-    def flush(self, _timeout: float) -> int:
-        return self.poll(0)
-
-    def purge(self) -> None:
-        """What the real client then reports as purged comes with the next poll."""
-
-
-@dataclass
-class Clock:
-    up_ms: int = 1_000_000
-
-    def __call__(self) -> Now:
-        return Now(WALL_MS + self.up_ms, self.up_ms)
+from tests.agents.broker import TARGET, Broker, Clock
+from tests.agents.words import counted, nic, reading
 
 
 @pytest.fixture
@@ -135,7 +81,7 @@ def test_a_client_that_gets_nothing_through_is_replaced(broker: Broker) -> None:
     publisher.pump()
     broker.error = None
     publisher.flush(2_000_000, lambda: False)
-    assert broker.clients > 1
+    assert len(broker.clients) > 1
     assert seqs(broker) == [1, 2, 3]
 
 
@@ -146,7 +92,7 @@ def test_other_failures_keep_the_client(broker: Broker) -> None:
     publisher.pump()
     broker.error = None
     publisher.flush(2_000_000, lambda: False)
-    assert broker.clients == 1
+    assert len(broker.clients) == 1
     assert seqs(broker) == [1]
 
 
@@ -160,6 +106,39 @@ def test_the_newest_are_kept_and_the_oldest_give_way(broker: Broker) -> None:
     broker.answers = True
     publisher.flush(2_000_000, lambda: False)
     assert seqs(broker) == [1, *range(32, KEEP + 31)], "the first was already under way"
+
+
+def test_an_earlier_boots_report_never_gives_way(broker: Broker) -> None:
+    """No later report says what it says."""
+    publisher = Publisher(TARGET, Clock())
+    broker.answers = False
+    last_words = [replace(numbered_reports(2)[1], origin=f"former-{boot}") for boot in range(3)]
+    for one in last_words:
+        publisher.offer(one, this_boot=False)
+    for one in numbered_reports(KEEP + 10):
+        publisher.offer(one)
+    broker.answers = True
+    publisher.flush(2_000_000, lambda: False)
+    origins = [body["origin"] for body in broker.arrived]
+    assert sorted(set(origins)) == ["former-0", "former-1", "former-2", "o1"]
+    assert len(origins) == KEEP, "of this boot's, some gave way"
+
+
+def test_delivered_is_what_the_broker_acknowledged_of_each_origin(broker: Broker) -> None:
+    publisher = Publisher(TARGET, Clock())
+    first, second, third = numbered_reports(3)
+    publisher.offer(replace(second, origin="former"), this_boot=False)
+    publisher.offer(first)
+    publisher.flush(2_000_000, lambda: False)
+    assert publisher.delivered == {"former": 2, "o1": 1}
+    broker.error, broker.keeps = KafkaError(KafkaError._MSG_TIMED_OUT), True
+    publisher.offer(second)
+    publisher.pump()
+    assert publisher.delivered == {"former": 2, "o1": 1}, "it arrived, and nobody here knows"
+    broker.error = None
+    publisher.offer(third)
+    publisher.flush(2_000_000, lambda: False)
+    assert publisher.delivered == {"former": 2, "o1": 3}
 
 
 def test_an_earlier_boots_report_is_stamped_on_that_boots_clock(broker: Broker) -> None:

@@ -10,16 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.origin import start
 from agents.state import FILE_NAME, Store, UnreadableError, decode, encode
 from schemas.errors import RackmeterError, RefusedError
 from tests.agents.words import counted, disk, gpu, nic, reading
 
+BOOTED = start(
+    counted(reading(1000, nic(500), disk(7, "/größe"))), reading(500), "s1", "boot-2", "o2"
+)
 ORIGIN = counted(
-    reading(1000, nic(500), disk(7, "/größe"), gpu(3)), reading(2000, nic(2**63), disk(2**50))
+    *(reading(1000, nic(500), disk(7, "/größe"), gpu(3)), reading(2000, nic(2**63), disk(2**50))),
+    origin=BOOTED.origin,
 )
 
 
 def test_everything_comes_back() -> None:
+    assert ORIGIN.former
+    assert ORIGIN.gone
     assert decode(encode(ORIGIN)) == ORIGIN
 
 

@@ -1,11 +1,21 @@
 """Builders of readings, so that a test says only what matters to it."""
 
+from typing import TypeVar
+
+from hypothesis import strategies as st
+
 from agents.integrate import Origin, from_boot, integrate, numbered
 from agents.read import ALL_METERS
 from agents.sample import Reading, Sample
 
+Step = TypeVar("Step")
 WALL_MS = 1_790_000_000_000
 OBSERVED_MS = 15_000
+
+
+def lives(steps: st.SearchStrategy[Step], most: int) -> st.SearchStrategy[list[Step]]:
+    """Of any length alike: ``st.lists`` alone hardly ever draws more than ten."""
+    return st.integers(0, most).flatmap(lambda n: st.lists(steps, min_size=n, max_size=n))
 
 
 def nic(value: int, name: str = "eth0", ifindex: int = 2, bits: int = 64) -> Sample:
