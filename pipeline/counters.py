@@ -195,7 +195,9 @@ def _by_window(
         (spread(np.array([gain.quantity for gain in group]), t0_ms, at_ms), group)
         for t0_ms, group in since.items()
     ]
-    starts = np.unique(np.concatenate([own for (own, _), _ in parts]))
+    starts = parts[0][0][0]
+    if len(parts) > 1:
+        starts = np.unique(np.concatenate([own for (own, _), _ in parts]))
     qty = np.zeros((len(starts), size), np.int64)
     for (own, part), group in parts:
         first = int(np.searchsorted(starts, own[0]))

@@ -54,7 +54,7 @@ def meter(batch: Batch, arrival: Arrival, heads: Heads, out: Output, rules: Rule
     width, place = heads.find(batch.server)
     names, origin = objects(batch.names), objects(batch.origin)
     one_by_one = width < 0
-    for size in np.unique(width[~one_by_one]).tolist():
+    for size in np.flatnonzero(np.bincount(width[~one_by_one])).tolist():
         shelf, row = heads.shelves[size], np.flatnonzero(width == size)
         row = row[np.argsort(place[row], kind="stable")]
         at = place[row]

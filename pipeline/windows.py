@@ -33,6 +33,8 @@ def spread(deltas: Int64s, t0_ms: int, t1_ms: int) -> tuple[Int64s, Int64s]:
     if t1_ms <= t0_ms:
         return np.array([window_ms(t1_ms - 1)]), deltas[np.newaxis].copy()
     starts = np.arange(window_ms(t0_ms), t1_ms, WIDTH_MS)
+    if len(starts) == 1:
+        return starts, deltas[np.newaxis].copy()
     total, head = t1_ms - t0_ms, window_ms(t0_ms) + WIDTH_MS - t0_ms
     nth = np.arange(len(starts) - 1)[:, np.newaxis]
     quotient, remainder = np.divmod(deltas, total)
