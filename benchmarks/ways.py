@@ -86,7 +86,11 @@ def _reader(way: str, scene: Scene) -> Outcome:
 def _peer(way: str, scene: Scene, kill_after_s: float | None) -> Outcome:
     folder = scene.folder
     out = folder / "sums"
-    told = _last_words(way, _command(way, folder), _place(scene, folder, out), kill_after_s)
+    killing = None
+    if kill_after_s is not None:
+        counts = {"KILL_AT": str(scene.load.reports // 2)}
+        killing = {"KILL_AFTER_S": str(kill_after_s)} if way == "flink" else counts
+    told = _last_words(way, _command(way, folder), _place(scene, folder, out), killing)
     sums = _read_sums(out)
     figures = told["seconds"], told["startup_s"], told["version"]
     return Outcome(*figures, *differences(scene.truth, sums))
@@ -133,15 +137,19 @@ def _command(way: str, folder: Path) -> Sequence[str]:
 
 
 def _last_words(
-    way: str, command: Sequence[str], env: Mapping[str, str], kill_after_s: float | None
+    way: str, command: Sequence[str], env: Mapping[str, str], killing: Mapping[str, str] | None
 ) -> dict[str, Any]:
-    """What the process says on its last line; after a kill, the second one does."""
-    child, spawned = _spawn(command, env), time.time()
+    """What the process says on its last line; after a kill, the second one does.
+
+    ``killing`` says when: a peer in Python counts its reports, another one is given so much time.
+    """
+    child, spawned = _spawn(command, {**env, **(killing or {})}), time.time()
     try:
-        if kill_after_s is not None:
-            time.sleep(kill_after_s)
-            child.kill()
-            child.communicate()
+        if killing is not None:
+            if "KILL_AFTER_S" in killing:
+                time.sleep(float(killing["KILL_AFTER_S"]))
+                child.kill()
+            child.communicate(timeout=LIMIT_S)
             child = _spawn(command, env)
         said, complaints = child.communicate(timeout=LIMIT_S)
     except subprocess.TimeoutExpired:

@@ -53,7 +53,7 @@ async def meter(stream: Any) -> None:
 
 @app.task
 async def finish() -> None:
-    while not watch.idle:  # noqa: ASYNC110 - there is no event for a topic's end
+    while not watch.done:  # noqa: ASYNC110 - there is no event for a topic's end
         await asyncio.sleep(0.5)
     write((server, int(span[0]), sums) for (server, span), sums in usage.table.items())
     tell("faust-streaming", watch)

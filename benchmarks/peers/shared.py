@@ -8,6 +8,7 @@ says on its last line when its first report came and how many seconds later its 
 import csv
 import json
 import os
+import signal
 import time
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
@@ -18,14 +19,17 @@ TOPIC = os.environ["TOPIC"]
 PARTITIONS = int(os.environ["PARTITIONS"])
 REPORTS = int(os.environ["REPORTS"])
 """In the topic."""
+KILL_AT = int(os.environ.get("KILL_AT", "0"))
+"""Work on so many reports, then end as by ``kill -9``; 0 is never."""
 NAME = os.environ["NAME"]
 """A consumer group of its own for each round; the same one again after a kill."""
 FOLDER = Path(os.environ["FOLDER"])
 """State that must survive a kill."""
 OUT = Path(os.environ["OUT"])
 WINDOW_S = 300
-IDLE_S = 8.0
-"""Nothing for so long is the end of the topic. It is not part of the time that counts."""
+IDLE_S = 20.0
+"""Nothing for so long is the end of the topic after a kill; it is not part of the time that counts.
+"""
 
 Gains = dict[str, int]
 """Series, as ``meter|resource`` → units."""
@@ -36,10 +40,14 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.first = self.last = self.began = 0.0
+        self.reports = 0
 
     def report(self) -> None:
         """One has been worked on."""
         self.lap()
+        self.reports += 1
+        if self.reports == KILL_AT:
+            os.kill(os.getpid(), signal.SIGKILL)
         if not self.first:
             self.first, self.began = self.last, time.time()
 
@@ -48,9 +56,10 @@ class Stopwatch:
         self.last = time.monotonic()
 
     @property
-    def idle(self) -> bool:
-        """Whether the topic has been read, as far as one can tell."""
-        return self.last > 0 and time.monotonic() - self.last > IDLE_S
+    def done(self) -> bool:
+        """Whether the topic has been read; a process that goes on after a kill can only guess."""
+        idle = self.last > 0 and time.monotonic() - self.last > IDLE_S
+        return idle or self.reports >= REPORTS
 
 
 def gains(last: Mapping[str, int], report: Mapping[str, list]) -> tuple[Gains, Gains]:
