@@ -23,7 +23,7 @@ import numpy as np
 from pipeline.keyring import Keyring, Verifier
 from pipeline.names import VALUE_KEY, NamesCache, Stem, Text
 from pipeline.partition import partition_of
-from pipeline.records import Batch, Chunk, Int64s, Names, Record, Unread
+from pipeline.records import LOG_APPEND_TIME, Batch, Chunk, Int64s, Names, Record, Unread
 from schemas.report import MESSAGE_BYTES_MAX, MIX_AT, MIX_UP, names_json
 from schemas.validate import Refusal, explain, shown
 from schemas.verdict import DeadLetter, Verdict
@@ -213,6 +213,7 @@ def dead_letter(record: Record, refusal: Refusal) -> DeadLetter:
         payload=record.value or b"",
         headers=tuple((name, value or b"") for name, value in record.headers),
         append_ms=record.timestamp,
+        by_broker=record.timestamp_type == LOG_APPEND_TIME,
     )
 
 

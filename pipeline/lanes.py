@@ -19,12 +19,21 @@ from uuid import UUID
 import numpy as np
 
 from pipeline.admit import Rules
+from pipeline.clocks import appended_ms, dated
 from pipeline.decode import dead_letter, decode
 from pipeline.heads import Output
 from pipeline.keyring import Keyring
 from pipeline.meter import Arrival, meter
 from pipeline.names import NamesCache
-from pipeline.records import Batch, Bools, Chunk, Int64s, Record, after
+from pipeline.records import Batch, Chunk, after
+from pipeline.retries import (
+    ByIndex,
+    Release,
+    as_first_appended,
+    released_in,
+    stamp_first,
+    stamp_released,
+)
 from pipeline.shelves import Heads, States
 from schemas.validate import Refusal
 from schemas.verdict import DeadLetter, Verdict
@@ -34,7 +43,6 @@ GAP_TRIES_MAX: Final = 3
 transaction's markers and what compaction removed take up offsets. (Offsets that retention removed
 are another matter: the broker then refuses the position itself.)
 """
-_LOG_APPEND_TIME: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,8 @@ class Intake:
     clock_tolerance_ms: int = 30_000
     lookup: Callable[[set[str]], "Intake"] | None = None
     """Asked for keys that this snapshot lacks; returns a snapshot that may know them."""
+    release: Release | None = None
+    """Asked about messages that say they are retries."""
 
 
 class Taken(Enum):
@@ -125,7 +135,7 @@ class Lane:
             chunk = Chunk(chunk.topic, chunk.part, records)
         self._meter(chunk, intake, now_ms)
         self.expect = chunk.next_offset
-        self.append_ms = max(self.append_ms, _appended_ms(chunk.records[-1], now_ms))
+        self.append_ms = max(self.append_ms, appended_ms(chunk.records[-1], now_ms))
         self.pending_bytes += sum(len(r.value or b"") for r in chunk.records)
         return Taken.OVER_GAP if over_gap else Taken.METERED
 
@@ -156,15 +166,20 @@ class Lane:
         self.out.before = None
 
     def _meter(self, chunk: Chunk, intake: Intake, now_ms: int) -> None:
-        batch, dead = _decode(chunk, intake)
+        released = released_in(chunk, self.topic_id, intake.release)
+        batch, dead, first = _decode(chunk, intake, released)
         if intake.lookup and (kids := _unknown_kids(dead, intake.keyring)):
             intake = intake.lookup(kids)
-            batch, dead = _decode(chunk, intake)
+            batch, dead, first = _decode(chunk, intake, released)
         self.out.dead += dead
         self.out.counts.update(letter.reason.value for letter in dead)
         if not len(batch):
             return
-        arrival = _arrival(chunk, batch, intake, now_ms)
+        stamp_first(batch, released)
+        at, corrected = dated(first, batch, intake.clock_tolerance_ms, now_ms)
+        offset = np.array([chunk.records[i].offset for i in batch.record], np.int64)
+        arrival = Arrival(at, offset, intake.registered_ms, corrected)
+        stamp_released(batch, released)
         refused = meter(batch, arrival, self.heads, self.out, intake.rules)
         self.out.dead += [
             dead_letter(chunk.records[batch.record[r.row]], Refusal(r.verdict, r.detail))
@@ -174,14 +189,30 @@ class Lane:
             self.heads.flag(batch.server[row], "clock")
 
 
-def _decode(chunk: Chunk, intake: Intake) -> tuple[Batch, list[DeadLetter]]:
-    return decode(
-        chunk,
+def _decode(
+    chunk: Chunk, intake: Intake, released: ByIndex
+) -> tuple[Batch, list[DeadLetter], Chunk]:
+    """Reports and dead letters of a chunk, and the chunk in which retries have their first stamp.
+
+    A retry that is refused again is a letter of its own place and time.
+    """
+    first = as_first_appended(chunk, released, intake.keyring)
+    batch, dead = decode(
+        first,
         intake.keyring,
         intake.names,
         environment=intake.environment,
         partitions=intake.partitions,
     )
+    if released:
+        own = {chunk.records[index].offset: chunk.records[index] for index in released}
+        dead = [
+            dead_letter(own[letter.offset], Refusal(letter.reason, letter.detail))
+            if letter.offset in own
+            else letter
+            for letter in dead
+        ]
+    return batch, dead, first
 
 
 def _unknown_kids(dead: list[DeadLetter], keyring: Keyring) -> set[str]:
@@ -194,40 +225,3 @@ def _unknown_kids(dead: list[DeadLetter], keyring: Keyring) -> set[str]:
         if name == "kid" and value is not None
     }
     return {kid for kid in kids if keyring.get(kid) is None}
-
-
-def _appended_ms(record: Record, now_ms: int) -> int:
-    """When a record was appended. A producer's own stamp is no proof of a time still to come."""
-    by_broker = record.timestamp_type == _LOG_APPEND_TIME
-    return record.timestamp if by_broker else min(record.timestamp, now_ms)
-
-
-def _arrival(chunk: Chunk, batch: Batch, intake: Intake, now_ms: int) -> Arrival:
-    """Offsets and reading times of a batch."""
-    records = [chunk.records[i] for i in batch.record]
-    offset = np.array([r.offset for r in records], np.int64)
-    by_broker = np.array([r.timestamp_type == _LOG_APPEND_TIME for r in records])
-    at, corrected = reading_times(batch, by_broker, intake.clock_tolerance_ms, now_ms)
-    rows = frozenset(np.flatnonzero(corrected).tolist())
-    return Arrival(at, offset, intake.registered_ms, rows)
-
-
-def reading_times(
-    batch: Batch,
-    by_broker: Bools,
-    tolerance_ms: int,
-    now_ms: int,
-) -> tuple[Int64s, Bools]:
-    """When each report was read, and where the agent's wall clock was overruled.
-
-    With the broker's append time the reading happened ``sent_up − at_up`` before it. Without, the
-    clock is unverified; only a reading later than its own message, or than now, cannot be and is
-    dated by that. No report is read after it was sent, whatever its boot clock says.
-    """
-    waited = np.maximum(batch.sent_up_ms - batch.at_up_ms, 0)
-    by_boot_clock = np.maximum(batch.append_ms - waited, 0)
-    wrong = by_broker & (np.abs(by_boot_clock - batch.at_ms) > tolerance_ms)
-    sent = np.minimum(batch.append_ms, now_ms)
-    future = ~by_broker & (batch.at_ms > sent + tolerance_ms)
-    at = np.where(wrong, by_boot_clock, np.where(future, sent, batch.at_ms))
-    return at, wrong | future

@@ -9,7 +9,7 @@ alone: no clock says what is late or still to come.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Final
 from uuid import UUID
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from pipeline.heads import Chains, Output
 from pipeline.lanes import Intake, Lane, Taken
-from pipeline.records import Chunk, Int64s, Names
+from pipeline.records import LOG_APPEND_TIME, Chunk, Int64s, Names, Taped
 from pipeline.shelves import Heads
 from schemas.capture import Captured, Place
 from schemas.errors import RackmeterError
@@ -31,8 +31,6 @@ CELL: Final = np.dtype([("series", "<i8"), ("start_ms", "<i8"), ("quantity", "<i
 Cells = npt.NDArray[np.void]
 _ANYWHERE: Final = Place(0, 1)
 _NOBODY: Final = UUID(int=0)
-APPEND: Final = 1
-"""Kafka's number for a time stamp of the broker."""
 COUNTED: Final = {
     Verdict.ACCEPTED: "accepted",
     Verdict.DUPLICATE: "duplicates",
@@ -48,17 +46,6 @@ COUNTED: Final = {
     Verdict.IMPLAUSIBLE: "implausible",
 }
 """Under which name a verdict is counted; any other under its own."""
-
-
-class Taped(NamedTuple):
-    """A captured message as the record that a lane takes."""
-
-    offset: int
-    timestamp: int
-    timestamp_type: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +85,9 @@ class OfflineMeter:
         """Every message once, under ``reports`` and what became of it."""
         verdicts = sum((lane.counts for lane in self._lanes.values()), Counter[str]())
         counts = {"reports": verdicts.total()}
-        for verdict in (*COUNTED, *(verdict for verdict in Verdict if verdict not in COUNTED)):
+        # Nothing is quarantined where there is no database to refuse it.
+        others = [v for v in Verdict if v not in COUNTED and v is not Verdict.QUARANTINED]
+        for verdict in (*COUNTED, *others):
             name = COUNTED.get(verdict, verdict.value)
             counts[name] = counts.get(name, 0) + verdicts[verdict.value]
         return counts | {"clock_corrected": self.corrected}
@@ -164,7 +153,7 @@ class OfflineMeter:
     def _record(self, offset: int, message: Captured) -> Taped:
         whose = self._timestamps
         if whose is None:
-            whose = APPEND if message.ts_type is None else message.ts_type
+            whose = LOG_APPEND_TIME if message.ts_type is None else message.ts_type
         headers = message.headers
         return Taped(offset, message.ts_ms, whose, message.key, message.value, headers)  # type: ignore[arg-type]
 

@@ -5,7 +5,7 @@ data.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from sys import intern
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ from schemas.verdict import Verdict
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+LOG_APPEND_TIME: Final = 1
+"""Kafka's number for a time stamp of the broker; a producer's is 0."""
 
 
 class Record(Protocol):
@@ -32,6 +34,17 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...
     @property
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+class Taped(NamedTuple):
+    """A message as a record, wherever it was kept."""
+
+    offset: int
+    timestamp: int
+    timestamp_type: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
 
 
 class Unread(bytes):

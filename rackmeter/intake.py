@@ -1,16 +1,19 @@
 """What reports are read with: the signing keys as the ledger has them, kept fresh. One thread."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
+from uuid import UUID
 
 from pipeline.admit import Rules
 from pipeline.lanes import Intake
 from pipeline.names import NamesCache
+from pipeline.retries import Released, Retry
 from rackmeter.settings import Settings
 from sinks.database import Connection
 from sinks.keys import keys_exist, load_keys
+from sinks.retries import released
 from sinks.vault import Vault
 
 KEYS_RELOAD_S: Final = 10.0
@@ -46,6 +49,14 @@ class Intakes:
         conn.rollback()
         return self._load() if known else self.current()
 
+    def _release(
+        self, topic_id: UUID, part: int, retries: Sequence[Retry]
+    ) -> list[Released | None]:
+        conn = self._connection()
+        found = released(conn, topic_id, part, retries)
+        conn.rollback()
+        return found
+
     def _load(self) -> Intake:
         conn, began = self._connection(), time.monotonic()
         keyring, registered = load_keys(conn, self._vault)
@@ -57,5 +68,5 @@ class Intakes:
             keyring, registered, self._names, settings.environment, self._partitions,
             Rules(settings.gap_limit_ms), settings.clock_tolerance_ms,
         )  # fmt: skip
-        self._intake = replace(made, lookup=self._look_up)
+        self._intake = replace(made, lookup=self._look_up, release=self._release)
         return self._intake

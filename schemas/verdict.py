@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class Verdict(StrEnum):
@@ -23,6 +24,7 @@ class Verdict(StrEnum):
     REGRESSION = "regression"
     IMPLAUSIBLE = "implausible"
     EXCESSIVE = "excessive"
+    QUARANTINED = "quarantined"
 
     @property
     def refused(self) -> bool:
@@ -40,3 +42,19 @@ class DeadLetter:
     payload: bytes
     headers: tuple[tuple[str, bytes], ...]
     append_ms: int
+    by_broker: bool = False
+    """``append_ms`` is the broker's own time, not the producer's."""
+
+
+RETRYABLE: Final = frozenset(
+    {
+        Verdict.UNKNOWN_VERSION,
+        Verdict.UNKNOWN_KEY,
+        Verdict.IMPLAUSIBLE,
+        Verdict.EXCESSIVE,
+        Verdict.QUARANTINED,
+    }
+)
+"""Reasons that may be gone later: after an upgrade, a registration, an hour. The others lie in the
+message itself, which never changes.
+"""

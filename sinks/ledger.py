@@ -151,12 +151,12 @@ def insert_anchors(cur: _Cursor, sealed: Sealed, id_of: IdOf) -> None:
 def insert_dead(cur: _Cursor, sealed: Sealed) -> None:
     cur.executemany(
         "INSERT INTO dead_letter"
-        ' (topic_id, part, "offset", reason, detail, key, payload, headers, append_ms)'
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        ' (topic_id, part, "offset", reason, detail, key, payload, headers, append_ms, by_broker)'
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         [
             (
                 sealed.topic_id, sealed.part, d.offset, d.reason.value, _text(d.detail), d.key,
-                d.payload, _headers(d.headers), d.append_ms,
+                d.payload, headers_json(d.headers), d.append_ms, d.by_broker,
             )
             for d in sealed.out.dead
         ],
@@ -187,7 +187,7 @@ def _absent_in(stored: dict[str, list[int] | None] | None) -> dict[int, OwnTime]
     return {int(i): (own[0], own[1]) if own else None for i, own in (stored or {}).items()}
 
 
-def _headers(headers: Iterable[tuple[str, bytes | None]]) -> str:
+def headers_json(headers: Iterable[tuple[str, bytes | None]]) -> str:
     """JSON of ``[name, base64]`` pairs; names are foreign text too."""
     pairs = [
         (_text(name), None if value is None else base64.b64encode(value).decode())

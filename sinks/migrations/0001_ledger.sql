@@ -124,6 +124,8 @@ CREATE TABLE dead_letter (
     headers    jsonb NOT NULL,                 -- [[name, base64 value], ...]
     append_ms  bigint NOT NULL,
     published  boolean NOT NULL DEFAULT false, -- relayed to the dead-letter topic
+    by_broker  boolean NOT NULL DEFAULT false, -- append_ms is the broker's own time
+    retried_ms bigint,                         -- when it was last released to be metered again
     PRIMARY KEY (topic_id, part, "offset")
 );
 CREATE INDEX dead_letter_unpublished ON dead_letter (topic_id, part, "offset") WHERE NOT published;
@@ -178,3 +180,44 @@ CREATE VIEW conservation_violation AS
     FULL JOIN (SELECT server_id, meter, resource, sum(reading) AS reading FROM chain GROUP BY 1, 2, 3) r
       USING (server_id, meter, resource)
     WHERE coalesce(w.quantity, 0) <> coalesce(r.reading, 0);
+
+-- All heads at one position of every partition: from where metering can be done again.
+CREATE TABLE ledger_snapshot (
+    snapshot_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    taken_at    timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE snapshot_offset (
+    snapshot_id bigint NOT NULL REFERENCES ledger_snapshot ON DELETE CASCADE,
+    topic_id    uuid NOT NULL REFERENCES ingest_topic,
+    part        integer NOT NULL,
+    next_offset bigint NOT NULL,
+    append_ms   bigint NOT NULL,
+    counts      jsonb NOT NULL,
+    PRIMARY KEY (snapshot_id, topic_id, part)
+);
+
+-- The columns of server_state and server_origin as they are there: a change to those changes these.
+CREATE TABLE snapshot_state (
+    snapshot_id bigint NOT NULL REFERENCES ledger_snapshot ON DELETE CASCADE,
+    LIKE server_state,
+    PRIMARY KEY (snapshot_id, part, server_id)
+);
+
+CREATE TABLE snapshot_origin (
+    snapshot_id bigint NOT NULL REFERENCES ledger_snapshot ON DELETE CASCADE,
+    LIKE server_origin,
+    PRIMARY KEY (snapshot_id, server_id, origin)
+);
+
+-- Who put rebuilt rows into the place of these, when and why, and what changed.
+CREATE TABLE ledger_swap (
+    swap_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    swapped_at    timestamptz NOT NULL DEFAULT now(),
+    who           text NOT NULL,
+    why           text NOT NULL,
+    from_snapshot bigint,                      -- null: from the beginning of the log
+    positions     jsonb NOT NULL,              -- partition -> offset up to which both were equal
+    changes       jsonb NOT NULL,              -- kind of row -> how many were missing, extra, changed
+    quantities    jsonb NOT NULL               -- the first 1,000 sums that changed
+);

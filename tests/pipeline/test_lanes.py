@@ -8,9 +8,10 @@ from uuid import UUID
 import numpy as np
 import pytest
 
+from pipeline.clocks import reading_times
 from pipeline.heads import Output
 from pipeline.keyring import Keyring
-from pipeline.lanes import GAP_TRIES_MAX, Intake, Lane, Taken, reading_times
+from pipeline.lanes import GAP_TRIES_MAX, Intake, Lane, Taken
 from pipeline.names import NamesCache
 from pipeline.partition import partition_of
 from pipeline.records import Chunk
