@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from docs.draw_metering import FOLDER, drawings
+from tests.agents import test_delivery_laws
 from tests.pipeline import test_meter_laws
 from tests.sinks import test_offline_is_live
 
@@ -23,5 +24,5 @@ def test_every_picture_is_shown_with_words_beside_it() -> None:
 
 def test_every_law_of_the_page_is_a_test_and_every_test_a_law_of_the_page() -> None:
     named = set(re.findall(r"`(test_[a-z_]+)`", PAGE))
-    laws = {*vars(test_meter_laws), *vars(test_offline_is_live)}
+    laws = {*vars(test_delivery_laws), *vars(test_meter_laws), *vars(test_offline_is_live)}
     assert named == {name for name in laws if name.startswith("test_")}
