@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.core [--json] [--servers N …] [--rounds N]``. Reports of 24 counters, one of
 each server a minute, are decoded, verified and metered by a lane in chunks as large as a worker's.
-Beside it, in the same run, the same chunks decoded only. Time is that of the process; the best round
-counts; making the messages is not measured.
+Beside it, in the same run, the same chunks decoded only. Time is that of the process; the best
+round counts; making the messages is not measured.
 """
 
 import argparse

@@ -15,8 +15,8 @@ from unittest.mock import patch
 import polars as pl
 
 from pipeline.decode import decode
-from pipeline.names import NamesCache
 from pipeline.keyring import Keyring
+from pipeline.names import NamesCache
 from pipeline.records import Chunk
 from schemas.envelope import Headers, Key, headers
 from schemas.meters import METERS
