@@ -219,16 +219,22 @@ class Checkpointer:
     # -- standing still ---------------------------------------------------------------------------
 
     def mark_idle(self, lane: Lane, drained_at_ms: int) -> None:
-        """The lane had read to the end of the log at that time: the ledger is complete up to it."""
+        """The lane had read to the end of the log at that time: the ledger is complete up to it.
+
+        Raises FencedError when the ledger is elsewhere: the partition is another's, or a crash of
+        the database took the last commits back, and no report may come that would tell.
+        """
         if lane.expect != lane.base:
             return
         conn = self.connection()
-        conn.execute(
+        marked = conn.execute(
             "UPDATE ingest_offset SET append_ms = greatest(append_ms, %s)"
             " WHERE topic_id = %s AND part = %s AND owner = %s AND next_offset = %s",
             (drained_at_ms, lane.topic_id, lane.part, lane.owner, lane.base),
         )
         conn.commit()
+        if marked.rowcount != 1:
+            raise FencedError(f"Partition {lane.part} is not where this worker left it.")
         lane.append_ms = max(lane.append_ms, drained_at_ms)
 
 

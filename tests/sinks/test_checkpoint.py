@@ -445,9 +445,21 @@ def test_a_zombie_cannot_say_that_it_is_idle(
     zombie = Checkpointer(url)
     lane = zombie.claim(TOPIC_ID, 0)
     worker.claim(TOPIC_ID, 0)
-    zombie.mark_idle(lane, NOW)
+    with pytest.raises(FencedError):
+        zombie.mark_idle(lane, NOW)
     zombie.close()
     assert _append_ms(conn) == 0
+
+
+def test_an_idle_lane_learns_that_its_last_commits_are_gone(
+    conn: Connection, worker: Checkpointer
+) -> None:
+    """A crash of the database takes back what was not on its disk; no report may follow."""
+    lane = play(worker, LOG)
+    conn.execute("UPDATE ingest_offset SET next_offset = %s", (LOG[2].next_offset,))
+    with pytest.raises(FencedError):
+        worker.mark_idle(lane, NOW)
+    assert worker.claim(TOPIC_ID, 0).base == LOG[2].next_offset
 
 
 def _append_ms(conn: Connection) -> int:
