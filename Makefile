@@ -19,6 +19,9 @@ ARGS ?=
 PYTEST_ARGS ?= -n 2
 SECONDS ?= 60
 MUTANTS ?=
+SEED ?=
+KILLS ?= 20
+BROKER ?= embedded
 # Those of the pure modules; what starts servers or processes would only take time.
 PURE_TESTS := -q tests/fuzz tests/pipeline tests/schemas --ignore tests/pipeline/test_transport.py \
 	$(wildcard $(addprefix tests/agents/test_, integrate.py integrate_laws.py origin.py sources.py table.py)) \
@@ -54,6 +57,9 @@ coverage: $(VENV)/.dev ## branches of the pure modules that no test reaches; fai
 fuzz: $(VENV)/.fuzz ## look for inputs that break a law (SECONDS=60 for each of two targets)
 	$(BIN)/python -m tests.fuzz decoding -max_total_time=$(SECONDS)
 	$(BIN)/python -m tests.fuzz metering -max_total_time=$(SECONDS)
+
+chaos: $(VENV)/.dev ## kill workers, stop servers, cut connections; audit (SEED= KILLS=20 BROKER=kafka)
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --kills $(KILLS) --broker $(BROKER) $(ARGS)
 
 mutants: $(VENV)/.mutants ## change what decides about quantities; does a test notice? (MUTANTS="*admit*")
 	$(BIN)/mutmut run --max-children 1 $(MUTANTS)
