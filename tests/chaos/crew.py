@@ -1,6 +1,7 @@
 """Worker processes that are started again whenever they end, and what ended them."""
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -51,6 +52,7 @@ class Crew:
         with self.log(worker).open("ab") as log:
             return await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "tests.chaos.worker", str(self._arms(worker)),
+                str(os.getpid()),
                 env=self.environment, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 

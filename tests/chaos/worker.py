@@ -1,10 +1,11 @@
 """A worker that kills or stops itself at a step of claiming or checkpointing, when a file says so.
 
-``python -m tests.chaos.worker FOLDER`` is ``rackmeter run worker`` with a failpoint; what runs in
+``python -m tests.chaos.worker FOLDER PARENT`` is ``rackmeter run worker`` with a failpoint; what runs in
 production has no such switch. A file in the folder holds ``STEP NTH kill|stop``; it is removed when
 it acts.
 """
 
+import ctypes
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _SIGNALS: Final = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 
@@ -51,7 +53,15 @@ def _between(reached: Callable[[str], None], step: str, pieces: Callable[..., by
     return made
 
 
-def _main(folder: Path) -> int:
+def _die_with(parent: int) -> None:
+    """Whoever plays may be killed himself."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
+def _main(folder: Path, parent: int) -> int:
+    _die_with(parent)
     from rackmeter import desk  # noqa: PLC0415 - the module alone is used without them
     from rackmeter.__main__ import main  # noqa: PLC0415
     from sinks import ledger  # noqa: PLC0415
@@ -66,4 +76,4 @@ def _main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(_main(Path(sys.argv[1])))
+    sys.exit(_main(Path(sys.argv[1]), int(sys.argv[2])))
