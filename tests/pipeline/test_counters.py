@@ -11,6 +11,8 @@ import pytest
 
 from pipeline.admit import elapsed_s
 from pipeline.heads import SEEN, Chains, ConservationError, Head, Reading, conserve, names_of
+from pipeline.records import Int64s
+from pipeline.windows import spread
 from schemas.verdict import Verdict
 from tests.pipeline import clerk
 from tests.pipeline.cases import CASES
@@ -228,6 +230,34 @@ def test_elapsed_seconds_are_rounded_up_with_a_second_of_slack(
 def test_conservation_is_asserted_with_a_sentence() -> None:
     with pytest.raises(ConservationError, match=r"Server s: windows hold \[1\] where .* owe \[2\]"):
         conserve("s", np.array([2]), np.array([1]))
+
+
+def test_no_report_is_taken_whose_windows_do_not_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lossy(deltas: Int64s, t0_ms: int, t1_ms: int) -> tuple[Int64s, Int64s]:
+        starts, parts = spread(deltas, t0_ms, t1_ms)
+        return starts, parts - 1
+
+    monkeypatch.setattr("pipeline.counters.spread", lossy)
+    case = Case("", "", "o1#1 00:01 tx=9 -> accepted", "")
+    with pytest.raises(ConservationError, match=r"Server s: windows hold \[8\] where .* owe \[9\]"):
+        one_by_one(case.readings)
+
+
+@pytest.mark.parametrize(
+    ("why", "report", "since", "finished"),
+    [
+        ("read as it began: only the window of the millisecond before is open",
+         "o1#1 00:05:00.001 tx=3 up=0", "00:05:00.001", 0),
+        ("nothing older than 400 days has one", "o1#1 600/00:00 tx=9", "00:00", 400 * 288 - 1),
+    ],
+)  # fmt: skip
+def test_where_the_windows_of_a_first_report_begin(
+    why: str, report: str, since: str, finished: int
+) -> None:
+    case = Case("", "", f"{report} -> accepted", "", since={"o1": since}, registered="00:00")
+    world = one_by_one(case.readings)
+    assert world.verdicts == case.verdicts
+    assert sum(len(block.win_ms) for block in world.out.finished) == finished, why
 
 
 def test_a_window_full_of_one_series_refuses_no_other() -> None:
