@@ -88,6 +88,8 @@ class Sealed:
     """Verdicts of everything before ``expect``."""
     states: list[States]
     out: Output
+    taken: set[str]
+    """Servers of which a report was signed and not refused, whatever it changed."""
 
     @property
     def touched(self) -> dict[str, int]:
@@ -116,6 +118,8 @@ class Lane:
     expect: int = field(init=False)
     sealed: int = field(init=False)
     pending_bytes: int = 0
+    taken: set[str] = field(default_factory=set)
+    """``Sealed.taken``, since the last seal."""
     _ahead: int = -1
     _gap_tries: int = 0
 
@@ -155,9 +159,11 @@ class Lane:
         made = Sealed(
             self.topic_id, self.part, self.owner, self.base, self.expect, self.append_ms,
             Counter(self.counts), self.heads.take_dirty(), self.out,
+            self.taken,
         )  # fmt: skip
         fresh.before = self.out
         self.sealed, self.out, self.pending_bytes = self.expect, fresh, 0
+        self.taken = set()
         return made
 
     def committed(self, sealed: Sealed) -> None:
@@ -185,8 +191,15 @@ class Lane:
             dead_letter(chunk.records[batch.record[r.row]], Refusal(r.verdict, r.detail))
             for r in refused
         ]
+        self._note_taken(batch, {r.row for r in refused})
         for row in arrival.corrected:
             self.heads.flag(batch.server[row], "clock")
+
+    def _note_taken(self, batch: Batch, refused: set[int]) -> None:
+        servers = enumerate(batch.server)
+        self.taken.update(
+            (server for row, server in servers if row not in refused) if refused else batch.server
+        )
 
 
 def _decode(

@@ -22,11 +22,12 @@ from faust.types import TP
 
 from pipeline.lanes import Lane, Sealed, Taken
 from pipeline.records import Chunk
+from pipeline.refusals import Refusals
 from pipeline.transport import ChunkConsumer
 from rackmeter import metrics
 from rackmeter.intake import Intakes
 from rackmeter.settings import Settings
-from schemas.errors import DependencyError, RackmeterError
+from schemas.errors import DependencyError, RackmeterError, RefusedError
 from sinks.checkpoint import Checkpointer, FencedError
 from sinks.positions import TopicIdentity, check_log_start, log_too_short
 from sinks.vault import Vault
@@ -69,6 +70,7 @@ class Desk:
         self._sealed_at: dict[int, float] = {}
         self._writing: dict[int, asyncio.Task[None]] = {}
         """Partition → its checkpoint on the way."""
+        self._refusals: dict[int, Refusals] = {}
         self._short_since: dict[int, float] = {}
         self._claiming = asyncio.Lock()
         self._changed: dict[str, int] = {}
@@ -164,6 +166,7 @@ class Desk:
             first = (await self.consumer.earliest_offsets(tp))[tp]
             check_log_start(tp.partition, lane.base, first)
             self._lanes[tp.partition] = lane
+            self._refusals[tp.partition] = self._watch(tp.partition)
             self._sealed_at[tp.partition] = time.monotonic()
         log.info("partition claimed", part=tp.partition, offset=lane.base, servers=len(lane.heads))
         return lane.base
@@ -183,6 +186,13 @@ class Desk:
             )
         except psycopg.OperationalError as error:
             raise DependencyError(f"The database does not answer: {_first(error)}") from error
+
+    def _watch(self, part: int) -> Refusals:
+        settings = self._settings
+        return Refusals(
+            part, settings.dead_letter_ratio_max, settings.dead_letter_reports_min,
+            settings.dead_letter_window_ms,
+        )  # fmt: skip
 
     def _due(self, lane: Lane) -> bool:
         waited_ms = (time.monotonic() - self._sealed_at[lane.part]) * 1000
@@ -223,6 +233,14 @@ class Desk:
         for verdict, count in sealed.out.counts.items():
             metrics.REPORTS.labels(verdict).inc(count)
         self._tell_later(sealed.touched, sealed.append_ms)
+        await self._watch_refusals(lane, sealed)
+
+    async def _watch_refusals(self, lane: Lane, sealed: Sealed) -> None:
+        refusals = self._refusals[lane.part]
+        why = await self._run(self._meter, refusals.look, sealed, lane.heads)
+        metrics.SERVERS_LOST.labels(lane.part).set(refusals.lost)
+        if why is not None:
+            self._stop(RefusedError(why))
 
     def _tell_later(self, touched: dict[str, int], append_ms: int) -> None:
         """Hints are told beside the metering: nobody's meter waits for a rating or a send."""

@@ -8,6 +8,10 @@ from schemas.errors import ConfigError
 REPORTS = Counter(metrics.REPORTS.name, metrics.REPORTS.help, metrics.REPORTS.labels)
 LAG = Gauge(metrics.LAG.name, metrics.LAG.help, metrics.LAG.labels)
 COMPLETE = Gauge(metrics.COMPLETE.name, metrics.COMPLETE.help, metrics.COMPLETE.labels)
+SERVERS_LOST = Gauge(
+    metrics.SERVERS_LOST.name, metrics.SERVERS_LOST.help, metrics.SERVERS_LOST.labels
+)
+QUARANTINED = Counter(metrics.QUARANTINED.name, metrics.QUARANTINED.help)
 CHECKPOINT = Histogram(metrics.CHECKPOINT.name, metrics.CHECKPOINT.help)
 LANES_DROPPED = Counter(metrics.LANES_DROPPED.name, metrics.LANES_DROPPED.help)
 RATINGS = Counter(metrics.RATINGS.name, metrics.RATINGS.help)

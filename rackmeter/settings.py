@@ -94,6 +94,13 @@ class Settings(BaseSettings):
     flush_servers: int = Field(default=20_000, ge=1, le=1_000_000)
     flush_bytes: int = Field(default=64 * MIB, ge=MIB, le=1024 * MIB)
 
+    # A worker stops when every report of more than this share of a partition's servers was refused
+    # in a window of so much append time and of so many reports at least (pipeline/refusals.py).
+    # The window must hold several reports of a server; a ratio of 1 never stops.
+    dead_letter_ratio_max: float = Field(default=0.5, ge=0.01, le=1)
+    dead_letter_window_ms: Milliseconds = 900_000
+    dead_letter_reports_min: int = Field(default=1_000, ge=1, le=1_000_000_000)
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     # Neighbouring readings further apart than this leave the time between them uncovered: three

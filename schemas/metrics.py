@@ -26,6 +26,17 @@ COMPLETE: Final = Metric(
     "Everything appended before this time is in the ledger.",
     ("partition",),
 )
+SERVERS_LOST: Final = Metric(
+    "rackmeter_servers_lost",
+    "gauge",
+    "Servers of which every report was refused in the last window.",
+    ("partition",),
+)
+QUARANTINED: Final = Metric(
+    "rackmeter_quarantines_total",
+    "counter",
+    "Servers whose reports were set aside because the database refused their rows.",
+)
 CHECKPOINT: Final = Metric(
     "rackmeter_checkpoint_seconds", "histogram", "Time of one checkpoint transaction."
 )

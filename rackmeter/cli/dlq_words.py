@@ -34,7 +34,8 @@ NEVER: Final[Mapping[Verdict, str]] = {
     Verdict.MALFORMED: "it stays no report",
     Verdict.FOREIGN: "its key and partition stay those of another server",
     Verdict.UNSIGNED: "it stays unsigned, and nobody else can sign it",
-    Verdict.FORGED: "its signature stays wrong",
+    Verdict.FORGED: "its signature is wrong; where the workers' own environment was, the next"
+    " report makes up for it",
     Verdict.CONFLICT: "its number was used up by the report that was taken",
     Verdict.REGRESSION: "no counter of its origin will ever be lower than it is",
 }
