@@ -112,6 +112,7 @@ def test_a_dead_letter_holds_the_whole_message_and_its_place() -> None:
         payload=b"x" * 900,
         headers=(("kid", b"k"),),
         append_ms=123,
+        by_broker=True,
     )
 
 
