@@ -60,7 +60,7 @@ class SeriesSets:
 
 
 def _insert(conn: Connection, new: Collection[Names]) -> dict[Names, int]:
-    digests = {names: _digest(names) for names in new}
+    digests = {names: digest_of(names.meter, names.resource) for names in new}
     with conn.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO series_set (digest, meter, resource) VALUES (%s, %s, %s)"
@@ -74,5 +74,6 @@ def _insert(conn: Connection, new: Collection[Names]) -> dict[Names, int]:
     return {names: ids[digest] for names, digest in digests.items()}
 
 
-def _digest(names: Names) -> bytes:
-    return hashlib.sha256(names_json(names.meter, names.resource).encode()).digest()
+def digest_of(meter: Iterable[str], resource: Iterable[str]) -> bytes:
+    """The identity of a set: its names in their order."""
+    return hashlib.sha256(names_json(tuple(meter), tuple(resource)).encode()).digest()
