@@ -16,18 +16,21 @@ from pathlib import Path
 
 from rackmeter.fleet.log import REPLAYS
 from rackmeter.log import configure_logging
+from tests.chaos.outcome import Outcome
 from tests.chaos.picture import draw, drawn_from
-from tests.chaos.play import Outcome, play
+from tests.chaos.play import play
 from tests.chaos.schedule import APART_MS, schedule
 
-MESSAGES_PER_SERVER, MESSAGES_PER_S = 200, 250
+MESSAGES_PER_SERVER, MESSAGES_PER_FAULT = 200, 1_500
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="chaos", description="Kill workers; lose nothing.")
     parser.add_argument("--seed", type=int, help="of schedule and fleet; a new one if not given")
     parser.add_argument("--kills", type=int, default=20, help="faults that kill a worker")
-    parser.add_argument("--apart", type=float, default=APART_MS / 1000, help="seconds, on average")
+    parser.add_argument(
+        "--apart", type=float, default=APART_MS / 1000, help="seconds from commit to fault"
+    )
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--servers", type=int, help="of the fleet; by the schedule's length if not")
     parser.add_argument("--broker", choices=["embedded", "kafka"], default="embedded")
@@ -49,7 +52,7 @@ def _main() -> int:
         kept = [int(n) for n in given.only.split(",") if n]
         wanted = replace(wanted, faults=tuple(wanted.faults[n] for n in kept))
     each = MESSAGES_PER_SERVER * (1 + REPLAYS * wanted.replay)
-    servers = given.servers or wanted.feed_ms * MESSAGES_PER_S // 1000 // each
+    servers = given.servers or len(wanted.faults) * MESSAGES_PER_FAULT // each
     folder = Path(tempfile.mkdtemp(prefix="rackmeter-chaos-"))
     out = asyncio.run(
         play(

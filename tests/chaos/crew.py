@@ -39,6 +39,10 @@ class Crew:
     _numbers: Iterator[int] = field(default_factory=count)
     _closing: bool = False
 
+    @property
+    def kills(self) -> int:
+        return sum(end.code == -signal.SIGKILL for end in self.ends)
+
     def start(self) -> None:
         self._keepers = [asyncio.create_task(self._keep(worker)) for worker in range(self.size)]
 

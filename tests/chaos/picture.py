@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
-from tests.chaos.play import Outcome
+from tests.chaos.outcome import Outcome
 from tests.chaos.schedule import KILLS
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 860, 360, 76, 16, 64, 84
@@ -33,7 +33,7 @@ def drawn_from(out: Outcome) -> dict[str, Any]:
     return {
         "title": f"{out.kills} workers killed, {out.reports:,} reports,"
         f" {out.lost} lost, {out.doubled} doubled (seed {out.seed})",
-        "feed_s": out.feed_s,
+        "sent": [[round(at_s, 2), number] for at_s, number in out.sent],
         "reports": out.reports,
         "samples": [[round(at_s, 2), sum(held)] for at_s, held in out.samples],
         "kills": [round(at_s, 2) for at_s in out.killed_s],
@@ -47,8 +47,7 @@ def drawn_from(out: Outcome) -> dict[str, Any]:
 
 def draw(found: dict[str, Any]) -> str:
     """The picture of one run."""
-    end_s = max(found["samples"][-1][0], found["feed_s"]) if found["samples"] else found["feed_s"]
-    top = max(found["reports"], found["samples"][-1][1] if found["samples"] else 0)
+    end_s, top = found["samples"][-1][0], max(found["reports"], found["samples"][-1][1])
 
     def x(at_s: float) -> float:
         return LEFT + (WIDTH - LEFT - RIGHT) * float(at_s / end_s)
@@ -79,8 +78,7 @@ def draw(found: dict[str, Any]) -> str:
         f' y2="{base + 22}"/>'
         for at_s in found["kills"]
     ]
-    parts.append(f'<path class="sent" d="M{x(0):.1f} {y(0):.1f}'
-                 f'L{x(found["feed_s"]):.1f} {y(found["reports"]):.1f}"/>')  # fmt: skip
+    parts.append(f'<path class="sent" d="{_path(found["sent"], x, y)}"/>')
     parts.append(f'<path class="done" d="{_path(found["samples"], x, y)}"/>')
     every = next(n for n in (10, 30, 60, 120, 300, 600) if end_s / n <= 12)
     parts += [

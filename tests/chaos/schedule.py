@@ -1,12 +1,14 @@
 """What goes wrong and when: a pure function of the seed.
 
 Kinds and steps are dealt from shuffled decks, so that a short schedule has as many different ones
-as it has room for, and a long one has each of them often. Faults may overlap.
+as it has room for, and a long one has each of them often. A fault waits until something has been
+committed since the one before, or else a machine that is slow would only kill workers that have not
+begun; some come in bursts and do not wait. Faults may overlap.
 """
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, TypeVar
 
@@ -59,19 +61,19 @@ _LASTS_MS: Final = {
     Kind.DATABASE_DEAF: (50, 500),
     Kind.DATABASE_STOP: (0, 3_000),
 }
-APART_MS: Final = 5_000
+APART_MS: Final = 2_500
 _BURST_MS: Final = (50, 1_000)
-_BURSTS, _KILL_SHARE, _REPLAY_SHARE = 0.15, 0.7, 0.25
-_TAIL_MS: Final = 3_000
-"""Reports go on for so long after the last fault."""
+_BURSTS, _KILL_SHARE, _REPLAY_SHARE = 0.3, 0.7, 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that goes wrong; times in milliseconds from the first commit."""
+    """One thing that goes wrong, so long after the one before."""
 
-    at_ms: int
+    after_ms: int
     kind: Kind
+    calm: bool = True
+    """Wait for a commit first."""
     worker: int = 0
     step: str = ""
     nth: int = 0
@@ -81,11 +83,11 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Everything that goes wrong in one run, and for how long reports are sent."""
+    """Everything that goes wrong in one run."""
 
     seed: int
     faults: tuple[Fault, ...]
-    feed_ms: int
+    apart_ms: int
     replay: bool
     """Whether the whole topic comes again."""
     last: Fault
@@ -101,23 +103,18 @@ def schedule(
     deadly, harmful = _deck(rng, [Kind.KILL, Kind.CRASH, Kind.CRASH]), _deck(rng, others)
     steps = _deck(rng, STEPS)
     faults: list[Fault] = []
-    at_ms = apart_ms // 2
     while kills:
-        fatal = rng.random() < _KILL_SHARE
+        calm, fatal = rng.random() >= _BURSTS, rng.random() < _KILL_SHARE
         kills -= fatal
-        faults.append(_fault(rng, at_ms, next(deadly if fatal else harmful), workers, steps))
-        apart = (apart_ms * 6 // 10, apart_ms * 14 // 10)
-        at_ms += rng.randint(*(_BURST_MS if rng.random() < _BURSTS else apart))
-    feed_ms = at_ms + _TAIL_MS
-    last = Fault(feed_ms, Kind.DATABASE_STOP, lasts_ms=rng.randint(*_LASTS_MS[Kind.DATABASE_STOP]))
-    return Schedule(seed, tuple(faults), feed_ms, rng.random() < _REPLAY_SHARE, last)
-
-
-def _fault(rng: random.Random, at_ms: int, kind: Kind, workers: int, steps: Iterator[str]) -> Fault:
-    worker, lasts_ms = rng.randrange(workers), rng.randint(*_LASTS_MS.get(kind, (0, 0)))
-    if kind in (Kind.CRASH, Kind.FREEZE_AT):
-        return Fault(at_ms, kind, worker, next(steps), rng.randint(1, 3), lasts_ms)
-    return Fault(at_ms, kind, worker, lasts_ms=lasts_ms)
+        after_ms = rng.randint(*((apart_ms // 2, apart_ms * 3 // 2) if calm else _BURST_MS))
+        kind = next(deadly if fatal else harmful)
+        worker, lasts_ms = rng.randrange(workers), rng.randint(*_LASTS_MS.get(kind, (0, 0)))
+        fault = Fault(after_ms, kind, calm, worker, lasts_ms=lasts_ms)
+        if kind in (Kind.CRASH, Kind.FREEZE_AT):
+            fault = replace(fault, step=next(steps), nth=rng.randint(1, 3))
+        faults.append(fault)
+    last = Fault(0, Kind.DATABASE_STOP, lasts_ms=rng.randint(*_LASTS_MS[Kind.DATABASE_STOP]))
+    return Schedule(seed, tuple(faults), apart_ms, rng.random() < _REPLAY_SHARE, last)
 
 
 def _deck(rng: random.Random, cards: Sequence[T]) -> Iterator[T]:

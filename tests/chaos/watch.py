@@ -43,6 +43,10 @@ class Watch:
     def consumed(self) -> int:
         return sum(self.samples[-1].positions) if self.samples else 0
 
+    def moved_since(self, at_s: float) -> bool:
+        """Whether anything was committed after a time."""
+        return bool(self.samples) and self.samples[-1].at_s > at_s
+
     def _run(self) -> None:
         while not self._ended.is_set():
             try:

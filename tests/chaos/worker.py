@@ -1,8 +1,8 @@
 """A worker that kills or stops itself at a step of claiming or checkpointing, when a file says so.
 
-``python -m tests.chaos.worker FOLDER PARENT`` is ``rackmeter run worker`` with a failpoint; what runs in
-production has no such switch. A file in the folder holds ``STEP NTH kill|stop``; it is removed when
-it acts.
+``python -m tests.chaos.worker FOLDER PARENT`` is ``rackmeter run worker`` with a failpoint; what
+runs in production has no such switch. A file in the folder holds ``STEP NTH kill|stop``; it is
+removed when it acts.
 """
 
 import ctypes
