@@ -15,6 +15,8 @@ from tests.chaos.worker import arm
 
 _POLL_S: Final = 0.02
 _STOP_S: Final = 40.0
+_JOIN_S: Final = 60.0
+"""Starting, joining and claiming, on a machine that is busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Crew:
             await self.kill(worker)
             return False
         await self.kill(worker)
-        return await _gone(file, patience_s * 5)
+        return await _gone(file, _JOIN_S)
 
     async def freeze(self, worker: int, seconds: float) -> None:
         """SIGSTOP, and SIGCONT after a while."""
