@@ -20,7 +20,7 @@ from sinks import rebuild, rebuild_compare, snapshots
 from sinks.database import Connection, connect, require_schema
 from sinks.positions import TopicIdentity, check_topic, positions
 from sinks.rebuild import Build
-from sinks.rebuild_compare import Quantity
+from sinks.rebuild_compare import Quantity, Sum
 from sinks.rebuild_sql import Source
 from sinks.rebuild_swap import Swapped, swap
 from sinks.snapshots import Snapshot
@@ -40,6 +40,7 @@ class Comparison:
     build: Build
     rows: dict[str, int]
     changes: dict[str, dict[str, int]]
+    sums: list[Sum]
     quantities: list[Quantity]
     damaged_sets: list[int]
 
@@ -169,6 +170,7 @@ def compare(at: Place, limit: int | None = None) -> Comparison:
             found,
             rebuild.sizes(at.conn),
             rebuild_compare.changes(at.conn),
+            rebuild_compare.sums(at.conn, source, found.low, found.positions, limit),
             rebuild_compare.quantities(at.conn, source, found.low, found.positions, limit),
             rebuild_compare.damaged_sets(at.conn),
         )

@@ -24,6 +24,7 @@ from sinks.rebuild_sql import (
     origins_differ,
     quantities_differ,
     states_differ,
+    sums_differ,
 )
 from sinks.series import digest_of
 
@@ -46,6 +47,18 @@ class Quantity:
     live: int
     rebuilt: int
     sealed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """All windows of a series that differ."""
+
+    server: str
+    meter: str
+    resource: str
+    windows: int
+    live: int
+    rebuilt: int
 
 
 def clear(conn: Connection) -> None:
@@ -100,20 +113,33 @@ def changes(conn: Connection) -> dict[str, dict[str, int]]:
 def quantities(
     conn: Connection, source: Source, low: Vector, high: Vector, limit: int | None = None
 ) -> list[Quantity]:
-    """Sums of the windows that a difference touches and that are not the same."""
-    parts = sorted(high)
-    rows = conn.execute(
-        quantities_differ(source),
-        {
-            "part": parts,
-            "low": [low[part] for part in parts],
-            "high": [high[part] for part in parts],
-            "observed": OBSERVED,
-            "width": WIDTH,
-            "limit": limit,
-        },
-    ).fetchall()
+    """What the windows hold that a difference touches, where it is not the same; sealed first."""
+    arguments = _touched(low, high) | {"limit": limit}
+    rows = conn.execute(quantities_differ(source), arguments).fetchall()
     return [
         Quantity(server, window, meter, resource, int(live), int(rebuilt), sealed)
         for server, window, meter, resource, live, rebuilt, sealed in rows
     ]
+
+
+def sums(
+    conn: Connection, source: Source, low: Vector, high: Vector, limit: int | None = None
+) -> list[Sum]:
+    """The same by server and series, the largest difference first."""
+    arguments = _touched(low, high) | {"limit": None, "most": limit}
+    rows = conn.execute(sums_differ(source), arguments).fetchall()
+    return [
+        Sum(server, meter, resource, windows, int(live), int(rebuilt))
+        for server, meter, resource, windows, live, rebuilt in rows
+    ]
+
+
+def _touched(low: Vector, high: Vector) -> dict[str, object]:
+    parts = sorted(high)
+    return {
+        "part": parts,
+        "low": [low[part] for part in parts],
+        "high": [high[part] for part in parts],
+        "observed": OBSERVED,
+        "width": WIDTH,
+    }

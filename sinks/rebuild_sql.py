@@ -206,17 +206,25 @@ def quantities_differ(source: Source) -> str:
                 UNION ALL SELECT part, server_id, win_ms FROM {_TWIN}server_state) heads
             JOIN {SCHEMA}.difference d USING (part, server_id) WHERE d.kind = 'state'
         )
-        SELECT server_id, window_start, meter, resource, coalesce(l.quantity, 0),
-               coalesce(r.quantity, 0), EXISTS (
+        SELECT server_id, window_start, meter, resource, coalesce(l.quantity, 0) AS live,
+               coalesce(r.quantity, 0) AS rebuilt, EXISTS (
                    SELECT FROM assignment a JOIN item i USING (item_id)
                    JOIN scope_seal s USING (scope_id)
                    WHERE a.server_id = coalesce(l.server_id, r.server_id)
                      AND a.valid && tstzrange(window_start, window_start + %(width)s)
                      AND s.period_start < window_start + %(width)s
-                     AND s.period_end > window_start)
+                     AND s.period_end > window_start) AS sealed
         FROM ({_side(source.states)}) l
         FULL JOIN ({_side(_TWIN + "server_state", _TWIN)}) r
           USING (server_id, window_start, meter, resource)
         WHERE coalesce(l.quantity, 0) <> coalesce(r.quantity, 0)
-        ORDER BY 1, 2, 3, 4 LIMIT %(limit)s
+        ORDER BY sealed DESC, 1, 2, 3, 4 LIMIT %(limit)s
+    """
+
+
+def sums_differ(source: Source) -> str:
+    return f"""
+        SELECT server_id, meter, resource, count(*), sum(live), sum(rebuilt)
+        FROM ({quantities_differ(source)}) windows GROUP BY 1, 2, 3
+        ORDER BY abs(sum(rebuilt) - sum(live)) DESC, 1, 2, 3 LIMIT %(most)s
     """

@@ -3,23 +3,31 @@
 import getpass
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rackmeter.cli.ledger_print import (
+    beginning,
+    difference,
+    print_changes,
+    print_quantities,
+    print_sums,
+    shown_build,
+    shown_comparison,
+    shown_snapshot,
+    usable,
+)
 from rackmeter.cli.options import DataDir, DryRun, Json, Yes, confirm, example
 from rackmeter.cli.output import document, note, table
 from rackmeter.cli.progress import Progress
 from rackmeter.errors import ConfigError, DifferenceError
 
 if TYPE_CHECKING:
-    from rackmeter.rebuild_steps import Comparison, Place
-    from sinks.rebuild import Build
-    from sinks.rebuild_compare import Quantity
-    from sinks.snapshots import Snapshot
+    from rackmeter.rebuild_steps import Place
 
 LOG = "log"
 Limit = Annotated[int, typer.Option(min=1, metavar="N", help="List N sums that differ at most.")]
@@ -65,7 +73,7 @@ def snapshot(
     with _place(data_dir) as at:
         made, gone = take_snapshot(at, keep)
     if json:
-        document({"snapshot": _shown(made), "deleted": gone})
+        document({"snapshot": shown_snapshot(made), "deleted": gone})
         return
     note(f"snapshot {made.snapshot_id}: {made.servers:,} servers")
     if gone:
@@ -80,25 +88,25 @@ def status(data_dir: DataDir = None, json: Json = False) -> None:
         starts, live = at.log_starts(), at.live()
         found = snapshots.snapshots(at.conn)
         build = rebuild.current(at.conn)
-    rows = [{**_shown(each), "offsets_gone": each.missing(starts)} for each in found]
+    rows = [{**shown_snapshot(each), "offsets_gone": each.missing(starts)} for each in found]
     log = {"log_starts": starts, "metered_to": live}
     if json:
-        document({**log, "snapshots": rows, "rebuild": build and _build(build)})
+        document({**log, "snapshots": rows, "rebuild": build and shown_build(build)})
         return
     table(
         ("snapshot", "taken (UTC)", "servers", "usable"),
         [
             (
                 each.snapshot_id, f"{each.taken_at:%Y-%m-%d %H:%M}", each.servers,
-                _usable(each.missing(starts)),
+                usable(each.missing(starts)),
             )
             for each in found
         ],
     )  # fmt: skip
-    note("from the log's beginning: " + _usable({p: at for p, at in starts.items() if at > 0}))
+    note("from the log's beginning: " + usable({p: at for p, at in starts.items() if at > 0}))
     if build is not None:
         left = sum(at - build.positions.get(part, 0) for part, at in live.items())
-        note(f"a rebuild from {_from(build)} is there, {left:,} offsets behind the workers")
+        note(f"a rebuild from {beginning(build)} is there, {left:,} offsets behind the workers")
 
 
 def rebuild(
@@ -122,9 +130,9 @@ def rebuild(
     with _place(data_dir) as at:
         made = build(at, start=_start(start), anew=anew, progress=Progress("rebuilt"))
     if json:
-        document(_build(made))
+        document(shown_build(made))
     else:
-        note(f"rebuilt from {_from(made)}: compare it with `rackmeter ledger compare`")
+        note(f"rebuilt from {beginning(made)}: compare it with `rackmeter ledger compare`")
 
 
 def compare(limit: Limit = 50, data_dir: DataDir = None, json: Json = False) -> None:
@@ -137,14 +145,15 @@ def compare(limit: Limit = 50, data_dir: DataDir = None, json: Json = False) -> 
     with _place(data_dir) as at:
         found = run(at, limit)
     if json:
-        document(_comparison(found))
+        document(shown_comparison(found))
         raise typer.Exit(0 if found.equal else DifferenceError.exit_code)
-    _print_changes(found.changes)
-    _print(found.quantities)
+    print_changes(found.changes)
+    print_sums(found.sums)
+    print_quantities(found.quantities)
     compared = ", ".join(f"{count:,} {name}" for name, count in found.rows.items())
-    note(f"compared {compared}, from {_from(found.build)}")
+    note(f"compared {compared}, from {beginning(found.build)}")
     if not found.equal:
-        raise DifferenceError(_difference(found))
+        raise DifferenceError(difference(found))
     note("the ledger is what the log says")
 
 
@@ -174,13 +183,13 @@ def swap(
             done = put_in_place(at, who, why, dry_run=dry_run, progress=Progress("rebuilt"))
         except SealedError as error:
             if not json:
-                _print(error.quantities[:limit])
+                print_quantities(error.quantities[:limit])
             raise
     if json:
-        document({**_said(done.changes, done.quantities), "swap": done.swap_id})
+        document({"rows": done.changes, "quantities": done.quantities, "swap": done.swap_id})
         return
-    _print_changes(done.changes)
-    _print(done.quantities[:limit])
+    print_changes(done.changes)
+    print_quantities(done.quantities[:limit])
     note("nothing differs" if not done.changes else "dry run" if dry_run else "swapped")
 
 
@@ -214,82 +223,3 @@ def _start(text: str | None) -> int | None:
     if not text.isdecimal():
         raise ConfigError(f"--from is {text}; write log, or the number of a snapshot.")
     return int(text)
-
-
-def _from(build: "Build") -> str:
-    return f"snapshot {build.from_snapshot}" if build.from_snapshot else "the log's beginning"
-
-
-def _usable(gone: dict[int, int]) -> str:
-    if not gone:
-        return "yes"
-    return f"no: {sum(gone.values()):,} offsets behind it are gone"
-
-
-def _difference(found: "Comparison") -> str:
-    if found.damaged_sets:
-        ids = ", ".join(map(str, found.damaged_sets[:10]))
-        return f"Series sets {ids} do not hold the names that their digests say."
-    count = sum(sum(each.values()) for each in found.changes.values())
-    return (
-        f"{count:,} rows of the ledger are not what the log says; see what `rackmeter ledger swap"
-        " --dry-run` would do."
-    )
-
-
-def _print_changes(changes: dict[str, dict[str, int]]) -> None:
-    if changes:
-        table(
-            ("rows", "missing", "extra", "changed"),
-            [
-                (kind, *(what.get(name, 0) for name in ("missing", "extra", "changed")))
-                for kind, what in changes.items()
-            ],
-        )
-
-
-def _print(found: "Sequence[Quantity]") -> None:
-    if found:
-        table(
-            ("server", "window (UTC)", "meter", "resource", "ledger", "log", "difference", ""),
-            [
-                (
-                    q.server, f"{q.window:%Y-%m-%d %H:%M}", q.meter, q.resource, q.live, q.rebuilt,
-                    q.rebuilt - q.live, "sealed" if q.sealed else "",
-                )
-                for q in found
-            ],
-        )  # fmt: skip
-
-
-def _shown(one: "Snapshot") -> dict[str, Any]:
-    return {
-        "snapshot": one.snapshot_id,
-        "taken_at": one.taken_at,
-        "servers": one.servers,
-        "positions": one.positions,
-    }
-
-
-def _build(build: "Build") -> dict[str, Any]:
-    return {
-        "from_snapshot": build.from_snapshot,
-        "goal_snapshot": build.goal_snapshot,
-        "began_at": build.began_at,
-        "from": build.low,
-        "to": build.positions,
-    }
-
-
-def _said(changes: dict[str, dict[str, int]], found: "Sequence[Quantity]") -> dict[str, Any]:
-    return {"rows": changes, "quantities": found}
-
-
-def _comparison(found: "Comparison") -> dict[str, Any]:
-    return {
-        **_build(found.build),
-        "compared": found.rows,
-        **_said(found.changes, found.quantities),
-        "damaged_series_sets": found.damaged_sets,
-        "equal": found.equal,
-    }

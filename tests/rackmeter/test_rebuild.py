@@ -393,10 +393,11 @@ def test_what_is_sealed_is_not_rewritten(scene: Scene, conn: Connection) -> None
         "UPDATE usage_window SET qty[1] = qty[1] - 1 WHERE (server_id, window_start) = (%s, %s)",
         (server, at_window),
     )
+    conn.execute("UPDATE usage_window SET qty[1] = qty[1] + 2 WHERE server_id <> %s", (server,))
     damaged = ledger_rows(conn)
     with place_of(scene) as at:
         build(at)
-        (found,) = compare(at).quantities
+        (found,) = compare(at, 1).quantities
         assert (found.server, found.window, found.sealed) == (server, at_window, True)
         assert found.rebuilt == found.live + 1
         with pytest.raises(SealedError) as refused:
@@ -559,6 +560,8 @@ def test_the_commands_from_snapshot_to_swap(told: Told, scene: Scene, conn: Conn
     found = json.loads(rackmeter(scene, "compare", "--json").stdout)
     assert found["rows"] == {"window": {"changed": 1}}
     assert found["quantities"][0]["live"] == found["quantities"][0]["rebuilt"] + 1
+    (total,) = found["sums"]
+    assert (total["windows"], total["rebuilt"] - total["live"]) == (1, -1)
     assert rackmeter(scene, "swap", "--why", WHY).returncode == 2, "nobody there to ask"
     assert rackmeter(scene, "swap", "--why", WHY, "--yes").returncode == 0
     assert rackmeter(scene, "rebuild").returncode == 0
