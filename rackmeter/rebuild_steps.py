@@ -63,17 +63,23 @@ class Place:
         name = self.settings.topic_reports
         return describe_topics(self.kafka, [name])[name]
 
-    @cached_property
-    def identity(self) -> TopicIdentity:
+    @property
+    def unchecked(self) -> TopicIdentity:
+        """The topic as the broker describes it."""
         topic = self.topic
         if topic.topic_id is None:
             raise DependencyError(f"The broker at {self.kafka.bootstrap} gives topics no id.")
-        found = TopicIdentity(
+        return TopicIdentity(
             topic.topic_id, topic.cluster_id, topic.name, topic.partitions, topic.timestamp_type
         )
+
+    @cached_property
+    def identity(self) -> TopicIdentity:
+        """The topic, which is the one that the ledger was fed from."""
+        found = self.unchecked
         check_topic(self.conn, found, accept_new=False)
         if not self.live():
-            raise RefusedError(f"Nothing of topic {topic.name} was metered yet: start a worker.")
+            raise RefusedError(f"Nothing of topic {found.name} was metered yet: start a worker.")
         return found
 
     def live(self) -> dict[int, int]:

@@ -17,8 +17,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 from psycopg.conninfo import conninfo_to_dict
 
+from pipeline.partition import partition_of
 from rackmeter import tape
 from rackmeter.fleet.adversity import ALL
 from rackmeter.fleet.cast import ALL_AT_ONCE
@@ -34,12 +37,14 @@ from sinks import rebuild
 from sinks.accruals import due_scopes
 from sinks.database import Connection, connect
 from sinks.keys import register
+from sinks.positions import register_topic
 from sinks.rebuild_compare import OBSERVED
 from sinks.rebuild_swap import SealedError
 from sinks.snapshots import Snapshot, prune, snapshots
 from tests.fix_stack import MakeDatabase
 from tests.fix_worker import (
     ENVIRONMENT,
+    PARTITIONS,
     START_MS,
     Fleet,
     Scene,
@@ -49,6 +54,7 @@ from tests.fix_worker import (
     wait_for,
     worker,
 )
+from tests.kafka.server import Kafka
 from tests.pipeline.test_lanes import Rec
 from tests.rackmeter.rebuilding import TABLES, assert_same, place_of, rows
 from tests.vault import VAULT
@@ -414,7 +420,9 @@ def test_what_is_sealed_is_not_rewritten(scene: Scene, conn: Connection) -> None
 def test_a_worker_meters_on_through_build_and_swap(
     stack: Stack, make_database: MakeDatabase, billing_template: str, tmp_path: Path
 ) -> None:
-    """A head is damaged while no worker runs; the next worker carries the damage into windows."""
+    """A head is damaged while no worker runs; the next one carries that into a window, and keeps
+    what is wrong in its memory until the swap takes it away.
+    """
     prefix = f"r{uuid4().hex[:8]}."
     scene = Scene(stack.bootstrap, make_database(billing_template), prefix, tmp_path)
     scene.make_topics()
@@ -426,22 +434,27 @@ def test_a_worker_meters_on_through_build_and_swap(
         with worker(scene) as first:
             wait_for(lambda: metered(conn) == fleet.truth, "truth")
             first.stop()
-        conn.execute("UPDATE server_state SET open[1] = open[1] + 7 WHERE server_id = 's3'")
+        conn.execute(
+            "UPDATE server_state SET open[1] = open[1] + 7, origins = 5 WHERE server_id = 's3'"
+        )
         with worker(scene) as running, reporting(fleet, servers):
             wait_for(lambda: sum(offsets(conn)) > 200, "reports on the damaged head")
             with place_of(scene) as at:
                 build(at)
                 found = compare(at)
                 assert [q.rebuilt - q.live for q in found.quantities] == [-7]
-                assert found.changes in ({"window": {"changed": 1}}, {"state": {"changed": 1}})
+                assert found.changes == {"window": {"changed": 1}, "state": {"changed": 1}}
                 before = sum(offsets(conn))
                 put_in_place(at, "tester", WHY)
                 wait_for(lambda: sum(offsets(conn)) > before + 50, "metering after the swap")
             assert running.process.poll() is None
-            assert snapshots(conn) == [] or found.changes.keys() == {"window"}
+            assert "lane dropped" in running.said()
+            assert snapshots(conn) == []
             stop_reporting.set()
             wait_for(lambda: metered(conn) == fleet.truth, "truth")
         assert_exact(conn, fleet)
+        origins = conn.execute("SELECT DISTINCT origins FROM server_state").fetchall()
+        assert origins == [(1,)]
 
 
 stop_reporting = threading.Event()
@@ -519,6 +532,32 @@ def test_a_build_that_began_elsewhere_is_not_mixed_with(told: Told, scene: Scene
             build(at, start=999, anew=True)
         with place_of(scene) as other, pytest.raises(RefusedError, match="Another rebuild"):
             compare(other)
+
+
+def test_a_log_that_has_lost_its_beginning_is_no_beginning(
+    kafka: Kafka, billing_url: str, topic_prefix: str, tmp_path: Path
+) -> None:
+    """The embedded broker deletes nothing, so this is asked of Apache Kafka alone."""
+    scene = Scene(kafka.bootstrap, billing_url, topic_prefix, tmp_path)
+    scene.make_topics()
+    with place_of(scene) as at, connect(billing_url, autocommit=True) as conn:
+        with pytest.raises(RefusedError, match=r"Nothing of topic .* was metered yet"):
+            take_snapshot(at, 7)
+        fleet = Fleet(scene, conn)
+        fleet.enrol("s1")
+        fleet.report("s1", times=10)
+        part = partition_of(b"s1", PARTITIONS)
+        register_topic(conn, at.unchecked, accept_new=False)
+        conn.execute("UPDATE ingest_offset SET next_offset = 10 WHERE part = %s", (part,))
+        usable, _ = take_snapshot(at, 7)
+        where = TopicPartition(scene.reports, part, 7)
+        admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
+        admin.delete_records([where])[where].result(15)
+        assert usable.missing(at.log_starts()) == {}
+        with pytest.raises(RefusedError, match=f"Partition {part} would be read from offset 0"):
+            build(at, start=0)
+        assert rebuild.current(conn) is None
+        assert build(at, start=usable.snapshot_id).positions[part] == 10
 
 
 @pytest.mark.parametrize(
