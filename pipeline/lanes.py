@@ -25,6 +25,7 @@ from pipeline.heads import Output
 from pipeline.keyring import Keyring
 from pipeline.meter import Arrival, meter
 from pipeline.names import NamesCache
+from pipeline.quarantine import NONE_ASIDE, Aside
 from pipeline.records import Batch, Chunk, after
 from pipeline.retries import (
     ByIndex,
@@ -120,6 +121,8 @@ class Lane:
     pending_bytes: int = 0
     taken: set[str] = field(default_factory=set)
     """``Sealed.taken``, since the last seal."""
+    aside: Aside = NONE_ASIDE
+    """Whose reports are set aside, and up to where; a checkpoint ends there."""
     _ahead: int = -1
     _gap_tries: int = 0
 
@@ -137,6 +140,7 @@ class Lane:
         if chunk.first_offset < self.expect:
             records = [r for r in chunk.records if after(r) > self.expect]
             chunk = Chunk(chunk.topic, chunk.part, records)
+        chunk = self.aside.cut(chunk)
         self._meter(chunk, intake, now_ms)
         self.expect = chunk.next_offset
         self.append_ms = max(self.append_ms, appended_ms(chunk.records[-1], now_ms))
@@ -177,6 +181,9 @@ class Lane:
         if intake.lookup and (kids := _unknown_kids(dead, intake.keyring)):
             intake = intake.lookup(kids)
             batch, dead, first = _decode(chunk, intake, released)
+        if aside := self.aside.refusals(chunk, batch):
+            self._set_aside(chunk, aside, intake, now_ms)
+            return
         self.out.dead += dead
         self.out.counts.update(letter.reason.value for letter in dead)
         if not len(batch):
@@ -194,6 +201,16 @@ class Lane:
         self._note_taken(batch, {r.row for r in refused})
         for row in arrival.corrected:
             self.heads.flag(batch.server[row], "clock")
+
+    def _set_aside(
+        self, chunk: Chunk, aside: dict[int, Refusal], intake: Intake, now_ms: int
+    ) -> None:
+        """Dead letters of these, and the rest of the chunk as if it were the whole."""
+        self.out.dead += [dead_letter(chunk.records[i], why) for i, why in aside.items()]
+        self.out.counts[Verdict.QUARANTINED.value] += len(aside)
+        rest = [record for i, record in enumerate(chunk.records) if i not in aside]
+        if rest:
+            self._meter(Chunk(chunk.topic, chunk.part, rest), intake, now_ms)
 
     def _note_taken(self, batch: Batch, refused: set[int]) -> None:
         servers = enumerate(batch.server)

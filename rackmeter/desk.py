@@ -26,10 +26,12 @@ from pipeline.refusals import Refusals
 from pipeline.transport import ChunkConsumer
 from rackmeter import metrics
 from rackmeter.intake import Intakes
+from rackmeter.quarantine import Quarantine
 from rackmeter.settings import Settings
 from schemas.errors import DependencyError, RackmeterError, RefusedError
 from sinks.checkpoint import Checkpointer, FencedError
 from sinks.positions import TopicIdentity, check_log_start, log_too_short
+from sinks.quarantine import refuses
 from sinks.vault import Vault
 
 log = structlog.get_logger(__name__)
@@ -60,6 +62,7 @@ class Desk:
     def __init__(self, settings: Settings, url: str, topic: TopicIdentity, vault: Vault) -> None:
         self._settings, self._topic = settings, topic
         self._checkpointer = Checkpointer(url)
+        self._quarantine = Quarantine(self._checkpointer)
         self._meter = ThreadPoolExecutor(1, thread_name_prefix="meter")
         self._ledger = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._lanes: dict[int, Lane] = {}
@@ -107,16 +110,16 @@ class Desk:
     async def _take(self, lane: Lane, chunk: Chunk) -> None:
         expected = lane.expect
         taken = await self._run(self._meter, self._take_chunk, lane, chunk)
-        if taken is Taken.AHEAD and self.consumer is not None:
-            await self.consumer.seek_wait({TP(chunk.topic, chunk.part): lane.expect})
-            return
         if taken is Taken.OVER_GAP:
             log.warning(
                 "offsets without reports",
                 part=chunk.part, begin=expected, end=chunk.first_offset,
             )  # fmt: skip
-        if taken is not Taken.OLD:
+        if taken in (Taken.METERED, Taken.OVER_GAP):
             await self._checkpoint(lane)
+        mine = self._lanes.get(lane.part) is lane
+        if mine and lane.expect < chunk.next_offset and self.consumer is not None:
+            await self.consumer.seek_wait({TP(chunk.topic, chunk.part): lane.expect})
 
     async def tick(self) -> None:
         """Checkpoint what has waited long enough; say how far idle lanes are complete."""
@@ -165,6 +168,7 @@ class Desk:
             lane = await self._claim_patiently(tp.partition)
             first = (await self.consumer.earliest_offsets(tp))[tp]
             check_log_start(tp.partition, lane.base, first)
+            lane.aside = self._quarantine.of(tp.partition)
             self._lanes[tp.partition] = lane
             self._refusals[tp.partition] = self._watch(tp.partition)
             self._sealed_at[tp.partition] = time.monotonic()
@@ -203,6 +207,7 @@ class Desk:
         return (
             lane.heads.dirty_count() >= settings.flush_servers
             or lane.pending_bytes >= settings.flush_bytes
+            or lane.expect == lane.aside.end
         )
 
     async def _checkpoint(self, lane: Lane, *, now: bool = False) -> None:
@@ -227,7 +232,7 @@ class Desk:
             with metrics.CHECKPOINT.time():
                 await self._run(self._ledger, self._checkpointer.write, sealed)
         except Exception as error:
-            await self._mend(lane, error)
+            await self._mend(lane, error, sealed)
             return
         lane.committed(sealed)
         for verdict, count in sealed.out.counts.items():
@@ -295,15 +300,15 @@ class Desk:
 
     # -- failures ---------------------------------------------------------------------------------
 
-    async def _mend(self, lane: Lane, error: Exception) -> None:
-        """Throw the lane away and claim it again, or stop."""
+    async def _mend(self, lane: Lane, error: Exception, sealed: Sealed | None = None) -> None:
+        """Throw the lane away and claim it again, or stop. ``sealed`` is what was not written."""
         if self._lanes.get(lane.part) is not lane:
             return
         del self._lanes[lane.part]
         if self._closing:
             log.warning("not flushed at shutdown", part=lane.part, why=_first(error))
             return
-        if not _mendable(error):
+        if not await self._mended(error, sealed):
             self._stop(error)
             return
         metrics.LANES_DROPPED.inc()
@@ -316,6 +321,16 @@ class Desk:
             await self._reclaim(tp)
         except Exception as failure:
             self._stop(failure)
+
+    async def _mended(self, error: Exception, sealed: Sealed | None) -> bool:
+        """Whether a claim made anew will do better."""
+        if sealed is None or not refuses(error):
+            return _mendable(error)
+        try:
+            return await self._run(self._ledger, self._quarantine.widen, sealed, _first(error))
+        except Exception as failure:
+            log.warning("refused rows were not found", part=sealed.part, why=_first(failure))
+            return _mendable(failure)
 
     async def _reclaim(self, tp: TP) -> None:
         """Unless a rebalance has claimed it in the meantime, or taken it away."""

@@ -22,6 +22,7 @@ from sinks import ledger
 from sinks.database import Connection
 from sinks.link import Link
 from sinks.lookups import Lookups
+from sinks.quarantine import flag_refused, refused_servers, refuses
 from sinks.series import SeriesSets
 
 CLAIM_LOCK_MS: Final = 2_000
@@ -161,6 +162,13 @@ class Checkpointer:
         5. COMMIT. A crash before the answer: the row tells which it was (``_was_written``).
         """
         conn = self.connection()
+        self._stage(conn, sealed)
+        self._failpoint("flush:written")
+        conn.commit()
+        self._failpoint("flush:committed")
+
+    def _stage(self, conn: Connection, sealed: Sealed) -> None:
+        """Steps 1 to 4."""
         self._name_backend(conn, sealed)
         self._sets.register(conn, ledger.names_in(sealed))
         id_of = self._sets.id_of
@@ -186,9 +194,6 @@ class Checkpointer:
             ledger.insert_late(cur, sealed, id_of)
             ledger.insert_anchors(cur, sealed, id_of)
             ledger.insert_dead(cur, sealed)
-        self._failpoint("flush:written")
-        conn.commit()
-        self._failpoint("flush:committed")
 
     def _name_backend(self, conn: Connection, sealed: Sealed) -> None:
         if self._named.get(sealed.part) != sealed.owner:
@@ -215,6 +220,31 @@ class Checkpointer:
         except (psycopg.Error, DependencyError):
             raise error from None
         return row is not None and row[0] == sealed.owner and row[1] == sealed.expect
+
+    # -- what the database refuses ----------------------------------------------------------------
+
+    def refused(self, sealed: Sealed) -> dict[str, str]:
+        """Server → the database's words, of each whose rows it refuses; those are flagged.
+
+        Everything that is tried is taken back.
+        """
+        found = refused_servers(sealed, self._probe)
+        flag_refused(self.connection(), sealed.part, found)
+        return found
+
+    def _probe(self, sealed: Sealed) -> psycopg.Error | None:
+        conn = self.connection()
+        try:
+            self._stage(conn, sealed)
+            conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except psycopg.Error as error:
+            if refuses(error):
+                return error
+            raise
+        finally:
+            if not conn.closed:
+                conn.rollback()
+        return None
 
     # -- standing still ---------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Real workers that stop because too many servers are refused, and start again where they were."""
+"""Real workers that are refused: most of their servers by the meter, or one by the database."""
 
 import time
 from pathlib import Path
@@ -55,3 +55,39 @@ def test_it_stops_says_so_and_goes_on_when_that_is_mended(scene: Scene) -> None:
             fleet.report(*SERVERS)
             wait_for(lambda: metered(conn) == fleet.truth, "truth in the ledger")
             assert_exact(conn, fleet)
+
+
+@pytest.mark.slow
+def test_one_server_that_the_database_refuses_stops_nobody(scene: Scene) -> None:
+    """In the midst of a stream; mended, its next report makes up for all."""
+    bad, others = SERVERS[3], SERVERS[4:12]
+    with connect(scene.url, autocommit=True) as conn:
+        fleet = Fleet(scene, conn)
+        fleet.enrol(bad, *others)
+
+        def exact_but_for_the_bad() -> bool:
+            found = metered(conn)
+            return all(found.get(server) == fleet.truth[server] for server in others)
+
+        with worker(scene) as running:
+            fleet.report(bad, *others, times=20)
+            wait_for(lambda: metered(conn) == fleet.truth, "truth in the ledger")
+            before = metered(conn)[bad]
+            conn.execute("ALTER TABLE server_state ADD CHECK (server_id <> 's3') NOT VALID")
+            for _ in range(5):
+                fleet.report(bad, *others, times=20)
+                wait_for(exact_but_for_the_bad, "truth of the others")
+            assert metered(conn)[bad] == before
+            assert running.process.poll() is None, running.said()
+            conn.execute("ALTER TABLE server_state DROP CONSTRAINT server_state_server_id_check")
+            fleet.report(bad)
+            wait_for(lambda: metered(conn) == fleet.truth, "truth in the ledger")
+            assert_exact(conn, fleet)
+            assert running.process.poll() is None, running.said()
+        letters = conn.execute(
+            "SELECT reason, convert_from(key, 'UTF8'), count(*) FROM dead_letter GROUP BY 1, 2"
+        ).fetchall()
+        assert letters == [("quarantined", bad, 100)]
+        assert "server_state_server_id_check" in running.said()
+        counts = conn.execute("SELECT counts FROM ingest_offset").fetchall()
+        assert sum(sum(row[0].values()) for row in counts) == sum(offsets(conn))
