@@ -8,6 +8,7 @@ import asyncio
 from typing import Any, cast
 
 import faust
+from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 
 from pipeline.processors import chunk_topic, meter_processor, rate_processor
@@ -52,6 +53,9 @@ def run_worker(settings: Settings) -> None:
         worker.execute_from_commandline()
     except SystemExit as stop:
         if desk.failure is None and stop.code not in (0, None):
+            # Later clients reconnect by themselves; only the first look for a broker gives up.
+            if isinstance(stop.__context__, KafkaConnectionError):
+                raise DependencyError(f"Kafka at {kafka.bootstrap} does not answer.") from stop
             raise
     finally:
         rater.close()
