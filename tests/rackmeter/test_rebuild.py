@@ -148,6 +148,7 @@ def test_from_a_snapshot_it_is_what_came_after_it(
     assert after == (len(ours),)
 
 
+@pytest.mark.slow
 def test_nothing_is_sent(scene: Scene) -> None:
     def sent() -> list[int]:
         where = Cluster(scene.bootstrap)
@@ -586,6 +587,8 @@ def rackmeter(scene: Scene, *arguments: object) -> subprocess.CompletedProcess[s
     )  # fmt: skip
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)  # ten commands, on a machine that may be busy
 def test_the_commands_from_snapshot_to_swap(told: Told, scene: Scene, conn: Connection) -> None:
     assert "snapshot 2" in rackmeter(scene, "snapshot").stderr
     conn.execute(DAMAGES[0][2])
