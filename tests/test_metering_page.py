@@ -9,12 +9,15 @@ from tests.pipeline import test_meter_laws
 from tests.sinks import test_offline_is_live
 
 PAGE = (Path(__file__).parent.parent / "docs" / "metering.md").read_text(encoding="utf-8")
+MEASURED = ("chaos.svg",)
+"""Of a run (docs/recover.md), which no other gives again."""
 IMAGES = re.findall(r"!\[([^]]*)]\((pictures/[^)]+)\)", PAGE)
 
 
 def test_every_picture_is_what_the_meter_says_today() -> None:
     """After a change that is meant: python -m docs.draw_metering, and look at them."""
-    assert {path: path.read_text(encoding="utf-8") for path in FOLDER.iterdir()} == drawings()
+    drawn = [path for path in FOLDER.iterdir() if path.name not in MEASURED]
+    assert {path: path.read_text(encoding="utf-8") for path in drawn} == drawings()
 
 
 def test_every_picture_is_shown_with_words_beside_it() -> None:

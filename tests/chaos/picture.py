@@ -33,9 +33,9 @@ def drawn_from(out: Outcome) -> dict[str, Any]:
     return {
         "title": f"{out.kills} workers killed, {out.reports:,} reports,"
         f" {out.lost} lost, {out.doubled} doubled (seed {out.seed})",
-        "sent": [[round(at_s, 2), number] for at_s, number in out.sent],
+        "sent": [[round(max(at_s, 0), 2), number] for at_s, number in out.sent],
         "reports": out.reports,
-        "samples": [[round(at_s, 2), sum(held)] for at_s, held in out.samples],
+        "samples": [[round(max(at_s, 0), 2), sum(held)] for at_s, held in out.samples],
         "kills": [round(at_s, 2) for at_s in out.killed_s],
         "others": [
             [round(one.at_s, 2), round(one.ended_s, 2), one.fault.kind.value]
