@@ -96,10 +96,13 @@ def allow(
     hour = max(head.allowance.hour, reading.append_ms // HOUR_MS)
     used = head.allowance if hour == head.allowance.hour else Allowance()
     running = set(head.chains.names.series) if own or chains is not head.chains else set()
-    series = used.series + len(sent - own - running)
-    if series > max(rules.series_per_hour, used.series):
+    new = len(sent - own - running)
+    if not new and not origins:
+        return head.allowance
+    series = used.series + new
+    if new and series > rules.series_per_hour:
         return _excessive(series, "new series within an hour", rules.series_per_hour)
-    if used.origins + origins > max(rules.origins_per_hour, used.origins):
+    if origins and used.origins + origins > rules.origins_per_hour:
         return _excessive(used.origins + origins, "origins within an hour", rules.origins_per_hour)
     return Allowance(hour, used.origins + origins, series)
 

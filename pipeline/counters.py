@@ -224,8 +224,8 @@ def _pour(
     starts, qty = _by_window(gains, places, at_ms, len(names))
     covered = np.array([cover.get(start, 0) for start in starts.tolist()], np.int64)
     owed = head.open.copy()
-    for gain in gains:
-        owed[places[gain.i]] += gain.quantity
+    # Modulo 2**64: what lies in later windows may exceed 64 bits beside what is still open.
+    owed[[places[gain.i] for gain in gains]] += np.array([gain.quantity for gain in gains])
     late, here = starts < head.win_ms, starts == head.win_ms
     _late(starts[late], qty[late], head.server, names, "late", out)
     head.open += qty[here].sum(axis=0)

@@ -199,8 +199,6 @@ class Lane:
             for r in refused
         ]
         self._note_taken(batch, {r.row for r in refused})
-        for row in arrival.corrected:
-            self.heads.flag(batch.server[row], "clock")
 
     def _set_aside(
         self, chunk: Chunk, aside: dict[int, Refusal], intake: Intake, now_ms: int

@@ -29,6 +29,10 @@ _PER_SECOND_MAX = 2**40
 """Times the seconds of the longest span it fits 64 bits; who gains more is looked at one by one."""
 
 
+CLOCK = "clock"
+"""The flag of a server whose wall clock was overruled."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refused:
     """A report that the chains refused: its row in the batch, the verdict, one sentence."""
@@ -67,6 +71,8 @@ def meter(batch: Batch, arrival: Arrival, heads: Heads, out: Output, rules: Rule
     for index in np.flatnonzero(one_by_one).tolist():
         verdict, detail = take(heads, _reading(batch, arrival, index), out, rules)
         out.counts[verdict.value] += 1
+        if index in arrival.corrected:
+            heads.flag(batch.server[index], CLOCK)
         out.corrected += verdict is Verdict.ACCEPTED and index in arrival.corrected
         if verdict.refused:
             refused.append(Refused(index, verdict, detail))
@@ -122,7 +128,9 @@ def _meter_shelf(
         _advance(shelf, rows, batch)
         out.counts[Verdict.ACCEPTED.value] += len(rows.row)
         if arrival.corrected:
-            out.corrected += len(arrival.corrected.intersection(rows.row.tolist()))
+            wrong = np.isin(rows.row, list(arrival.corrected))
+            shelf.flagged[rows.place[wrong]] = CLOCK
+            out.corrected += int(np.count_nonzero(wrong))
     return row[~ordinary]
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.heads import Reading
 from pipeline.windows import WIDTH_MS
-from schemas.meters import per_second_max
+from schemas.meters import UNBOUNDED_PER_SECOND, per_second_max
 from schemas.report import VALUE_MAX
 from tests.pipeline.clerk import DAY_MS, MIDNIGHT, SERIES, series_of
 from tests.pipeline.world import reading
@@ -101,6 +101,8 @@ def _life(draw: st.DrawFn, server: str, *, honest: bool) -> Log:
     registered = draw(st.sampled_from([0, 0, start - 200_000, start + WIDTH_MS]))
     odd, up_ms = draw(st.booleans()), draw(st.sampled_from([0, 1000, 2 * WIDTH_MS]))
     machine = Machine(server, honest, registered, start)
+    if honest:
+        machine.left = UNBOUNDED_PER_SECOND  # even when all of it is gained in one second
     machine.begin(up_ms, start - up_ms)
     for _ in range(draw(st.integers(1, 10))):
         if odd:

@@ -83,7 +83,7 @@ def memory(head: Head) -> tuple[object, ...]:
     """Everything that is remembered of a server, comparable."""
     return (
         head.server, head.win_ms, head.cover_ms, head.flagged, head.open.tolist(),
-        head.seen.tolist(), chain_memory(head.chains),
+        head.seen.tolist(), head.origins, head.allowance, chain_memory(head.chains),
     )  # fmt: skip
 
 

@@ -138,7 +138,7 @@ def batch_of(readings: Sequence[Reading]) -> tuple[Batch, Arrival]:
     sizes = [len(r.value) for r in readings]
     batch = Batch(
         record=np.arange(len(readings)),
-        append_ms=column("at_ms"),
+        append_ms=column("append_ms"),
         server=[r.server for r in readings],
         origin=[r.origin for r in readings],
         since_ms=column("since_ms"),

@@ -147,4 +147,33 @@ CASES = [
         00:10 tx=40
         """,
     ),
+    Case(
+        "more than 64 bits beside what is open, and not in it",
+        "A new origin's gain lies partly in later windows: only what falls into the open one counts"
+        " beside what is there.",
+        """
+        o1#1 00:01 x=1000 -> accepted
+        o2#1 00:02 x=0 -> accepted
+        o2#2 00:06 x=2^63-17 -> accepted
+        """,
+        """
+        00:00 x=6917529027641082843
+        00:05 x=2305843009213693948
+        """,
+        since={"o2": "00:01"},
+    ),
+    Case(
+        "a window filled to its last unit",
+        "2^63 − 1 is the most that a window holds of a series; one unit more is refused.",
+        """
+        o1#1 00:01 x=6917529027641081855 -> accepted
+        o2#1 00:08 x=4611686018427387906 -> implausible
+        o2#1 00:08 x=4611686018427387904 -> accepted
+        """,
+        """
+        00:00 x=9223372036854775807
+        00:05 x=2305843009213693952
+        """,
+        since={"o2": "00:02"},
+    ),
 ]
