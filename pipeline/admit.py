@@ -115,13 +115,14 @@ def gains_of(chains: Chains, reading: Reading) -> tuple[list[Gain], Judgement]:
     """What each series gained since its own last reading, and the worst said of any."""
     place = {series: i for i, series in enumerate(chains.names.series)}
     since_start = max(reading.up_ms, reading.at_ms - reading.since_ms)
+    last, values = chains.last.tolist(), reading.value.tolist()
     gains, worst = [], ACCEPTED
     for i, series in enumerate(reading.names.series):
         at = place.get(series)
         own = chains.own_time(at) if at is not None else None
-        before = int(chains.last[at]) if at is not None else 0
+        before = last[at] if at is not None else 0
         seconds = elapsed_s(reading.up_ms, own[1]) if own else elapsed_s(since_start, 0)
-        value = int(reading.value[i])
+        value = values[i]
         t0_ms = max(own[0] if own else chains.at_ms, reading.at_ms - SPREAD_MS_MAX)
         gains.append(Gain(i, value - before, t0_ms))
         if worst.verdict is not Verdict.REGRESSION:
@@ -145,9 +146,13 @@ def _judge(reading: Reading, i: int, value: int, before: int, seconds: int) -> J
 
 def fits(head: Head, reading: Reading, gains: list[Gain]) -> Judgement:
     """No sum of a series in a window may exceed 64 bits: a hostile server would wrap its own."""
+    most = max((gain.quantity for gain in gains), default=0)
+    if int(head.open.max(initial=0)) + most <= _INT64_MAX:
+        return ACCEPTED
     place = {series: i for i, series in enumerate(head.chains.names.series)}
+    series = reading.names.series
     for gain in gains:
-        at = place.get(reading.names.series[gain.i])
+        at = place.get(series[gain.i])
         opened = int(head.open[at]) if at is not None else 0
         if opened + gain.quantity <= _INT64_MAX:
             continue
