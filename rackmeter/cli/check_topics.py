@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 from rackmeter.cli.checks import cluster_in_force, database_in_force
-from rackmeter.cli.doctor import Finding
+from rackmeter.cli.finding import Finding
 from rackmeter.errors import RackmeterError
 from rackmeter.kafka import Cluster
 from rackmeter.settings import Settings

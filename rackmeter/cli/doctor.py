@@ -1,11 +1,12 @@
 """`rackmeter doctor`: can everything that is needed be reached, and what to do where it cannot."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
 
+from rackmeter.cli.finding import Finding
 from rackmeter.cli.options import DataDir, Json, example
 from rackmeter.cli.output import document, lines
 from rackmeter.errors import ConfigError, DependencyError, RackmeterError
@@ -14,16 +15,6 @@ if TYPE_CHECKING:
     from rackmeter.settings import Settings
 
 FREE_MIB_MIN = 512
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. ``exit_code`` is 0 where it is as it must be, or may be."""
-
-    check: str
-    found: str
-    exit_code: int = 0
-    warning: bool = False
 
 
 def add(app: typer.Typer) -> None:
