@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.admit import Rules
 from pipeline.counters import DAY_MS, take
 from pipeline.heads import SEEN, Anchor, Output, Reading, objects
-from pipeline.pour import Rows, pour
+from pipeline.pour import Rows, firsts, pour
 from pipeline.records import Batch, Bools, Int64s
 from pipeline.shelves import Heads, Shelf
 from schemas.meters import TIME_SLACK_MS
@@ -81,7 +81,7 @@ def meter(batch: Batch, arrival: Arrival, heads: Heads, out: Output, rules: Rule
 
 def _all_of_server(place: Int64s, good: Bools) -> Bools:
     """Which rows belong to servers all of whose rows are good; ``place`` is sorted."""
-    first = np.flatnonzero(np.append(True, place[1:] != place[:-1]))
+    first = firsts(place)
     if not len(place) or len(first) == len(place):
         return good
     every: Bools = np.logical_and.reduceat(good, first)

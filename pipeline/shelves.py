@@ -122,8 +122,7 @@ class Heads(MutableMapping[str, Head]):
         return place >> _ROW_BITS, place & _ROW_MASK
 
     def __getitem__(self, server: str) -> Head:
-        code = self._place[server]
-        shelf, row = self.shelves[code >> _ROW_BITS], code & _ROW_MASK
+        shelf, row = self._at(self._place[server])
         chains = Chains(
             shelf.origin[row], int(shelf.since_ms[row]), int(shelf.seq_hi[row]),
             int(shelf.at_ms[row]), int(shelf.up_ms[row]), shelf.names[row],
@@ -142,7 +141,7 @@ class Heads(MutableMapping[str, Head]):
         code = self._place.get(server)
         if code is None or code >> _ROW_BITS != width:
             if code is not None:
-                self.shelves[code >> _ROW_BITS].free_row(code & _ROW_MASK)
+                self._free(code)
             if width not in self.shelves:
                 self.shelves[width] = Shelf(width)
             code = width << _ROW_BITS | self.shelves[width].take_row()
@@ -150,8 +149,7 @@ class Heads(MutableMapping[str, Head]):
         _put(self.shelves[width], code & _ROW_MASK, head)
 
     def __delitem__(self, server: str) -> None:
-        code = self._place.pop(server)
-        self.shelves[code >> _ROW_BITS].free_row(code & _ROW_MASK)
+        self._free(self._place.pop(server))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._place)
@@ -162,11 +160,18 @@ class Heads(MutableMapping[str, Head]):
     def __contains__(self, server: object) -> bool:
         return server in self._place
 
+    def _at(self, code: int) -> tuple[Shelf, int]:
+        return self.shelves[code >> _ROW_BITS], code & _ROW_MASK
+
+    def _free(self, code: int) -> None:
+        shelf, row = self._at(code)
+        shelf.free_row(row)
+
     def flag(self, server: str, why: str) -> None:
         """Mark a known server for a look."""
         code = self._place.get(server)
         if code is not None:
-            shelf, row = self.shelves[code >> _ROW_BITS], code & _ROW_MASK
+            shelf, row = self._at(code)
             shelf.flagged[row], shelf.dirty[row] = why, True
 
     def dirty(self) -> dict[str, int]:

@@ -176,18 +176,15 @@ class Desk:
         return lane.base
 
     async def _claim_patiently(self, part: int) -> Lane:
+        claim, topic_id = self._checkpointer.claim, self._topic.topic_id
         for wait_s in RETRY_S:
             try:
-                return await self._run(
-                    self._ledger, self._checkpointer.claim, self._topic.topic_id, part
-                )
+                return await self._run(self._ledger, claim, topic_id, part)
             except (psycopg.OperationalError, DependencyError) as error:
                 log.warning("claim failed, trying again", part=part, why=_first(error))
                 await asyncio.sleep(wait_s)
         try:
-            return await self._run(
-                self._ledger, self._checkpointer.claim, self._topic.topic_id, part
-            )
+            return await self._run(self._ledger, claim, topic_id, part)
         except psycopg.OperationalError as error:
             raise DependencyError(f"The database does not answer: {_first(error)}") from error
 

@@ -42,7 +42,7 @@ def window_rows(block: Block, set_ids: Int64s, part: int, offset: int) -> bytes:
         ("int4", part),
         ("int8", offset),
     )
-    head = b"%b" % (7).to_bytes(2)
+    head = _count(WINDOW)
     return _joined([head + _text(server) for server in block.server], fixed)
 
 
@@ -67,7 +67,7 @@ def state_rows(states: States, set_ids: Int64s, absent: Sequence[bytes | None], 
         ("int4", states.hour_origins),
         ("int4", states.hour_series),
     )
-    head = (20).to_bytes(2)
+    head = _count(STATE)
     named = zip(states.server, states.origin, states.flagged, absent, strict=True)
     return _joined(
         [
@@ -110,6 +110,11 @@ def _joined(heads: Sequence[bytes], fixed: np.ndarray[tuple[int], np.dtype[np.vo
     for i, head in enumerate(heads):
         parts += (head, body[i * width : (i + 1) * width])
     return b"".join(parts)
+
+
+def _count(columns: str) -> bytes:
+    """How many columns a row has, which comes first."""
+    return (columns.count(",") + 1).to_bytes(2)
 
 
 def _text(value: str) -> bytes:

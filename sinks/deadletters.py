@@ -5,12 +5,12 @@ it and marking it published are two steps, and a crash between them publishes it
 key and position headers.
 """
 
-import base64
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 from sinks.database import Connection
+from sinks.ledger import headers_of
 
 LETTER_BYTES_MAX: Final = 900_000
 """A letter is longer than its message by what it says, and brokers refuse more than 1 MB (Kafka's
@@ -49,7 +49,7 @@ def unpublished(conn: Connection, limit: int = 500) -> list[Letter]:
     conn.rollback()
     letters = []
     for topic_id, part, offset, key, payload, headers, reason, detail, topic in rows:
-        own = [(name, base64.b64decode(v or "")) for name, v in headers]
+        own = headers_of(headers)
         said = {"dlq_reason": reason, "dlq_detail": detail, "dlq_topic": topic}
         where = {"dlq_partition": str(part), "dlq_offset": str(offset)}
         ours = [(name, text.encode()) for name, text in {**said, **where}.items()]

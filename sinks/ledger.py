@@ -196,6 +196,11 @@ def headers_json(headers: Iterable[tuple[str, bytes | None]]) -> str:
     return json.dumps(pairs)
 
 
+def headers_of(stored: Iterable[tuple[str, str | None]]) -> list[tuple[str, bytes]]:
+    """What ``headers_json`` wrote, as a message can carry it."""
+    return [(name, base64.b64decode(value or "")) for name, value in stored]
+
+
 def _text(foreign: str) -> str:
     """What PostgreSQL's text can hold: no NUL, no lone surrogate."""
     return foreign.encode("utf-8", "replace").decode().replace("\0", "�")

@@ -1,12 +1,12 @@
 """Dead letters for people: found by reason, server, time or place, and released to be retried."""
 
-import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from sinks.database import Connection
+from sinks.ledger import headers_of
 
 _COLUMNS: Final = (
     'd.topic_id, t.name, d.part, d."offset", d.reason, d.detail, d.append_ms, d.by_broker,'
@@ -107,7 +107,7 @@ def whole(conn: Connection, wanted: Wanted, limit: int) -> list[Kept]:
         ' ORDER BY t.first_seen DESC, t.topic_id, d.part, d."offset" LIMIT %(limit)s',
         {**_arguments(wanted), "limit": limit},
     ).fetchall()
-    return [Kept(*(*row[:-1], _headers(row[-1]))) for row in rows]
+    return [Kept(*(*row[:-1], tuple(headers_of(row[-1])))) for row in rows]
 
 
 def release(conn: Connection, letters: Iterable[Line], now_ms: int) -> None:
@@ -131,7 +131,3 @@ def _arguments(wanted: Wanted) -> dict[str, object]:
         "server": server,
         "since_ms": wanted.since_ms,
     }
-
-
-def _headers(stored: Sequence[tuple[str, str | None]]) -> tuple[tuple[str, bytes], ...]:
-    return tuple((name, base64.b64decode(value or "")) for name, value in stored)

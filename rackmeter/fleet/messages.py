@@ -5,12 +5,11 @@ What does not change from one report to the next is made once. The bytes are tho
 price; a test holds that they are equal.
 """
 
-import hmac
 from datetime import UTC, datetime
 from functools import lru_cache
 
 from rackmeter.fleet.life import Life
-from schemas.envelope import EVENT_TYPE, Headers, Key
+from schemas.envelope import EVENT_TYPE, Headers, Key, mac, scope
 from schemas.report import VERSION, names_json, report_id
 
 Message = tuple[bytes, bytes, Headers]
@@ -25,7 +24,7 @@ class Encoder:
         self._life = life
         self._server = server.encode()
         self._secret = key.secret
-        self._scope = f"{environment}\0{topic}\0".encode()
+        self._scope = scope(environment, topic)
         self._at_ms: list[int] = life.at_ms.tolist()
         self._seq: list[int] = life.seq.tolist()
         self._origin: list[int] = life.origin.tolist()
@@ -53,13 +52,12 @@ class Encoder:
             f'"sent_up_ms":{now_ms + up_ms},{self._values(reading)}]}}'
         ).encode()
         identity = report_id(self._life.machine.id, self._life.origins[origin], seq).encode()
-        signed = b"%b%b\0%b" % (self._scope, identity, body)
         headers = [
             *self._before,
             ("ce_id", identity),
             ("ce_time", _rfc3339(at_ms)),
             *self._after,
-            ("sig", hmac.digest(self._secret, signed, "sha256").hex().encode()),
+            ("sig", mac(self._secret, self._scope, identity, body)),
         ]
         return self._server, body, headers
 
