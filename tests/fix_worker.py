@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
@@ -50,6 +51,13 @@ class Scene:
     url: str
     prefix: str
     folder: Path
+
+    @classmethod
+    def new(cls, bootstrap: str, url: str, folder: Path) -> "Scene":
+        """With topics of its own."""
+        made = cls(bootstrap, url, f"s{uuid4().hex[:8]}.", folder)
+        made.make_topics()
+        return made
 
     @property
     def reports(self) -> str:

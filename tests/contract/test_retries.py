@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -39,10 +38,7 @@ def scene(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Scene:
     folder = tmp_path_factory.mktemp("retries")
-    url = make_database(billing_template)
-    made = Scene(broker.bootstrap, url, f"r{uuid4().hex[:8]}.", folder)
-    made.make_topics()
-    return made
+    return Scene.new(broker.bootstrap, make_database(billing_template), folder)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer
@@ -52,10 +51,7 @@ def scene(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Scene:
     folder = tmp_path_factory.mktemp("contract")
-    url = make_database(billing_template)
-    made = Scene(broker.bootstrap, url, f"c{uuid4().hex[:8]}.", folder)
-    made.make_topics()
-    return made
+    return Scene.new(broker.bootstrap, make_database(billing_template), folder)
 
 
 @pytest.fixture(scope="module")

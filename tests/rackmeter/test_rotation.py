@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -42,9 +41,7 @@ OLD = Key("k-s0", "s0", SECRET)
 def scene(
     stack: Stack, make_database: MakeDatabase, billing_template: str, tmp_path: Path
 ) -> Scene:
-    made = Scene(stack.bootstrap, make_database(billing_template), f"r{uuid4().hex[:8]}.", tmp_path)
-    made.make_topics()
-    return made
+    return Scene.new(stack.bootstrap, make_database(billing_template), tmp_path)
 
 
 @pytest.fixture

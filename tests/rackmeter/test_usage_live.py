@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from confluent_kafka import Producer
@@ -82,10 +81,7 @@ def by_key(messages: Sequence[Captured]) -> dict[bytes | None, list[object]]:
 def test_offline_and_live_give_the_same_bytes_and_both_are_true(
     seed: int, stack: Stack, make_database: MakeDatabase, billing_template: str, tmp_path: Path
 ) -> None:
-    scene = Scene(
-        stack.bootstrap, make_database(billing_template), f"u{uuid4().hex[:8]}.", tmp_path / "run"
-    )
-    scene.make_topics()
+    scene = Scene.new(stack.bootstrap, make_database(billing_template), tmp_path / "run")
     log = simulated(scene, seed)
     sent, captured = tmp_path / "sent.ndjson", tmp_path / "captured.ndjson.gz"
     write_capture(sent, log.messages)

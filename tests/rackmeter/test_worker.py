@@ -44,9 +44,7 @@ def scene(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Scene:
     folder = tmp_path_factory.mktemp("worker")
-    made = Scene(stack.bootstrap, make_database(billing_template), f"w{uuid4().hex[:8]}.", folder)
-    made.make_topics()
-    return made
+    return Scene.new(stack.bootstrap, make_database(billing_template), folder)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import time
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -19,9 +18,7 @@ LIMIT = {"RACKMETER_DEAD_LETTER_WINDOW_MS": "1500", "RACKMETER_DEAD_LETTER_REPOR
 def scene(
     stack: Stack, make_database: MakeDatabase, billing_template: str, tmp_path: Path
 ) -> Scene:
-    made = Scene(stack.bootstrap, make_database(billing_template), f"l{uuid4().hex[:8]}.", tmp_path)
-    made.make_topics()
-    return made
+    return Scene.new(stack.bootstrap, make_database(billing_template), tmp_path)
 
 
 @pytest.mark.slow
