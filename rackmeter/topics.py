@@ -6,6 +6,7 @@ message.timestamp.type=LogAppendTime, yet its records keep the producer's time a
 topic's setting promises nothing: read the timestamp type of each record. It cannot add partitions.
 """
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from rackmeter.errors import ConfigError, DependencyError, RackmeterError
 from rackmeter.kafka import Admin, Cluster
 
 ANSWER_SECONDS = 10.0
+LEARN_SECONDS = 0.1
 # The broker's own time at append, not the producer's: what readings are dated by.
 TOPIC_CONFIG: Mapping[str, str] = {"message.timestamp.type": "LogAppendTime"}
 
@@ -61,7 +63,7 @@ def create_topics(
             _finish(future)
     except KafkaException as error:
         raise _failed(where, error) from error
-    found = _described(where, admin, list(partitions))
+    found = _described_soon(where, admin, list(partitions))
     for name, count in partitions.items():
         if found[name].partitions != count:
             raise ConfigError(
@@ -117,6 +119,24 @@ def _reached(where: Where) -> Admin:
     admin = Admin(_cluster(where))
     admin.reach(ANSWER_SECONDS)
     return admin
+
+
+def _described_soon(where: Where, admin: Admin, names: list[str]) -> dict[str, Topic]:
+    """A controller says that a topic is made before its brokers have learnt of it (KIP-4)."""
+    until = time.monotonic() + ANSWER_SECONDS
+    while True:
+        try:
+            return _described(where, admin, names)
+        except DependencyError as error:
+            if not _is_unknown_topic(error.__cause__) or time.monotonic() > until:
+                raise
+        time.sleep(LEARN_SECONDS)
+
+
+def _is_unknown_topic(error: BaseException | None) -> bool:
+    if not isinstance(error, KafkaException):
+        return False
+    return bool(error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART)
 
 
 def _described(where: Where, admin: Admin, names: list[str]) -> dict[str, Topic]:

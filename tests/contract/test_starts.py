@@ -9,12 +9,12 @@ from uuid import uuid4
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from rackmeter.topics import create_topics
+from rackmeter.topics import create_topics, missing_topics
 from sinks.database import connect
 from sinks.positions import TopicIdentity, register_topic
 from tests.fix_kafka import Broker
 from tests.fix_stack import MakeDatabase
-from tests.fix_worker import PARTITIONS, Scene, worker
+from tests.fix_worker import PARTITIONS, Scene, wait_for, worker
 
 REFUSED = 5
 
@@ -52,6 +52,7 @@ def made_again(scene: Scene) -> None:
     admin = AdminClient({"bootstrap.servers": scene.bootstrap})
     for deleted in admin.delete_topics([scene.reports]).values():
         deleted.result()
+    wait_for(lambda: missing_topics(scene.bootstrap, [scene.reports]), "the end of a topic")
     scene.make_topics()
 
 
