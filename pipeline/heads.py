@@ -211,6 +211,8 @@ class Output:
     """Former origins that a report extended or that ended."""
     corrected: int = 0
     """Accepted reports whose clock was overruled."""
+    samples: int = 0
+    """Counter readings in signed reports."""
     before: "Output | None" = None
     """What is on its way to the ledger: newer than what ``load_tail`` finds there."""
 

@@ -194,6 +194,7 @@ class Lane:
         arrival = Arrival(at, offset, intake.registered_ms, corrected)
         stamp_released(batch, released)
         refused = meter(batch, arrival, self.heads, self.out, intake.rules)
+        self.out.samples += len(batch.value)
         self.out.dead += [
             dead_letter(chunk.records[batch.record[r.row]], Refusal(r.verdict, r.detail))
             for r in refused

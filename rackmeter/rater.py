@@ -23,8 +23,9 @@ from schemas.errors import RackmeterError
 from schemas.events import Changed, decode_changed
 from sinks.accruals import HINT_HORIZON, due_scopes, rate_open
 from sinks.database import Connection, connect
-from sinks.deadletters import Letter, mark_published, unpublished
+from sinks.deadletters import Letter, mark_published, unpublished, unrelayed
 from sinks.deliver import Outcome, deliver_due
+from sinks.outbox import waiting
 from sinks.scopes import scopes_of_servers
 from sinks.vault import Vault
 
@@ -38,6 +39,8 @@ REST_FACTOR: Final = 5
 """A scope rests five times as long as its rating took, so that catching up a month stays cheap."""
 PAUSE_S: Final = 2.0
 """Between attempts while the database is away."""
+COUNT_S: Final = 15.0
+"""How often is counted what waits for delivery: as often as Prometheus usually looks."""
 AHEAD_MS_MAX: Final = 3_600_000
 """A reading from further ahead is no hint: clocks are corrected before it is written."""
 SendHint = Callable[[str, int, int], Awaitable[None]]
@@ -76,9 +79,13 @@ class Rater:
         self._notify = _Thread(url, "notifier")
         self._vault, self._allow_private = vault, allow_private_webhooks
         self._waiting: dict[str, int] = {}
+        """Scope → newest reading time that a hint told."""
+        self._since_ms: dict[str, int] = {}
+        """Scope → arrival of the oldest report since its last rating; not before our own start."""
+        self._began_ms = time.time_ns() // 1_000_000
         self._wake, self._crossed = asyncio.Event(), asyncio.Event()
         self._rest_until: dict[str, float] = {}
-        self._sweep_at = 0.0
+        self._sweep_at = self._count_at = 0.0
         self.send_hint: SendHint | None = None
         self.send_letter: Callable[[Letter], Awaitable[None]] | None = None
 
@@ -109,6 +116,8 @@ class Rater:
         if "\0" in hint.scope or not 0 <= hint.at_ms <= time.time_ns() // 1_000_000 + AHEAD_MS_MAX:
             return
         self._waiting[hint.scope] = max(self._waiting.get(hint.scope, 0), hint.at_ms)
+        # Hints are read from the beginning of their topic: old ones tell nothing about this rater.
+        self._since_ms.setdefault(hint.scope, max(hint.append_ms, self._began_ms))
 
     # -- rating -----------------------------------------------------------------------------------
 
@@ -123,10 +132,13 @@ class Rater:
             rested = [s for s in self._waiting if self._rest_until.get(s, 0.0) <= time.monotonic()]
             for scope in rested:
                 await self._rate(scope, self._waiting.pop(scope))
+            metrics.RATING_WAITING.set(len(self._waiting))
+            metrics.LOOP.labels("rating").set_to_current_time()
             if not rested and self._waiting:
                 await asyncio.sleep(REST_S / 5)
         except Exception as error:
             # Whatever it is, it must not end the process: metering goes on beside it.
+            metrics.failed("rating", error)
             _paused("rating paused", error)
             await asyncio.sleep(PAUSE_S)
 
@@ -143,10 +155,14 @@ class Rater:
         began = time.monotonic()
         for rated in await self._rating.run(rate_open, scope, datetime.now(UTC), sampled_at):
             metrics.RATINGS.inc()
+            metrics.entered(rated.entered)
             if rated.entered:
                 log.info("threshold crossed", scope=scope, events=len(rated.entered))
                 self._crossed.set()
         ended = time.monotonic()
+        metrics.RATING.observe(ended - began)
+        if (since_ms := self._since_ms.pop(scope, None)) is not None:
+            metrics.RATING_DELAY.observe(max(0.0, time.time() - since_ms / 1000))
         self._rest_until[scope] = ended + max(REST_S, REST_FACTOR * (ended - began))
 
     # -- delivering -------------------------------------------------------------------------------
@@ -162,7 +178,10 @@ class Rater:
                 level = log.info if sent.outcome is Outcome.DELIVERED else log.warning
                 level("webhook", id=sent.alert_id, outcome=sent.outcome.value, why=sent.why)
             await self._relay()
+            await self._count()
+            metrics.LOOP.labels("delivery").set_to_current_time()
         except Exception as error:
+            metrics.failed("delivery", error)
             _paused("delivery paused", error)
             await asyncio.sleep(PAUSE_S)
 
@@ -178,6 +197,17 @@ class Rater:
             for letter in letters:
                 await self.send_letter(letter)
             await self._notify.run(mark_published, letters)
+
+    async def _count(self) -> None:
+        """What waits: of the whole installation, so every worker says the same."""
+        if time.monotonic() - self._count_at < COUNT_S:
+            return
+        self._count_at = time.monotonic()
+        count, due = await self._notify.run(waiting)
+        now = datetime.now(UTC)
+        metrics.OUTBOX.set(count)
+        metrics.OUTBOX_DUE.set(min(due or now, now).timestamp())
+        metrics.LETTERS.set(await self._notify.run(unrelayed))
 
     def close(self) -> None:
         self._rating.close()

@@ -113,8 +113,12 @@ class Settings(BaseSettings):
 
     # Webhooks to private and loopback addresses, and over plain HTTP: for tests and demos.
     allow_private_webhooks: bool = False
-    # Prometheus metrics of the worker; None = not served.
+    # Prometheus metrics of a worker, each on a port of its own; None = not served.
     metrics_port: Port | None = None
+    # Only this machine, unless it is known who else reaches the port: the page needs no password.
+    metrics_host: str = Field(default="127.0.0.1", min_length=1)
+    # Where close and backup leave their metrics for node_exporter's textfile collector.
+    metrics_dir: Absolute | None = None
 
     @field_validator(
         "database_url",
@@ -128,6 +132,7 @@ class Settings(BaseSettings):
         "master_key_file",
         "broker_port",
         "metrics_port",
+        "metrics_dir",
         mode="before",
     )
     @classmethod

@@ -13,7 +13,7 @@ from faust.types import TP
 
 from pipeline.processors import chunk_topic, meter_processor, rate_processor
 from pipeline.transport import ChunkConsumer, ChunkTransport
-from rackmeter import metrics
+from rackmeter import exposition, metrics
 from rackmeter.desk import Desk
 from rackmeter.kafka import Cluster, cluster
 from rackmeter.key_files import load_vault
@@ -38,9 +38,10 @@ CHUNK_MESSAGES_MAX = 20_000
 def run_worker(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; raises what made the worker stop by itself."""
     url, kafka = _servers(settings)
-    metrics.serve(settings.metrics_port)
+    exposition.serve(settings.metrics_port, settings.metrics_host)
     vault = load_vault(settings)
     topic = _prepare(settings, url, kafka, vault)
+    metrics.start(topic.partitions)
     desk = Desk(settings, url, topic, vault)
     app, transport = _app(settings, kafka)
     rater = Rater(url, vault, allow_private_webhooks=settings.allow_private_webhooks)
@@ -60,6 +61,7 @@ def run_worker(settings: Settings) -> None:
     finally:
         rater.close()
     if desk.failure is not None:
+        exposition.await_last_scrape()
         raise desk.failure
 
 

@@ -57,6 +57,15 @@ def unpublished(conn: Connection, limit: int = 500) -> list[Letter]:
     return letters
 
 
+def unrelayed(conn: Connection) -> int:
+    """How many letters are not on the topic yet; counted up to 100,000."""
+    row = conn.execute(
+        "SELECT count(*) FROM (SELECT FROM dead_letter WHERE NOT published LIMIT 100000) waiting"
+    ).fetchone()
+    assert row is not None, "an aggregate has a row"
+    return int(row[0])
+
+
 def _cut(
     key: bytes | None, payload: bytes, own: _Headers, ours: _Headers
 ) -> tuple[bytes | None, bytes, _Headers]:

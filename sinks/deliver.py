@@ -46,7 +46,7 @@ class Outcome(StrEnum):
 
     DELIVERED = "delivered"
     RETRY = "retry"
-    GIVEN_UP = "given up"
+    GIVEN_UP = "given_up"
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,6 +173,16 @@ def disable_endpoint(conn: Connection, claimed: Claimed, at: datetime) -> None:
         )
 
 
+def waiting(conn: Connection) -> tuple[int, datetime | None]:
+    """Events that are neither delivered nor given up, and when the first of them is due."""
+    row = conn.execute(
+        "SELECT count(*), min(next_try_at) FROM alert_outbox"
+        " WHERE delivered_at IS NULL AND failed IS NULL"
+    ).fetchone()
+    assert row is not None, "an aggregate has a row"
+    return row[0], row[1]
+
+
 def latencies(conn: Connection, since: datetime | None = None) -> list[int]:
     """Milliseconds from the reading that crossed to its delivery, ascending."""
     rows = conn.execute(
