@@ -73,17 +73,41 @@ CREATE TABLE server_origin (
 );
 
 -- Finished windows: inserted once, never updated. A duplicate key is a bug and stops the worker.
-CREATE TABLE usage_window (
-    server_id    text NOT NULL,
-    window_start timestamptz NOT NULL,
-    set_id       integer NOT NULL REFERENCES series_set,
-    qty          bigint[] NOT NULL,
-    covered_ms   integer NOT NULL,
-    part         integer NOT NULL,
-    ckpt_offset  bigint NOT NULL,
-    PRIMARY KEY (server_id, window_start)
-);
+-- Where the extension timescaledb is, a hypertable; elsewhere partitions by month, made ahead by
+-- `rackmeter db maintain`. What has no month of its own yet lies in the default one: no window is refused.
+DO $ledger$
+DECLARE
+    timescale text := (SELECT quote_ident(nspname) FROM pg_extension e
+                       JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'timescaledb');
+BEGIN
+    EXECUTE $$
+        CREATE TABLE usage_window (
+            server_id    text NOT NULL,
+            window_start timestamptz NOT NULL,
+            set_id       integer NOT NULL REFERENCES series_set,
+            qty          bigint[] NOT NULL,
+            covered_ms   integer NOT NULL,
+            part         integer NOT NULL,
+            ckpt_offset  bigint NOT NULL,
+            PRIMARY KEY (server_id, window_start)
+        )$$ || CASE WHEN timescale IS NULL THEN ' PARTITION BY RANGE (window_start)' ELSE '' END;
+    IF timescale IS NULL THEN
+        CREATE TABLE usage_window_default PARTITION OF usage_window DEFAULT;
+    ELSE
+        EXECUTE format($$SELECT %s.create_hypertable('usage_window', 'window_start',
+            chunk_time_interval => interval '1 day', create_default_indexes => false)$$, timescale);
+    END IF;
+END $ledger$;
 CREATE INDEX usage_window_start ON usage_window (window_start);
+
+-- Sums of windows that retention has dropped, so that readings still are what windows sum to.
+CREATE TABLE usage_dropped (
+    server_id text NOT NULL,
+    meter     text NOT NULL,
+    resource  text NOT NULL,
+    quantity  numeric NOT NULL,
+    PRIMARY KEY (server_id, meter, resource)
+);
 
 -- Readings kept for the statutory term: the first of each origin and of each UTC day (server_origin has the last).
 CREATE TABLE reading_anchor (
@@ -165,16 +189,21 @@ CREATE VIEW chain AS
     JOIN series_set t USING (set_id)
     CROSS JOIN LATERAL unnest(t.meter, t.resource, c.last) AS s (meter, resource, reading);
 
--- The conservation law: windows sum to the last readings, to the unit. Always empty.
+-- The conservation law: windows, dropped ones too, sum to the last readings, to the unit. Always empty.
 CREATE VIEW conservation_violation AS
     SELECT coalesce(w.server_id, r.server_id) AS server_id, coalesce(w.meter, r.meter) AS meter,
            coalesce(w.resource, r.resource) AS resource,
            coalesce(w.quantity, 0) AS windows, coalesce(r.reading, 0) AS readings
     FROM (
-        SELECT u.server_id, s.meter, s.resource, sum(s.quantity) AS quantity
-        FROM usage_row u
-        JOIN series_set t USING (set_id)
-        CROSS JOIN LATERAL unnest(t.meter, t.resource, u.qty) AS s (meter, resource, quantity)
+        SELECT server_id, meter, resource, sum(quantity) AS quantity
+        FROM (
+            SELECT u.server_id, s.meter, s.resource, s.quantity::numeric
+            FROM usage_row u
+            JOIN series_set t USING (set_id)
+            CROSS JOIN LATERAL unnest(t.meter, t.resource, u.qty) AS s (meter, resource, quantity)
+            UNION ALL
+            SELECT server_id, meter, resource, quantity FROM usage_dropped
+        ) kept_and_dropped
         GROUP BY 1, 2, 3
     ) w
     FULL JOIN (SELECT server_id, meter, resource, sum(reading) AS reading FROM chain GROUP BY 1, 2, 3) r

@@ -63,7 +63,7 @@ def test_a_broken_script_leaves_nothing_of_itself(
     monkeypatch.undo()
     with connect(fresh_database) as conn:
         assert schema_revision(conn) == "0001_ledger"
-    assert migrate(fresh_database) == ["0002_billing"]
+    assert migrate(fresh_database) == revisions()[1:]
 
 
 def test_other_revisions_are_refused_with_what_to_do(fresh_database: str) -> None:
