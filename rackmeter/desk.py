@@ -89,6 +89,7 @@ class Desk:
     async def seek(self, assigned: set[TP]) -> dict[TP, int]:
         """Claim every assigned partition of the reports topic; where each is to be read from."""
         mine = sorted(tp for tp in assigned if tp.topic == self._topic.name)
+        metrics.assigned({tp.partition for tp in mine})
         for part in self._lanes.keys() - {tp.partition for tp in mine}:
             del self._lanes[part]
         try:
@@ -132,6 +133,7 @@ class Desk:
             self._idle_at = time.monotonic()
             try:
                 await self._say_idle()
+                metrics.LOOP.labels("metering").set_to_current_time()
             except Exception as error:
                 # A rebalance may take the partition away between two looks at it.
                 log.warning("idle mark failed", why=_first(error))
@@ -157,7 +159,10 @@ class Desk:
         return await asyncio.get_running_loop().run_in_executor(thread, call, *arguments)
 
     def _take_chunk(self, lane: Lane, chunk: Chunk) -> Taken:
-        return lane.take(chunk, self._intakes.current(), time.time_ns() // 1_000_000)
+        began = time.perf_counter()
+        taken = lane.take(chunk, self._intakes.current(), time.time_ns() // 1_000_000)
+        metrics.METERING.inc(time.perf_counter() - began)
+        return taken
 
     # -- claiming and flushing --------------------------------------------------------------------
 
@@ -172,6 +177,7 @@ class Desk:
             self._lanes[tp.partition] = lane
             self._refusals[tp.partition] = self._watch(tp.partition)
             self._sealed_at[tp.partition] = time.monotonic()
+        metrics.CLAIMS.inc()
         log.info("partition claimed", part=tp.partition, offset=lane.base, servers=len(lane.heads))
         return lane.base
 
@@ -181,6 +187,7 @@ class Desk:
             try:
                 return await self._run(self._ledger, claim, topic_id, part)
             except (psycopg.OperationalError, DependencyError) as error:
+                metrics.failed("claim", error)
                 log.warning("claim failed, trying again", part=part, why=_first(error))
                 await asyncio.sleep(wait_s)
         try:
@@ -232,8 +239,7 @@ class Desk:
             await self._mend(lane, error, sealed)
             return
         lane.committed(sealed)
-        for verdict, count in sealed.out.counts.items():
-            metrics.REPORTS.labels(verdict).inc(count)
+        metrics.committed(sealed)
         self._tell_later(sealed.touched, sealed.append_ms)
         await self._watch_refusals(lane, sealed)
 
@@ -265,8 +271,7 @@ class Desk:
             tp = TP(self._topic.name, lane.part)
             seen = self.consumer.log_end(tp) if self.consumer is not None else None
             if seen is not None:
-                metrics.LAG.labels(lane.part).set(max(0, seen[0] - lane.base))
-                metrics.COMPLETE.labels(lane.part).set(lane.append_ms / 1000)
+                metrics.position(lane, seen[0])
                 self._watch_end(lane, seen[0])
             if seen is None or seen[0] != lane.expect or lane.expect != lane.base:
                 continue
@@ -302,6 +307,7 @@ class Desk:
         if self._lanes.get(lane.part) is not lane:
             return
         del self._lanes[lane.part]
+        metrics.failed("checkpoint", error)
         if self._closing:
             log.warning("not flushed at shutdown", part=lane.part, why=_first(error))
             return
@@ -349,6 +355,7 @@ class Desk:
         """Leave through the front door: what is committed stays, the rest is read again."""
         if self.failure is None:
             self.failure = error
+            metrics.stopped(error)
             log.error("worker stops", why=_first(error))
             os.kill(os.getpid(), signal.SIGTERM)
 

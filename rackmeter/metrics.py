@@ -48,6 +48,7 @@ OUTBOX_DUE = gauge(metrics.OUTBOX_DUE)
 LETTERS = gauge(metrics.LETTERS)
 
 _OF_PARTITION = (LAG, COMPLETE, SERVERS, SERVERS_LOST, PENDING)
+_shown: set[int] = set()
 _KINDS = {"08": "connection", "57": "connection", "40": "conflict", "55": "conflict"} | {
     "53": "resources",
     "22": "data",
@@ -82,16 +83,20 @@ def start(partitions: int) -> None:
 def position(lane: Lane, log_end: int) -> None:
     """Where a claimed partition stands; ``log_end`` is the offset after its last message."""
     part = lane.part
+    _shown.add(part)
     LAG.labels(part).set(max(0, log_end - lane.base))
     COMPLETE.labels(part).set(lane.append_ms / 1000)
     SERVERS.labels(part).set(len(lane.heads))
     PENDING.labels(part).set(lane.pending_bytes)
 
 
-def released(part: int) -> None:
-    """Another worker speaks for this partition now."""
-    for metric in _OF_PARTITION:
-        metric.remove(part)
+def assigned(parts: set[int]) -> None:
+    """The partitions of this worker from now on; for all others somebody else speaks."""
+    REBALANCES.inc()
+    for part in _shown - parts:
+        for metric in _OF_PARTITION:
+            metric.remove(part)
+    _shown.intersection_update(parts)
 
 
 def committed(sealed: Sealed) -> None:
