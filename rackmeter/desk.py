@@ -246,7 +246,6 @@ class Desk:
     async def _watch_refusals(self, lane: Lane, sealed: Sealed) -> None:
         refusals = self._refusals[lane.part]
         why = await self._run(self._meter, refusals.look, sealed, lane.heads)
-        metrics.SERVERS_LOST.labels(lane.part).set(refusals.lost)
         if why is not None:
             self._stop(RefusedError(why))
 
@@ -271,7 +270,7 @@ class Desk:
             tp = TP(self._topic.name, lane.part)
             seen = self.consumer.log_end(tp) if self.consumer is not None else None
             if seen is not None:
-                metrics.position(lane, seen[0])
+                metrics.position(lane, seen[0], self._refusals[lane.part].lost)
                 self._watch_end(lane, seen[0])
             if seen is None or seen[0] != lane.expect or lane.expect != lane.base:
                 continue

@@ -80,13 +80,14 @@ def start(partitions: int) -> None:
         STOPS.labels(reason)
 
 
-def position(lane: Lane, log_end: int) -> None:
+def position(lane: Lane, log_end: int, servers_lost: int) -> None:
     """Where a claimed partition stands; ``log_end`` is the offset after its last message."""
     part = lane.part
     _shown.add(part)
     LAG.labels(part).set(max(0, log_end - lane.base))
     COMPLETE.labels(part).set(lane.append_ms / 1000)
     SERVERS.labels(part).set(len(lane.heads))
+    SERVERS_LOST.labels(part).set(servers_lost)
     PENDING.labels(part).set(lane.pending_bytes)
 
 
