@@ -54,6 +54,7 @@ def close(
     """Reconcile and close periods into invoices. Closing again finds what was closed before."""
     from invoicing.close import Progress  # noqa: PLC0415 - starts slowly
     from invoicing.close import close as run  # noqa: PLC0415
+    from rackmeter.cli.close_metrics import telling  # noqa: PLC0415
     from rackmeter.cli.ledger import database  # noqa: PLC0415
     from rackmeter.cli.prices import catalogue  # noqa: PLC0415
     from rackmeter.settings import load_settings  # noqa: PLC0415
@@ -64,7 +65,9 @@ def close(
     settings = load_settings(data_dir=data_dir)
     now = datetime.now(UTC)
     confirm(f"Issue invoices for {month or as_of}? They are final.", yes=yes or dry_run)
-    with database(settings) as url:
+    # Only the whole close is told: one of an account would hide what the night has found.
+    folder = None if dry_run or account else settings.metrics_dir
+    with telling(folder) as tell, database(settings) as url:
         with connect(url) as conn:
             seller = catalogue(conn, catalog).seller
 
@@ -84,6 +87,7 @@ def close(
             folder=to,
             progress=step,
         )
+        tell(report)
     _show(report, json=json)
     raise typer.Exit(report.exit_code)
 
