@@ -9,6 +9,7 @@
    crash before its commit: nothing; after it: the invoice exists and step 2 finds it.
 6. Render the files from the stored document. A crash: the next close writes them again, the
    same bytes.
+7. Note the outcome for whoever watches (close_outcome). A crash: the next close notes it.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -24,7 +25,7 @@ from invoicing.document import Document
 from invoicing.export import export
 from invoicing.freeze import Frozen, take
 from invoicing.gate import gate
-from invoicing.outcomes import outcome_of, sealed_outcomes
+from invoicing.outcomes import note, outcome_of, sealed_outcomes
 from invoicing.plan import Group, plan
 from invoicing.report import CloseReport, Outcome, Status
 from invoicing.seal import AlreadySealedError, TimelineChangedError, seal
@@ -106,7 +107,10 @@ def close(
                 run = _Run(
                     seller, grace_ms, issued_at.replace(microsecond=0), dry_run, folder, step
                 )
-                outcomes += _close_group(conn, group, run)
+                for outcome in _close_group(conn, group, run):
+                    outcomes.append(outcome)
+                    if not dry_run:
+                        note(conn, outcome, run.issued_at)
     except psycopg.OperationalError as error:
         raise DependencyError(
             f"The database went away while closing: {str(error).strip()}. Nothing is half done;"

@@ -1,10 +1,14 @@
-"""Outcomes of groups, and what of a group is sealed already. Reads only."""
+"""Outcomes of groups: what of a group is sealed already, and what the last close said of it."""
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
+
+from psycopg.types.json import Jsonb
 
 from invoicing.plan import Group
 from invoicing.report import Outcome, Status
+from schemas.serial import to_json
 from sinks.database import Connection
 
 FIELDS: Final = ("invoice_id", "number", "net", "tax", "gross", "lines")
@@ -39,3 +43,28 @@ def sealed_outcomes(conn: Connection, group: Group) -> tuple[list[Outcome], tupl
     ]
     sealed = {row[0] for row in rows}
     return found, tuple(scope for scope in group.scopes if scope not in sealed)
+
+
+def note(conn: Connection, outcome: Outcome, closed_at: datetime) -> None:
+    """Enters the outcome in place of the one before; of several for one period the last stays.
+
+    An invoice that is found again stays as it was issued: the close that made it checked it.
+    """
+    conn.execute(
+        """
+        INSERT INTO close_outcome AS o (account_id, currency, period_start, period_end, closed_at,
+                                        status, scopes, checked, differences, reasons)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        ON CONFLICT (account_id, currency, period_start) DO UPDATE
+        SET closed_at = excluded.closed_at, status = excluded.status, scopes = excluded.scopes,
+            checked = excluded.checked, differences = excluded.differences,
+            reasons = excluded.reasons
+        WHERE o.closed_at <= excluded.closed_at
+          AND NOT (o.status = 'issued' AND excluded.status = 'exists')
+        """,
+        (
+            outcome.account, outcome.currency, outcome.period.start, outcome.period.end,
+            closed_at, outcome.status.value, len(outcome.scopes), outcome.checked,
+            Jsonb(to_json(outcome.differences)), list(outcome.reasons),
+        ),
+    )  # fmt: skip

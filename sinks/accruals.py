@@ -1,6 +1,7 @@
 """The rater's transaction: what a scope's open period has come to, and who is to be told.
 
-An accrual stores pricing inputs, never money. Two raters of one scope cannot mix: each reads and
+An accrual stores pricing inputs; beside them, as of the same instant, what they come to, for
+display only. Two raters of one scope cannot mix: each reads and
 writes in one snapshot, and of two that overlap the later writer starts again with what the other
 has left. A crossing is entered once, whoever finds it and however often.
 """
@@ -12,7 +13,8 @@ from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from pipeline.periods import closed, month, previous
-from pipeline.rating.price import next_eval_at
+from pipeline.rating.figures import figures
+from pipeline.rating.price import next_eval_at, price
 from pipeline.thresholds import Crossing, crossings
 from schemas.billing import Inputs, Scope, Span
 from schemas.errors import RefusedError
@@ -136,7 +138,7 @@ def _rate(
     as_of = min(max(now, stored_as_of or now), closed(period))
     inputs = usage_inputs(conn, scope, period, as_of)
     due = next_eval_at(scope, inputs, as_of) if as_of < closed(period) else None
-    written = _write(conn, scope_id, inputs, as_of, due, revision)
+    written = _write(conn, scope, inputs, as_of, due, revision)
     found = crossings(scope, inputs, as_of)
     announced = announcements(conn, scope_id, period.start)
     alerts = [crossed(scope, period, crossing, sampled_at) for crossing in found]
@@ -147,7 +149,7 @@ def _rate(
 
 def _write(
     conn: Connection,
-    scope_id: str,
+    scope: Scope,
     inputs: Inputs,
     as_of: datetime,
     due: datetime | None,
@@ -155,19 +157,21 @@ def _write(
 ) -> int:
     """Compare-and-swap; a first writer that is not the first hits the primary key."""
     values = {
-        "scope": scope_id,
+        "scope": scope.scope,
         "start": inputs.period.start,
         "end": inputs.period.end,
         "as_of": as_of,
         "inputs": Jsonb(to_json(inputs)),
+        "figures": Jsonb(to_json(figures(scope, price(scope, inputs, as_of)))),
         "due": due,
         "revision": revision,
     }
     if revision is None:
         row = conn.execute(
             """
-            INSERT INTO accrual (scope_id, period_start, period_end, as_of, inputs, next_eval_at)
-            VALUES (%(scope)s, %(start)s, %(end)s, %(as_of)s, %(inputs)s, %(due)s)
+            INSERT INTO accrual
+                (scope_id, period_start, period_end, as_of, inputs, figures, next_eval_at)
+            VALUES (%(scope)s, %(start)s, %(end)s, %(as_of)s, %(inputs)s, %(figures)s, %(due)s)
             ON CONFLICT DO NOTHING RETURNING revision
             """,
             values,
@@ -175,8 +179,8 @@ def _write(
     else:
         row = conn.execute(
             """
-            UPDATE accrual SET as_of = %(as_of)s, inputs = %(inputs)s, next_eval_at = %(due)s,
-                               revision = revision + 1
+            UPDATE accrual SET as_of = %(as_of)s, inputs = %(inputs)s, figures = %(figures)s,
+                               next_eval_at = %(due)s, revision = revision + 1
             WHERE scope_id = %(scope)s AND period_start = %(start)s AND revision = %(revision)s
             RETURNING revision
             """,

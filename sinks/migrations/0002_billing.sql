@@ -72,18 +72,28 @@ CREATE TABLE item_interval (
     EXCLUDE USING gist (item_id WITH =, kind WITH =, valid WITH &&)
 );
 
--- Live pricing inputs of a scope's open period: sums, never money.
+-- Live pricing inputs of a scope's open period: sums. Money is derived from them, never the other way.
 CREATE TABLE accrual (
     scope_id     text NOT NULL REFERENCES rating_scope,
     period_start timestamptz NOT NULL,
     period_end   timestamptz NOT NULL,
     as_of        timestamptz NOT NULL,
     inputs       jsonb NOT NULL,
+    figures      jsonb NOT NULL DEFAULT '[]',   -- what they come to at as_of, for display: pipeline.rating.figures
     next_eval_at timestamptz,                   -- when time alone changes the price (next hour, cap)
     revision     bigint NOT NULL DEFAULT 1,     -- compare-and-swap of the rater
     PRIMARY KEY (scope_id, period_start)
 ) WITH (fillfactor = 50);
 CREATE INDEX accrual_due ON accrual (next_eval_at);
+
+-- What each charge has come to, as of the scope's last rating. For display: an invoice is priced anew from inputs.
+CREATE VIEW account_charge AS
+    SELECT s.account_id, a.scope_id, f.item AS item_id, f.charge, a.period_start, a.period_end, a.as_of,
+           f.unit, f.unit_size, f.used, f.included, f.net, f.currency
+    FROM accrual a
+    JOIN rating_scope s USING (scope_id)
+    CROSS JOIN LATERAL jsonb_to_recordset(a.figures) AS f
+        (item text, charge text, unit text, unit_size numeric, used numeric, included numeric, net numeric, currency text);
 
 -- A crossing is inserted once; the delivery's id is its identity for the receiver.
 CREATE TABLE alert_outbox (
@@ -160,6 +170,21 @@ CREATE TABLE invoice_cut (
     part        integer NOT NULL,
     next_offset bigint NOT NULL,
     PRIMARY KEY (invoice_id, topic_id, part)
+);
+
+-- What the last close said of an account's period: issued, empty, waiting, parked. A dry run says nothing.
+CREATE TABLE close_outcome (
+    account_id   text NOT NULL REFERENCES account,
+    currency     text NOT NULL,
+    period_start timestamptz NOT NULL,
+    period_end   timestamptz NOT NULL,
+    closed_at    timestamptz NOT NULL,
+    status       text NOT NULL,
+    scopes       integer NOT NULL,
+    checked      integer NOT NULL,               -- comparisons that reconciliation made
+    differences  jsonb NOT NULL DEFAULT '[]',    -- those that failed: what, where, left, right
+    reasons      text[] NOT NULL DEFAULT '{}',
+    PRIMARY KEY (account_id, currency, period_start)
 );
 
 -- Finalised documents and seals never change, whoever asks.

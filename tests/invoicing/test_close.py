@@ -70,6 +70,12 @@ def the_books_are_whole(conn: Connection, accounts: int) -> None:
         assert net == (document.totals.net,)
 
 
+def noted(conn: Connection) -> list[str]:
+    """What the last close said, by account."""
+    rows = conn.execute("SELECT status FROM close_outcome ORDER BY account_id").fetchall()
+    return [status for (status,) in rows]
+
+
 def test_closing_twice_changes_nothing(conn: Connection, billing_url: str, tmp_path: Path) -> None:
     month_of(conn, 2)
     first = close_month(billing_url, folder=tmp_path)
@@ -193,10 +199,18 @@ def test_a_difference_parks_its_invoice_and_not_the_night(
         "readings = windows, srv-1 net.tx_bytes eth0: 1 and 22000000000000 differ.",
     )
     assert numbers(conn) == whole(2)
+    assert noted(conn) == ["issued", "parked", "issued"]
+    found = conn.execute(
+        "SELECT d->>'what', d->>'left', d->>'right' FROM close_outcome, jsonb_array_elements("
+        "differences) d"
+    ).fetchall()
+    assert found == [("readings = windows", "1", "22000000000000")]
     mended = "UPDATE server_state SET last = ARRAY[22000000000000] WHERE server_id = 'srv-1'"
     conn.execute(mended)
     assert close_month(billing_url).exit_code == 0
     the_books_are_whole(conn, 3)
+    assert noted(conn) == ["issued"] * 3
+    assert conn.execute("SELECT FROM close_outcome WHERE differences <> '[]'").fetchall() == []
 
 
 def test_a_dry_run_writes_nothing_and_knows_the_totals(conn: Connection, billing_url: str) -> None:
@@ -205,6 +219,7 @@ def test_a_dry_run_writes_nothing_and_knows_the_totals(conn: Connection, billing
     assert statuses(report) == [Status.DRAFT] * 2
     assert all(outcome.number is None for outcome in report.outcomes)
     assert numbers(conn) == []
+    assert noted(conn) == []
     assert report.totals() == close_month(billing_url).totals()
 
 

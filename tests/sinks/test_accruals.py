@@ -2,6 +2,7 @@
 
 import threading
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import psycopg
 import pytest
@@ -72,6 +73,24 @@ def test_an_accrual_holds_inputs_and_when_to_look_again(rented: Connection) -> N
     lines = price(rated.scope, rated.inputs, rated.as_of)
     nets = [(line.charge, str(line.net)) for line in lines]
     assert nets == [("rent", "0.30"), ("traffic", "0.00")]
+
+
+def test_beside_the_inputs_stands_what_they_come_to_as_of_the_same_instant(
+    rented: Connection,
+) -> None:
+    meter_windows(rented, "s-1", {(TX, "eth0"): [60 * MB, 45 * MB]})
+    rated = rate(rented)
+    rows = rented.execute(
+        "SELECT item_id, charge, as_of, unit, unit_size, used, included, net, currency"
+        " FROM account_charge WHERE account_id = 'acme' ORDER BY charge"
+    ).fetchall()
+    used_ms = (NOW - START) // timedelta(milliseconds=1)
+    assert rows == [
+        ("i-1", "rent", NOW, "hour", 3_600_000, used_ms, 0, Decimal("0.30"), "EUR"),
+        ("i-1", "traffic", NOW, "MB", MB, 105 * MB, 100 * MB, Decimal("5.00"), "EUR"),
+    ]
+    lines = price(rated.scope, rated.inputs, rated.as_of)
+    assert sum(row[7] for row in rows) == sum(line.net for line in lines)
 
 
 def test_a_crossing_is_entered_once_and_says_what_a_person_needs(rented: Connection) -> None:
