@@ -40,9 +40,10 @@ test: $(VENV)/.dev ## lint, types, import contracts, tests (PYTEST_ARGS="-k chai
 	@$(MAKE) --no-print-directory lint typecheck contracts
 	$(BIN)/pytest $(PYTEST_ARGS)
 
-lint: $(VENV)/.dev ## ruff, rules and format
+lint: $(VENV)/.dev ## ruff, rules and format; squawk, what migrations lock
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/squawk sinks/migrations/*.sql sinks/roles/*.sql
 
 typecheck: $(VENV)/.dev ## mypy, strict, tests included
 	$(BIN)/mypy

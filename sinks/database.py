@@ -13,6 +13,7 @@ from psycopg.rows import TupleRow
 
 from schemas.errors import ConfigError, DependencyError, RackmeterError, RefusedError
 from sinks.migrations import FOLDER, revisions
+from sinks.roles import apply_roles
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -99,13 +100,28 @@ def require_schema(conn: Connection) -> None:
     )
 
 
-def migrate(url: str) -> list[str]:
+def hold_schema(conn: Connection) -> None:
+    """As require_schema, until the transaction ends: comes first in it, before any table is locked.
+
+    A migration waits for it, and it waits for a migration, so that nothing is ever written half
+    into the tables of one version and half into those of another.
+    """
+    conn.execute("SELECT pg_advisory_xact_lock_shared(%s)", (MIGRATION_LOCK_KEY,))
+    row = conn.execute("SELECT version_num FROM alembic_version").fetchone()
+    if row != (revisions()[-1],):
+        require_schema(conn)
+
+
+def migrate(url: str, *, second: bool = False) -> list[str]:
     """Brings the tables to the newest revision; returns what was applied, oldest first.
+
+    ``second``: of a ledger beside the first, which nobody but the owner looks at.
 
     1. Wait for the advisory lock, so that of two callers one finds nothing left to do. A crash
        while holding it ends the session, which releases it.
     2. Run each missing revision in a transaction of its own, its record included. A crash leaves
        the revisions before it, whole; the next call goes on from there.
+    3. Make the roles and give them what they may (sinks.roles). A crash: the next call does it.
     """
     conn = connect(url, autocommit=True, application_name="rackmeter migrate")
     with conn:
@@ -121,7 +137,7 @@ def migrate(url: str) -> list[str]:
         _set_lock_timeout(conn, MIGRATION_LOCK_TIMEOUT_MS)
         conn.autocommit = False
         try:
-            return _upgrade(conn)
+            return _upgrade(conn, second=second)
         except errors.LockNotAvailable:
             raise RefusedError(
                 "A table to be migrated is in use: stop the workers, then migrate again."
@@ -132,7 +148,7 @@ def _set_lock_timeout(conn: Connection, timeout_ms: int) -> None:
     conn.execute("SELECT set_config('lock_timeout', %s, false)", (str(timeout_ms),))
 
 
-def _upgrade(conn: Connection) -> list[str]:
+def _upgrade(conn: Connection, *, second: bool) -> list[str]:
     """Alembic over a connection that is already open; imported here, it costs 0.3 s."""
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
@@ -145,13 +161,16 @@ def _upgrade(conn: Connection) -> list[str]:
     def record(*, step: Any, **_rest: Any) -> None:
         applied.append(step.up_revision_id)
 
-    config = Config(attributes={"on_version_apply": record})
+    config = Config(attributes={"on_version_apply": record, "second": second})
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     engine = create_engine("postgresql+psycopg://", creator=lambda: conn, poolclass=NullPool)
     try:
         with engine.connect() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+            if not second:
+                apply_roles(conn)
+                conn.commit()
     except DBAPIError as error:
         raise (error.orig or error) from None
     finally:

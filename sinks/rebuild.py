@@ -107,7 +107,7 @@ def begin(conn: Connection, url: str, topic: TopicIdentity, snapshot: Snapshot |
     _refuse_other_topics(conn, topic)
     discard(conn)
     conn.execute(f"CREATE SCHEMA {SCHEMA}")
-    migrate(address(url))
+    migrate(address(url), second=True)
     with conn.transaction():
         conn.execute(_TABLES)
         conn.execute(

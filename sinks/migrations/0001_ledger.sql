@@ -55,6 +55,8 @@ CREATE TABLE server_state (
     hour_series  integer NOT NULL DEFAULT 0,
     PRIMARY KEY (part, server_id)
 ) WITH (fillfactor = 45);
+-- Rating asks for servers by name only; the key begins with the partition.
+CREATE INDEX server_state_server ON server_state (server_id);
 
 -- Heads of origins that are over; a late tail extends them.
 CREATE TABLE server_origin (
@@ -98,6 +100,7 @@ BEGIN
             chunk_time_interval => interval '1 day', create_default_indexes => false)$$, timescale);
     END IF;
 END $ledger$;
+-- squawk-ignore require-concurrent-index-creation -- the table is new
 CREATE INDEX usage_window_start ON usage_window (window_start);
 
 -- Sums of windows that retention has dropped, so that readings still are what windows sum to.

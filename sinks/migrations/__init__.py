@@ -6,11 +6,13 @@ A revision is a file here and a twin of the same name below `versions/` that nam
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+_REVISIONS = sorted(file.stem for file in FOLDER.glob("*.sql"))
+"""Read when this process began: files that an upgrade puts here later are not of its version."""
 
 
 def revisions() -> list[str]:
     """Names of all revisions, oldest first: the stems of the SQL files."""
-    return sorted(file.stem for file in FOLDER.glob("*.sql"))
+    return list(_REVISIONS)
 
 
 def script(revision: str) -> str:

@@ -1,0 +1,100 @@
+-- Who may do what, whole, at the newest revision: run by every `rackmeter db migrate` after the revisions, in one
+-- transaction. A revision that makes a table says here who may use it. None of the roles owns anything.
+
+-- Nothing that is not said below, and no table that is not said below either.
+DO $$
+BEGIN
+    EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA %I, customer'
+                   ' FROM rackmeter_writer, rackmeter_reader, rackmeter_invoicer, rackmeter_customer', current_schema());
+    EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC', current_schema());
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO rackmeter_writer, rackmeter_reader, rackmeter_invoicer', current_schema());
+    -- Temporary tables and functions are a customer's way to put names of his own before ours.
+    EXECUTE format('REVOKE CREATE, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO rackmeter_writer', current_database());
+END $$;
+
+-- The reader (Grafana): everything but secrets, and every table that is to come.
+DO $$
+BEGIN
+    EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO rackmeter_reader', current_schema());
+    EXECUTE format('ALTER DEFAULT PRIVILEGES IN SCHEMA %I GRANT SELECT ON TABLES TO rackmeter_reader', current_schema());
+END $$;
+REVOKE ALL ON agent_key, enrol_token, account FROM rackmeter_reader;
+GRANT SELECT (kid, server_id, valid_from_ms, valid_to_ms) ON agent_key TO rackmeter_reader;
+GRANT SELECT (token_id, server_id, renews, created_at, created_by, expires_at, revoked_at, used_at, used_from, kid)
+    ON enrol_token TO rackmeter_reader;
+GRANT SELECT (account_id, name, address, country, vat_id, currency, timezone, webhook_disabled_at)
+    ON account TO rackmeter_reader;
+
+-- What worker and close both read: timelines, usage and what it came to.
+GRANT SELECT ON
+    alembic_version, account, accrual, alert_outbox, assignment, catalog_version, chain, ingest_offset, ingest_topic,
+    item, item_interval, item_price, rating_scope, reading_anchor, scope_seal, series, series_set, server_origin,
+    server_state, store_mark, usage, usage_late, usage_row, usage_window
+    TO rackmeter_writer, rackmeter_invoicer;
+-- Both rate: the close asks once more where hints were lost.
+GRANT INSERT ON accrual, alert_outbox TO rackmeter_writer, rackmeter_invoicer;
+GRANT UPDATE (as_of, inputs, figures, next_eval_at, revision) ON accrual TO rackmeter_writer, rackmeter_invoicer;
+
+-- The writer: worker with its rater and deliveries, API, `rackmeter dlq`.
+GRANT INSERT ON ingest_topic TO rackmeter_writer;
+GRANT UPDATE (ts_type) ON ingest_topic TO rackmeter_writer;
+GRANT INSERT, UPDATE ON ingest_offset, server_state, server_origin TO rackmeter_writer;
+GRANT INSERT ON series_set, usage_window, usage_late, usage_stale, reading_anchor, dead_letter TO rackmeter_writer;
+GRANT SELECT ON dead_letter TO rackmeter_writer;
+GRANT UPDATE (published, retried_ms) ON dead_letter TO rackmeter_writer;
+GRANT UPDATE (attempts, next_try_at, delivered_at, last_error, failed) ON alert_outbox TO rackmeter_writer;
+GRANT UPDATE (webhook_disabled_at) ON account TO rackmeter_writer;
+-- Enrolment locks the table of keys, which takes the right to change all of it.
+GRANT SELECT, INSERT, UPDATE ON agent_key TO rackmeter_writer;
+GRANT SELECT ON enrol_token TO rackmeter_writer;
+GRANT UPDATE (used_at, used_from, kid) ON enrol_token TO rackmeter_writer;
+GRANT USAGE ON SCHEMA customer TO rackmeter_writer;
+GRANT EXECUTE ON FUNCTION customer.ticket TO rackmeter_writer;
+
+-- The invoicer: `rackmeter invoice`.
+GRANT SELECT ON close_outcome, conservation_violation, invoice, invoice_cut, invoice_line, invoice_number
+    TO rackmeter_invoicer;
+GRANT SELECT ON ledger_identity, number_outside TO rackmeter_invoicer;
+GRANT INSERT ON number_outside TO rackmeter_invoicer;
+GRANT UPDATE (certain) ON number_outside TO rackmeter_invoicer;
+GRANT INSERT ON close_outcome, invoice, invoice_cut, invoice_line, invoice_number, scope_seal TO rackmeter_invoicer;
+GRANT UPDATE ON close_outcome TO rackmeter_invoicer;
+GRANT UPDATE (next) ON invoice_number TO rackmeter_invoicer;
+-- To lock rows takes the right to change them; the policies below leave the lock alone.
+GRANT UPDATE ON rating_scope, item TO rackmeter_invoicer;
+
+-- The customer: what he sees of these tables is decided by the policies below, of all else by the views.
+GRANT SELECT (account_id, name, address, country, vat_id, currency, timezone) ON account TO rackmeter_customer;
+GRANT SELECT ON rating_scope, item, invoice, invoice_line TO rackmeter_customer;
+GRANT SELECT (alert_id, account_id, scope_id, period_start, threshold, kind, body, sampled_at, created_at, attempts,
+              delivered_at, last_error, failed) ON alert_outbox TO rackmeter_customer;
+GRANT USAGE ON SCHEMA customer TO rackmeter_customer;
+GRANT SELECT ON
+    customer.account, customer.alert, customer.charge, customer.invoice, customer.invoice_line, customer.item,
+    customer.usage_day, customer.usage_hour, customer.usage_month
+    TO rackmeter_customer;
+GRANT EXECUTE ON FUNCTION customer.current_account TO rackmeter_customer;
+
+-- Row security where customers read tables. For the others a policy that is constantly true, which plans forget.
+DO $$
+DECLARE
+    tab  text;
+    mine text;
+    said CONSTANT text := 'account_id = (SELECT customer.current_account())';
+BEGIN
+    FOR tab, mine IN VALUES
+        ('account', said), ('rating_scope', said), ('invoice', said), ('alert_outbox', said),
+        ('item', 'scope_id IN (SELECT scope_id FROM rating_scope)'),
+        ('invoice_line', 'invoice_id IN (SELECT invoice_id FROM invoice)')
+    LOOP
+        CONTINUE WHEN EXISTS (SELECT FROM pg_policy WHERE polrelid = tab::regclass AND polname = 'customer');
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', tab);
+        EXECUTE format('CREATE POLICY customer ON %I FOR SELECT TO rackmeter_customer USING (%s)', tab, mine);
+        EXECUTE format('CREATE POLICY staff ON %I %s TO rackmeter_writer, rackmeter_reader, rackmeter_invoicer USING (true)',
+                       tab, CASE WHEN tab IN ('rating_scope', 'item') THEN 'FOR SELECT' ELSE '' END);
+        IF tab IN ('rating_scope', 'item') THEN
+            EXECUTE format('CREATE POLICY locked ON %I FOR UPDATE TO rackmeter_invoicer USING (true) WITH CHECK (false)', tab);
+        END IF;
+    END LOOP;
+END $$;
