@@ -1,8 +1,11 @@
 """Closes periods into invoices: idempotent, resumable at any step, safe for several at once.
 
+0. Bring the database and the log of numbers together (invoicing.outside). A crash: the next close
+   does.
 1. Plan: which scopes make which invoice. A crash: nothing has happened.
 2. Leave out what is sealed; it is reported with its invoice. A crash: nothing.
-3. Gate: is everything in? If not the invoice waits. A crash: nothing.
+3. Gate: is everything in, and was nothing of it invoiced before the database was restored? If not
+   the invoice waits. A crash: nothing.
 4. Freeze in one snapshot: positions, timelines, inputs; price; reconcile line by line. A
    difference parks this invoice, not the night. A crash: nothing.
 5. Seal: number, document, digest, seals and positions in one transaction (invoicing.seal). A
@@ -25,14 +28,16 @@ from invoicing.document import Document
 from invoicing.export import export
 from invoicing.freeze import Frozen, take
 from invoicing.gate import gate
+from invoicing.number_log import NumberLog
 from invoicing.outcomes import note, outcome_of, sealed_outcomes
+from invoicing.outside import lost_numbers, number_log, settle_numbers
 from invoicing.plan import Group, plan
 from invoicing.report import CloseReport, Outcome, Status
 from invoicing.seal import AlreadySealedError, TimelineChangedError, seal
 from schemas.billing import Seller
 from schemas.errors import DependencyError, RackmeterError
 from sinks.accruals import rate_scope
-from sinks.database import Connection, connect, require_schema
+from sinks.database import Connection, NewerSchemaError, connect, require_schema
 from sinks.scopes import load_scopes
 
 RACES: Final = (
@@ -67,6 +72,7 @@ class _Run:
     issued_at: datetime
     dry_run: bool
     folder: Path | None
+    log: NumberLog
     step: Callable[[str], None]
 
 
@@ -76,6 +82,7 @@ def close(
     seller: Seller,
     issued_at: datetime,
     grace_ms: int,
+    numbers: Path,
     period_month: str | None = None,
     as_of: datetime | None = None,
     accounts: Collection[str] | None = None,
@@ -85,8 +92,9 @@ def close(
 ) -> CloseReport:
     """Closes one month (``2026-02``), or what is due as of an instant, for all or some accounts.
 
-    With ``folder`` each invoice is written there as JSON and PDF. Raises DependencyError when the
-    database goes away: close again.
+    ``numbers`` is the log of invoice numbers. With ``folder`` each invoice is written there as JSON
+    and PDF. Raises DependencyError when the database goes away or the log cannot be written: close
+    again.
     """
     outcomes: list[Outcome] = []
     try:
@@ -97,6 +105,9 @@ def close(
             statement_timeout_ms=STATEMENT_TIMEOUT_MS,
         ) as conn:
             require_schema(conn)
+            log = number_log(conn, numbers)
+            if not dry_run:
+                settle_numbers(conn, log)
             groups = plan(conn, month_of=period_month, as_of=as_of, accounts=accounts)
             for done, group in enumerate(groups):
 
@@ -104,9 +115,8 @@ def close(
                     if progress is not None:
                         progress(Progress(name, group.account, done, len(groups)))
 
-                run = _Run(
-                    seller, grace_ms, issued_at.replace(microsecond=0), dry_run, folder, step
-                )
+                at = issued_at.replace(microsecond=0)
+                run = _Run(seller, grace_ms, at, dry_run, folder, log, step)
                 for outcome in _close_group(conn, group, run):
                     outcomes.append(outcome)
                     if not dry_run:
@@ -147,10 +157,10 @@ def _close_open(conn: Connection, group: Group, run: _Run) -> Outcome:
             return _parked(group, frozen)
         if run.dry_run:
             return _made(group, Status.DRAFT, frozen.draft, frozen)
-        final = seal(conn, frozen.draft, frozen.scopes, run.step)
+        final = seal(conn, frozen.draft, frozen.scopes, run.log, run.step)
         status = Status.ISSUED if final.number else Status.EMPTY
         return _made(group, status, final.document, frozen)
-    except (psycopg.OperationalError, *RACES):
+    except (psycopg.OperationalError, NewerSchemaError, *RACES):
         raise
     except Exception as error:  # one failing scope must not stop the others
         known = isinstance(error, RackmeterError)
@@ -159,6 +169,9 @@ def _close_open(conn: Connection, group: Group, run: _Run) -> Outcome:
 
 
 def _reasons(conn: Connection, group: Group, run: _Run) -> tuple[str, ...]:
+    if lost := lost_numbers(conn, group.scopes, group.period.start):
+        was = f"{', '.join(lost)} was issued for this before the database was restored"
+        return (f"{was}: enter it again with `rackmeter invoice reenter FILE`.",)
     gates = [
         gate(conn, scope, group.period, grace_ms=run.grace_ms, issued_at=run.issued_at)
         for _, scope in sorted(load_scopes(conn, group.scopes).items())

@@ -2,12 +2,16 @@
 
 1. Lock the scopes, in order. Whoever closes them too waits here. A crash: nothing.
 2. Refuse what is sealed, and go back when a timeline changed after the snapshot. A crash: nothing.
-3. Take the number: from here on nothing is left that can fail but the database itself. A crash
+3. Take the number: from here on nothing is left that can fail but database and log. A crash
    rolls back and gives the number back; nobody else has taken the next one meanwhile.
 4. Write the invoice with its document and digest, its lines, the seals, the positions. As 3.
-5. COMMIT. A crash before its answer: the seal says what happened; closing again finds it.
+5. Write the number into the log outside the database, to the disk. A crash: the log has a number
+   as taken that no invoice carries; it goes to whoever is next, as 3 (invoicing.outside).
+6. COMMIT. A crash before its answer: the seal says what happened; closing again finds it.
+7. Write into the log that it is issued. A crash: the next close does, the database knows it.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, cast
@@ -16,16 +20,19 @@ from psycopg.types.json import Jsonb
 
 from invoicing.digest import DIGEST, sealed
 from invoicing.document import Document, numbered
-from invoicing.number import take_number
+from invoicing.number import Number, take_number
+from invoicing.number_log import Entry, NumberLog
 from schemas.billing import Scope
+from schemas.errors import DependencyError
 from schemas.serial import digest
-from sinks.database import Connection
+from sinks.database import Connection, hold_schema
 from sinks.scopes import load_scopes
 
 Failpoint = Callable[[str], None]
 LOCKED: Final = "seal:locked"
 NUMBERED: Final = "seal:numbered"
 WRITTEN: Final = "seal:written"
+LOGGED: Final = "seal:logged"
 COMMITTED: Final = "seal:committed"
 
 
@@ -47,24 +54,43 @@ class Sealed:
 
 
 def seal(
-    conn: Connection, draft: Document, scopes: dict[str, Scope], failpoint: Failpoint
+    conn: Connection,
+    draft: Document,
+    scopes: dict[str, Scope],
+    log: NumberLog,
+    failpoint: Failpoint,
 ) -> Sealed:
     """Makes the draft final. Begins with no transaction open and leaves none."""
+    final, entry = draft, None
     with conn.transaction():
+        hold_schema(conn)
         conn.execute("SET LOCAL synchronous_commit = on")  # an invoice never un-happens
         _lock(conn, draft, scopes)
         failpoint(LOCKED)
-        final = draft
         if draft.lines:
-            number = take_number(conn, draft.seller, draft.kind, draft.issued_at)
+            number = take_number(conn, draft.seller, draft.kind, draft.issued_at, draft.invoice_id)
             failpoint(NUMBERED)
-            final = numbered(draft, number)
-            _write_invoice(conn, final)
-        _write_seals(conn, final)
+            final = numbered(draft, str(number))
+            entry = _entry(final, number, write_invoice(conn, final))
+        write_seals(conn, final)
         failpoint(WRITTEN)
+        if entry is not None:
+            log.take(entry)
+            failpoint(LOGGED)
     failpoint(COMMITTED)
+    if entry is not None:
+        with contextlib.suppress(DependencyError):  # the next close writes it
+            log.issue(entry)
     made = bool(final.lines)
     return Sealed(final.invoice_id if made else None, final.number or None, final)
+
+
+def _entry(document: Document, number: Number, proof: str) -> Entry:
+    return Entry(
+        document.number, number.entity, number.kind, number.year, number.count,
+        document.invoice_id, proof, document.buyer.account, document.period.start,
+        tuple(priced.scope.scope for priced in document.priced),
+    )  # fmt: skip
 
 
 def _lock(conn: Connection, draft: Document, scopes: dict[str, Scope]) -> None:
@@ -85,8 +111,10 @@ def _lock(conn: Connection, draft: Document, scopes: dict[str, Scope]) -> None:
         raise TimelineChangedError
 
 
-def _write_invoice(conn: Connection, document: Document) -> None:
+def write_invoice(conn: Connection, document: Document) -> str:
+    """The invoice with its lines and positions; returns its digest."""
     final = sealed(document)
+    proof = cast("str", final[DIGEST])
     conn.execute(
         """
         INSERT INTO invoice (invoice_id, number, kind, entity, account_id, period_start,
@@ -97,7 +125,7 @@ def _write_invoice(conn: Connection, document: Document) -> None:
             document.invoice_id, document.number, document.kind, document.seller.entity,
             document.buyer.account, document.period.start, document.period.end,
             document.currency, document.totals.net, document.totals.tax, document.totals.gross,
-            document.issued_at, Jsonb(final), cast("str", final[DIGEST]),
+            document.issued_at, Jsonb(final), proof,
         ),
     )  # fmt: skip
     with conn.cursor() as cursor:
@@ -114,9 +142,11 @@ def _write_invoice(conn: Connection, document: Document) -> None:
             " VALUES (%s, %s, %s, %s)",
             [(document.invoice_id, c.topic, c.partition, c.next_offset) for c in document.cut],
         )
+    return proof
 
 
-def _write_seals(conn: Connection, document: Document) -> None:
+def write_seals(conn: Connection, document: Document) -> None:
+    """Each scope's period is closed."""
     with conn.cursor() as cursor:
         cursor.executemany(
             """

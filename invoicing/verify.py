@@ -44,21 +44,29 @@ class _NotAnInvoiceError(ValueError):
 
 def verify(path: Path) -> list[Finding]:
     """Everything in the file that does not agree; an empty list means that all of it does."""
+    file, body = _opened(path)
+    findings = verify_json(body)
+    if not findings and body is not file:
+        inside = _parse(body)
+        shown = page_findings(read(inside), body, file, inside[DIGEST])
+        findings = [Finding(where, says) for where, says in shown]
+    return findings
+
+
+def content(path: Path) -> bytes:
+    """The JSON that a file is, or carries."""
+    return _opened(path)[1]
+
+
+def _opened(path: Path) -> tuple[bytes, bytes]:
+    """The file, and the document in it: the same where it is no PDF."""
     try:
         if path.stat().st_size > SIZE_BYTES_MAX:
             raise ConfigError(f"{path} is too large to be an invoice.")
-        content = path.read_bytes()
+        file = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
-    if not content.startswith(PDF_MAGIC):
-        return verify_json(content)
-    body = attached(content, path)
-    findings = verify_json(body)
-    if not findings:
-        inside = _parse(body)
-        shown = page_findings(read(inside), body, content, inside[DIGEST])
-        findings = [Finding(where, says) for where, says in shown]
-    return findings
+    return file, attached(file, path) if file.startswith(PDF_MAGIC) else file
 
 
 def verify_json(content: bytes) -> list[Finding]:

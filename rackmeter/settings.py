@@ -101,6 +101,10 @@ class Settings(BaseSettings):
     dead_letter_window_ms: Milliseconds = 900_000
     dead_letter_reports_min: int = Field(default=1_000, ge=1, le=1_000_000_000)
 
+    # Every invoice number, one line each, on a disk that does not share the database's fate; one
+    # file for all who close. None = numbers.log in data_dir.
+    number_log: Absolute | None = None
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     # Neighbouring readings further apart than this leave the time between them uncovered: three
@@ -120,6 +124,11 @@ class Settings(BaseSettings):
     # Where close and backup leave their metrics for node_exporter's textfile collector.
     metrics_dir: Absolute | None = None
 
+    @property
+    def numbers(self) -> Path:
+        """The number log in force."""
+        return self.number_log or self.data_dir / "numbers.log"
+
     @field_validator(
         "database_url",
         "kafka_bootstrap",
@@ -131,6 +140,7 @@ class Settings(BaseSettings):
         "master_key",
         "master_key_file",
         "broker_port",
+        "number_log",
         "metrics_port",
         "metrics_dir",
         mode="before",

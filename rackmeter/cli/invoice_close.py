@@ -58,7 +58,7 @@ def close(
     from rackmeter.cli.ledger import database  # noqa: PLC0415
     from rackmeter.cli.prices import catalogue  # noqa: PLC0415
     from rackmeter.settings import load_settings  # noqa: PLC0415
-    from sinks.database import connect  # noqa: PLC0415
+    from sinks.database import connect, require_schema  # noqa: PLC0415
 
     if (month is None) == (as_of is None):
         raise ConfigError("Say which period: --month 2026-10, or --as-of now.")
@@ -69,6 +69,7 @@ def close(
     folder = None if dry_run or account else settings.metrics_dir
     with telling(folder) as tell, database(settings) as url:
         with connect(url) as conn:
+            require_schema(conn)
             seller = catalogue(conn, catalog).seller
 
         def step(at: Progress) -> None:
@@ -80,6 +81,7 @@ def close(
             seller=seller,
             issued_at=now,
             grace_ms=settings.grace_ms,
+            numbers=settings.numbers,
             period_month=month,
             as_of=instant(as_of) if as_of else None,
             accounts=account or None,

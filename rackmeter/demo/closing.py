@@ -57,6 +57,7 @@ def close_month(
         seller=seller,
         issued_at=datetime.now(UTC),
         grace_ms=GRACE_MS,
+        numbers=_numbers(folder),
         period_month=month,
         accounts=accounts,
         folder=folder,
@@ -74,6 +75,7 @@ def close_here(url: str, seller: Seller, folder: Path) -> CloseReport:
             seller=seller,
             issued_at=now,
             grace_ms=GRACE_MS,
+            numbers=_numbers(folder),
             as_of=now,
             accounts=[OWNER.account],
             folder=folder,
@@ -81,6 +83,11 @@ def close_here(url: str, seller: Seller, folder: Path) -> CloseReport:
         if not report.having(Status.WAITING) or time.monotonic() > deadline:
             return report
         time.sleep(0.25)
+
+
+def _numbers(folder: Path) -> Path:
+    """The number log of the demo's own ledger, where `invoice close --data-dir` looks for it."""
+    return folder.parent / "numbers.log"
 
 
 def invoices(month: str, expected: int, report: CloseReport) -> Invoices:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from psycopg.conninfo import conninfo_to_dict
+
 from invoicing.close import close
 from invoicing.document import Document, DocumentLine
 from invoicing.export import load
@@ -123,8 +125,14 @@ def close_month(
         issued_at=issued_at,
         grace_ms=GRACE_MS,
         period_month=month,
-        **rest,
+        **{"numbers": numbers_of(url), **rest},
     )
+
+
+def numbers_of(url: str) -> Path:
+    """The number log of a test's database, beside the socket of its server."""
+    known = conninfo_to_dict(url)
+    return Path(str(known["host"])) / f"{known['dbname']}.numbers"
 
 
 def told(conn: Connection) -> list[str]:
