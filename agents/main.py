@@ -1,5 +1,5 @@
-"""`rackmeter agent run | sample`: the command line of the collector. Light: argparse and the
-standard library.
+"""`rackmeter agent run | sample | enroll`: the command line of the collector. Light: argparse and
+the standard library.
 
 Exit codes: 0 done · 1 failed · 2 usage or configuration · 4 no broker (with --require-broker) ·
 5 another agent holds the state · 130 interrupted twice.
@@ -11,9 +11,10 @@ import sys
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from agents import clock, keyfile, loop, table
-from agents.config import Settings, settings
+from agents.config import DEFAULT_FILE, Settings, settings
 from agents.integrate import integrate, numbered, report
 from agents.log import set_up
 from agents.origin import start
@@ -35,6 +36,14 @@ _SAMPLE = """\
 example:
   rackmeter agent sample --json | python3 -m json.tool
 """
+_ENROLL = """\
+example:
+  rackmeter agent enroll --url https://metering.example.net:8443 --token-file ax-017.token
+
+The token is what `rackmeter server enroll-token` printed, in a file or on the standard input (-).
+It is good for one key: if the answer is lost on its way, ask for another token.
+"""
+KEY_FILE = Path("/etc/rackmeter/agent.key")
 
 
 def main(argv: list[str]) -> int:
@@ -46,6 +55,8 @@ def main(argv: list[str]) -> int:
     try:
         if arguments.command == "run":
             return _run(flags, os.environ)
+        if arguments.command == "enroll":
+            return _enroll(arguments)
         return _sample(flags, os.environ)
     except RackmeterError as error:
         sys.stderr.write(f"rackmeter agent: {error}\n")
@@ -105,6 +116,21 @@ def _sample(flags: dict[str, object], environ: Mapping[str, str]) -> int:
     return EXIT_DONE
 
 
+def _enroll(arguments: argparse.Namespace) -> int:
+    from agents.enroll import enroll  # noqa: PLC0415 - TLS and HTTP cost an agent that runs memory
+
+    source = arguments.token_file
+    try:
+        token = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{source}: the token cannot be read ({error})") from error
+    done = enroll(
+        arguments.url, token.strip(), arguments.key_file, arguments.config, arguments.ca_file
+    )
+    sys.stdout.write(f"{done}\n")
+    return EXIT_DONE
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rackmeter agent",
@@ -113,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run | sample")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run | sample | enroll")
     run = _command(commands, "run", "meter this machine and send reports until told to stop", _RUN)
     run.add_argument("--bootstrap", metavar="HOST:PORT", help="Kafka brokers (127.0.0.1:9092)")
     run.add_argument("--topic", help="where reports go (usage.reports)")
@@ -133,7 +159,26 @@ def _parser() -> argparse.ArgumentParser:
         commands, "sample", "print the report that would be sent, and send nothing", _SAMPLE
     )
     sample.add_argument("--json", action="store_true", help="the report as it goes over the wire")
+    _add_enroll(commands)
     return parser
+
+
+def _add_enroll(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    does = "exchange a one-time token for this server's key"
+    command = commands.add_parser(
+        "enroll", help=does, description=f"{does[0].upper()}{does[1:]}.", epilog=_ENROLL,
+        formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
+    )  # fmt: skip
+    command.add_argument("--url", required=True, metavar="URL", help="of the API; https")
+    command.add_argument("--token-file", required=True, metavar="FILE", help="- is standard input")
+    command.add_argument("--ca-file", type=Path, metavar="FILE", help="authority to believe, PEM")
+    command.add_argument(
+        "--key-file", type=Path, default=KEY_FILE, metavar="FILE", help=f"to write ({KEY_FILE})"
+    )
+    command.add_argument(
+        "--config", type=Path, default=DEFAULT_FILE, metavar="FILE",
+        help=f"settings to write ({DEFAULT_FILE})",
+    )  # fmt: skip
 
 
 def _command(

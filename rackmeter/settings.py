@@ -36,6 +36,9 @@ TopicName = Annotated[
         description="should be letters, digits, dots, underscores and hyphens, at most 249",
     ),
 ]
+_ADDRESSES = r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$"
+_ADDRESSES_SAID = "should be host:port, several with commas between"
+Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Milliseconds = Annotated[int, Field(ge=0, le=400 * 24 * 3_600_000)]
 Absolute = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
@@ -62,10 +65,10 @@ class Settings(BaseSettings):
     )
     kafka_bootstrap: str | None = Field(
         default=None,
-        pattern=r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$",
-        description="should be host:port, several with commas between",
+        pattern=_ADDRESSES,
+        description=_ADDRESSES_SAID,
     )
-    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_security_protocol: Protocol = "PLAINTEXT"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     kafka_username: str | None = None
     kafka_password_file: Absolute | None = None
@@ -115,8 +118,31 @@ class Settings(BaseSettings):
     # How long after its end a period stays open for what is still on its way.
     grace_ms: Milliseconds = 120_000
 
+    # `rackmeter db maintain` drops windows that are older and not needed; None = never.
+    keep_windows_days: int | None = Field(default=None, ge=62, le=36_500)
+    # A sealed period's windows are kept this long after its end, whatever the line above says.
+    dispute_days: int = Field(default=90, ge=0, le=3_650)
+    # TimescaleDB: a day of windows is compressed this long after its end. Late ones still come in.
+    columnstore_after_days: int = Field(default=7, ge=1, le=365)
+
     # Webhooks to private and loopback addresses, and over plain HTTP: for tests and demos.
     allow_private_webhooks: bool = False
+    # The API. Without a certificate it gives keys only to this machine and to trusted proxies'
+    # https; those are addresses or networks, several with commas, and "*" is everybody.
+    api_host: str = Field(
+        default="127.0.0.1",
+        pattern=r"^[0-9A-Fa-f:.]+$",
+        description=("should be an address, as 127.0.0.1, 0.0.0.0 or ::"),
+    )
+    api_port: Port = 8080
+    api_cert_file: Absolute | None = None
+    api_key_file: Absolute | None = None
+    api_trusted_proxies: str | None = None
+    # What servers are told at enrolment; None = as for the worker.
+    enroll_bootstrap: str | None = Field(
+        default=None, pattern=_ADDRESSES, description=_ADDRESSES_SAID
+    )
+    enroll_security_protocol: Protocol | None = None
     # Prometheus metrics of a worker, each on a port of its own; None = not served.
     metrics_port: Port | None = None
     # Only this machine, unless it is known who else reaches the port: the page needs no password.
@@ -141,6 +167,11 @@ class Settings(BaseSettings):
         "master_key_file",
         "broker_port",
         "number_log",
+        "api_cert_file",
+        "api_key_file",
+        "api_trusted_proxies",
+        "enroll_bootstrap",
+        "enroll_security_protocol",
         "metrics_port",
         "metrics_dir",
         mode="before",

@@ -27,6 +27,8 @@ from rackmeter.kafka import Admin, Cluster
 
 ANSWER_SECONDS = 10.0
 LEARN_SECONDS = 0.1
+BROKERS_DEFAULT = -1
+"""Replicas as the cluster sets them for new topics."""
 # The broker's own time at append, not the producer's: what readings are dated by.
 TOPIC_CONFIG: Mapping[str, str] = {"message.timestamp.type": "LogAppendTime"}
 
@@ -52,12 +54,16 @@ class Topic:
 
 
 def create_topics(
-    where: Where, partitions: Mapping[str, int], config: Mapping[str, str] | None = None
+    where: Where,
+    partitions: Mapping[str, int],
+    config: Mapping[str, str] | None = None,
+    *,
+    replicas: int = BROKERS_DEFAULT,
 ) -> dict[str, Topic]:
     """Make the topics that do not exist; refuse one whose partition count differs."""
     admin = _reached(where)
     wanted = {**TOPIC_CONFIG, **(config or {})}
-    new = [NewTopic(name, count, config=wanted) for name, count in partitions.items()]
+    new = [NewTopic(name, count, replicas, config=wanted) for name, count in partitions.items()]
     try:
         for future in admin.client.create_topics(new, request_timeout=ANSWER_SECONDS).values():
             _finish(future)
@@ -82,6 +88,11 @@ def missing_topics(where: Where, names: list[str]) -> list[str]:
     """Which of these the cluster does not have."""
     there = _reached(where).client.list_topics(timeout=ANSWER_SECONDS).topics
     return [name for name in names if name not in there]
+
+
+def brokers(where: Where) -> int:
+    """How many brokers the cluster has."""
+    return len(_reached(where).client.list_topics(timeout=ANSWER_SECONDS).brokers)
 
 
 def log_starts(where: Where, topic: Topic) -> dict[int, int]:

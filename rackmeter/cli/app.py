@@ -20,6 +20,7 @@ from rackmeter.cli import (
     master_key,
     run,
     server,
+    topics,
     usage,
 )
 
@@ -63,6 +64,7 @@ def build() -> typer.Typer:
         agent,
         run,
         db,
+        topics,
         catalog,
         server,
         account,

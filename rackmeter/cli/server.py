@@ -1,6 +1,5 @@
 """`rackmeter server`: the machines that may report, and their keys."""
 
-import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,17 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from rackmeter.cli.options import DataDir, Json, example, instant
+from rackmeter.cli import server_enroll
+from rackmeter.cli.options import DataDir, Json, duration_ms, example, instant, server_id
 from rackmeter.cli.output import document, lines, note, table
-from rackmeter.errors import ConfigError
 
 if TYPE_CHECKING:
     from schemas.envelope import Key
 
-# As the wire allows it (schemas.validate), without what would need quoting in a shell or a file.
-_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+-]{0,255}")
-_DURATION: Final = re.compile(r"(\d{1,6})(s|m|h|d)|0")
-_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _OVERLAP_DAYS_MAX: Final = 366
 
 Server = Annotated[str, typer.Argument(metavar="SERVER", help="Id that it reports under.")]
@@ -46,6 +41,7 @@ def add(app: typer.Typer) -> None:
         ),
     )(rotate_key)
     server.command("revoke-key", epilog=example("server revoke-key ax-017.1a2b3c4d"))(revoke_key)
+    server_enroll.add(server)
     server.command("list", epilog=example("server list --json"))(list_servers)
     app.add_typer(server, name="server")
 
@@ -67,11 +63,7 @@ def add_server(
     from rackmeter.settings import load_settings  # noqa: PLC0415
     from sinks.keys import register  # noqa: PLC0415
 
-    if not _ID.fullmatch(server):
-        raise ConfigError(
-            f"{server!r} is no server id; write letters, digits and . _ : @ + -, such as ax-017."
-        )
-    key = new_key(server, int(instant(since).timestamp() * 1000))
+    key = new_key(server_id(server), int(instant(since).timestamp() * 1000))
     with ledger(data_dir) as conn, conn.transaction():
         register(conn, load_vault(load_settings(data_dir=data_dir)), [key])
         shown = _handed_out(key, key_file)
@@ -104,7 +96,7 @@ def rotate_key(
     from rackmeter.settings import load_settings  # noqa: PLC0415
     from sinks.keys import rotate  # noqa: PLC0415
 
-    overlap_ms = _milliseconds(overlap)
+    overlap_ms = duration_ms("--overlap", overlap, days_max=_OVERLAP_DAYS_MAX)
     with ledger(data_dir) as conn, conn.transaction():
         vault = load_vault(load_settings(data_dir=data_dir))
         key = new_key(server, _now_ms())
@@ -176,16 +168,6 @@ def _show_key(shown: dict[str, str]) -> None:
     lines(f'{name} = "{value}"' for name, value in shown.items())
     if "secret" in shown:
         note("keep this as the agent's key file, mode 600: the secret is not shown again")
-
-
-def _milliseconds(text: str) -> int:
-    found = _DURATION.fullmatch(text)
-    number, unit = (int(found[1] or 0), found[2] or "s") if found else (-1, "s")
-    if not 0 <= number * _MS[unit] <= _OVERLAP_DAYS_MAX * _MS["d"]:
-        raise ConfigError(
-            f"--overlap is {text}; write 0, 90s, 30m, 24h or 7d, at most {_OVERLAP_DAYS_MAX}d."
-        )
-    return number * _MS[unit]
 
 
 def _now_ms() -> int:

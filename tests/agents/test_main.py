@@ -23,7 +23,9 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setattr("agents.config.DEFAULT_FILE", tmp_path / "none.toml")
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["run", "--help"], ["sample", "--help"]])
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["run", "--help"], ["sample", "--help"], ["enroll", "--help"]]
+)
 def test_every_help_has_an_example(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(argv) == 0
     assert re.search(r"example:\n  rackmeter agent \w+", capsys.readouterr().out)

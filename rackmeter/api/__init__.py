@@ -1,0 +1,1 @@
+"""The HTTP API: health of this installation, enrolment of servers."""

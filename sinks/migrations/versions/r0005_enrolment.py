@@ -1,0 +1,12 @@
+"""One-time tokens of servers that join."""
+
+from alembic import op
+
+from sinks.migrations import revisions, script
+
+revision = "0005_enrolment"
+down_revision = revisions()[revisions().index(revision) - 1]
+
+
+def upgrade() -> None:
+    op.get_bind().connection.cursor().execute(script(revision))
