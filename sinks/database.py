@@ -25,8 +25,14 @@ MIGRATION_WAIT_MS = 120_000
 """How long a second `migrate` waits for the first."""
 MIGRATION_LOCK_TIMEOUT_MS = 10_000
 """A migration that waits for a table makes everyone behind it wait; rather give up and say so."""
+HEAD = "head"
+"""Alembic's word for the newest revision."""
 MIGRATION_LOCK_KEY = 0x7261_636B_6D65_7465  # "rackmete": the advisory lock of all migrations
 _TCP = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+
+
+class NewerSchemaError(ConfigError):
+    """The tables are those of a later version: whoever meets this changes nothing and stops."""
 
 
 def connect(
@@ -94,7 +100,7 @@ def require_schema(conn: Connection) -> None:
             f"The database is at revision {stored or 'none'} and this version needs {known[-1]}:"
             " run `rackmeter db migrate`."
         )
-    raise ConfigError(
+    raise NewerSchemaError(
         f"The database is at revision {stored}, newer than this version's {known[-1]}:"
         " install the rackmeter that migrated it."
     )
@@ -112,10 +118,11 @@ def hold_schema(conn: Connection) -> None:
         require_schema(conn)
 
 
-def migrate(url: str, *, second: bool = False) -> list[str]:
+def migrate(url: str, *, second: bool = False, to: str = HEAD) -> list[str]:
     """Brings the tables to the newest revision; returns what was applied, oldest first.
 
-    ``second``: of a ledger beside the first, which nobody but the owner looks at.
+    ``second``: of a ledger beside the first, which nobody but the owner looks at; ``to``: not
+    further than this revision, and no roles.
 
     1. Wait for the advisory lock, so that of two callers one finds nothing left to do. A crash
        while holding it ends the session, which releases it.
@@ -137,18 +144,23 @@ def migrate(url: str, *, second: bool = False) -> list[str]:
         _set_lock_timeout(conn, MIGRATION_LOCK_TIMEOUT_MS)
         conn.autocommit = False
         try:
-            return _upgrade(conn, second=second)
+            return _upgrade(conn, second=second, to=to)
         except errors.LockNotAvailable:
             raise RefusedError(
                 "A table to be migrated is in use: stop the workers, then migrate again."
             ) from None
+        except psycopg.OperationalError as error:
+            raise DependencyError(
+                f"The database went away while migrating: {str(error).strip()}. Nothing is half"
+                " done; migrate again."
+            ) from error
 
 
 def _set_lock_timeout(conn: Connection, timeout_ms: int) -> None:
     conn.execute("SELECT set_config('lock_timeout', %s, false)", (str(timeout_ms),))
 
 
-def _upgrade(conn: Connection, *, second: bool) -> list[str]:
+def _upgrade(conn: Connection, *, second: bool, to: str) -> list[str]:
     """Alembic over a connection that is already open; imported here, it costs 0.3 s."""
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
@@ -167,8 +179,8 @@ def _upgrade(conn: Connection, *, second: bool) -> list[str]:
     try:
         with engine.connect() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-            if not second:
+            command.upgrade(config, to)
+            if not second and to == HEAD:
                 apply_roles(conn)
                 conn.commit()
     except DBAPIError as error:

@@ -28,6 +28,7 @@ CREATE TABLE rating_scope (
     scope_id   text PRIMARY KEY,
     account_id text NOT NULL REFERENCES account
 );
+CREATE INDEX rating_scope_account ON rating_scope (account_id);
 
 -- A slot that a customer rents; the hardware behind it may be swapped.
 CREATE TABLE item (
@@ -48,8 +49,6 @@ CREATE TABLE assignment (
 );
 CREATE INDEX assignment_item ON assignment (item_id);
 CREATE INDEX assignment_server ON assignment (server_id);
--- Rating asks for servers by name only; the ledger's own key begins with the partition.
-CREATE INDEX server_state_server ON server_state (server_id);
 
 CREATE TABLE item_price (
     item_id    text NOT NULL REFERENCES item,
@@ -141,6 +140,7 @@ CREATE TABLE invoice (
     document     jsonb NOT NULL,                -- the whole invoice; everything else is derived from it
     digest       text NOT NULL                  -- SHA-256 of the document in RFC 8785 form
 );
+CREATE INDEX invoice_account ON invoice (account_id, period_start);
 
 CREATE TABLE invoice_line (
     invoice_id uuid NOT NULL REFERENCES invoice,
