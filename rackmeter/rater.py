@@ -163,6 +163,7 @@ class Rater:
         metrics.RATING.observe(ended - began)
         if (since_ms := self._since_ms.pop(scope, None)) is not None:
             metrics.RATING_DELAY.observe(max(0.0, time.time() - since_ms / 1000))
+        metrics.LOOP.labels("rating").set_to_current_time()
         self._rest_until[scope] = ended + max(REST_S, REST_FACTOR * (ended - began))
 
     # -- delivering -------------------------------------------------------------------------------

@@ -44,9 +44,17 @@ def port() -> int:
 
 
 @pytest.fixture(scope="module")
-def watching(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[Prometheus]:
+def second_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def watching(
+    tmp_path_factory: pytest.TempPathFactory, port: int, second_port: int
+) -> Iterator[Prometheus]:
     folder = tmp_path_factory.mktemp("prometheus")
-    with prometheus(folder, {"worker": [f"127.0.0.1:{port}"]}) as running:
+    targets = [f"127.0.0.1:{port}", f"127.0.0.1:{second_port}"]
+    with prometheus(folder, {"worker": targets}) as running:
         yield running
 
 
@@ -65,19 +73,40 @@ def test_a_running_worker_is_scraped_and_every_rule_evaluated(
         wait_for(lambda: _values(watching, accepted) == [2.0 * len(SERVERS)], "reports counted")
         assert _values(watching, "rackmeter_samples_total") == [2.0 * len(SERVERS)]
         assert _values(watching, "sum(rackmeter_partition_servers)") == [float(len(SERVERS))]
-        assert _values(watching, 'up{job="rackmeter-worker"}') == [1.0]
+        assert _values(watching, f'up{{instance="127.0.0.1:{port}"}}') == [1.0]
         loops = "count(time() - rackmeter_loop_last_timestamp_seconds < 30)"
         wait_for(lambda: _values(watching, loops) == [3.0], "three loops that go round")
         rules = watching.rules()
         assert [rule["name"] for rule in rules if rule["health"] != "ok"] == []
         assert not any(rule.get("lastError") for rule in rules)
-        for alert in ("RackmeterNoWorker", "RackmeterWorkerDown", "RackmeterPartitionUnclaimed"):
+        for alert in ("RackmeterNoWorker", "RackmeterPartitionUnclaimed"):
             assert watching.firing(alert) == []
         _assert_page(page(f"127.0.0.1:{port}/metrics"))
         assert running.stop() == 0
-        (down,) = wait_for(lambda: watching.firing("RackmeterWorkerDown"), "the alert")
-        assert down["annotations"]["summary"] == f"The worker at 127.0.0.1:{port} does not answer."
-        assert wait_for(lambda: watching.firing("RackmeterNoWorker"), "the alert")
+        wait_for(lambda: watching.firing("RackmeterNoWorker"), "the alert")
+        said = {one["annotations"]["summary"] for one in watching.firing("RackmeterWorkerDown")}
+        assert f"The worker at 127.0.0.1:{port} does not answer." in said
+
+
+def test_each_partition_is_shown_by_the_worker_that_has_it(
+    scene: Scene, watching: Prometheus, port: int, second_port: int
+) -> None:
+    """One worker has both; when a second one joins, each shows the one that it has."""
+    lag = "rackmeter_partition_lag_messages"
+
+    def shown() -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for labels, _ in watching.query(lag):
+            found.setdefault(labels["instance"], []).append(labels["partition"])
+        return {instance: sorted(parts) for instance, parts in found.items()}
+
+    first = f"127.0.0.1:{port}"
+    with worker(scene, RACKMETER_METRICS_PORT=str(port)):
+        wait_for(lambda: shown() == {first: ["0", "1"]}, "both partitions")
+        with worker(scene, RACKMETER_METRICS_PORT=str(second_port)) as second:
+            wait_for(lambda: sorted(shown().values()) == [["0"], ["1"]], "one for each")
+            assert second.stop() == 0
+        wait_for(lambda: shown() == {first: ["0", "1"]}, "both partitions")
 
 
 def test_a_worker_that_stops_by_itself_is_scraped_once_more(
