@@ -19,11 +19,12 @@ from pipeline.heads import Output
 from pipeline.lanes import Lane, Sealed
 from schemas.errors import DependencyError, RackmeterError, RefusedError
 from sinks import ledger
-from sinks.database import Connection
+from sinks.database import Connection, hold_schema, require_schema
 from sinks.link import Link
 from sinks.lookups import Lookups
 from sinks.quarantine import flag_refused, refused_servers, refuses
 from sinks.series import SeriesSets
+from sinks.store.touched import name_touched
 
 CLAIM_LOCK_MS: Final = 2_000
 """A flush holds the row for less; who holds it longer was stopped in the middle."""
@@ -88,6 +89,7 @@ class Checkpointer:
         """
         owner = uuid4()
         conn = self.connection()
+        hold_schema(conn)
         row = self._take_row(conn, topic_id, part, owner)
         self._failpoint("claim:taken")
         conn.commit()
@@ -156,8 +158,9 @@ class Checkpointer:
            reconnect also name the backend that whoever claims after us may have to end.
         2. Binary COPY of dirty heads into a temporary table; no shared lock is held while a client
            could be stopped in the middle. A crash here: nothing.
-        3. Swap the position, from base to expect, if the row is still ours. No row: another owner.
-           A crash here: the server rolls back; the next owner starts at base.
+        3. Keep migrations out, or stop where one has brought the tables of another version. Swap
+           the position, from base to expect, if the row is still ours. No row: another owner. A
+           crash here: the server rolls back; the next owner starts at base.
         4. Heads, former origins, windows, late entries, anchors, dead letters. As 3.
         5. COMMIT. A crash before the answer: the row tells which it was (``_was_written``).
         """
@@ -176,6 +179,7 @@ class Checkpointer:
         with conn.cursor() as cur:
             ledger.copy_states(cur, sealed, id_of, _TABLE)
             self._failpoint("flush:copied")
+            hold_schema(conn)
             cur.execute(
                 "UPDATE ingest_offset SET next_offset = %s, append_ms = %s, counts = %s"
                 " WHERE topic_id = %s AND part = %s AND owner = %s AND next_offset = %s",
@@ -190,6 +194,7 @@ class Checkpointer:
             self._failpoint("flush:swapped")
             ledger.upsert_states(cur, _TABLE)
             ledger.upsert_tails(cur, sealed, id_of)
+            name_touched(cur, sealed.out.finished)
             ledger.copy_windows(cur, sealed, id_of)
             ledger.insert_late(cur, sealed, id_of)
             ledger.insert_anchors(cur, sealed, id_of)
@@ -248,6 +253,12 @@ class Checkpointer:
 
     # -- standing still ---------------------------------------------------------------------------
 
+    def check_schema(self) -> None:
+        """The tables are still those of this version; raises what to stop with."""
+        conn = self.connection()
+        require_schema(conn)
+        conn.rollback()
+
     def mark_idle(self, lane: Lane, drained_at_ms: int) -> None:
         """The lane had read to the end of the log at that time: the ledger is complete up to it.
 
@@ -257,6 +268,7 @@ class Checkpointer:
         if lane.expect != lane.base:
             return
         conn = self.connection()
+        hold_schema(conn)
         marked = conn.execute(
             "UPDATE ingest_offset SET append_ms = greatest(append_ms, %s)"
             " WHERE topic_id = %s AND part = %s AND owner = %s AND next_offset = %s",
@@ -272,6 +284,8 @@ def _prepare(conn: Connection) -> None:
     conn.execute(f"CREATE TEMPORARY TABLE {_TABLE} (LIKE server_state) ON COMMIT DELETE ROWS")
     # The log replays and the swap tells, so a lost tail of commits costs work, not usage.
     conn.execute("SET synchronous_commit = off")
+    # A window may come for a chunk that is compressed by now; plain PostgreSQL ignores the name.
+    conn.execute("SET timescaledb.max_tuples_decompressed_per_dml_transaction = 0")
     conn.commit()
 
 

@@ -25,6 +25,7 @@ from sinks.rebuild_compare import (
     quantities,
 )
 from sinks.rebuild_sql import Source
+from sinks.store.touched import name_changed
 
 AUDITED: Final = 1_000
 """Sums that are kept with a swap; more of them are counted."""
@@ -147,6 +148,8 @@ def _write(conn: Connection, build: Build, said: dict[str, dict[str, int]]) -> N
         " WHERE NOT EXISTS (SELECT FROM series_set l WHERE l.digest = r.digest)"
         " ON CONFLICT DO NOTHING"
     )
+    if "window" in said:
+        name_changed(conn, f"{SCHEMA}.difference WHERE kind = 'window'")
     for name in said.keys() & _KINDS.keys():
         _put(conn, name, _KINDS[name])
     _put_late(conn)

@@ -62,7 +62,7 @@ CREATE INDEX usage_stale_hour ON usage_stale (server_id, hour);
 -- name their hours in usage_stale. Until it ends, the mark stands still.
 CREATE FUNCTION store_closing() RETURNS timestamptz LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock_shared(8241978306087444333); -- "rackmarm": sinks/store/refresh.py
+    PERFORM pg_advisory_xact_lock_shared(8241978106112471661); -- "rackmarm": sinks/store/refresh.py
     RETURN (SELECT closing FROM store_mark);
 END $$;
 
@@ -100,6 +100,9 @@ BEGIN
         );
         CREATE INDEX usage_day_stored_day ON usage_day_stored (day);
     ELSE
+        ALTER TABLE usage_window SET (
+            timescaledb.enable_columnstore, timescaledb.segmentby = 'server_id',
+            timescaledb.orderby = 'window_start');
         EXECUTE format($$
             CREATE MATERIALIZED VIEW usage_hour_stored
             WITH (timescaledb.continuous, timescaledb.materialized_only = true) AS
@@ -201,7 +204,8 @@ CREATE VIEW account_month AS
     SELECT x.*, rm_bucket('1 hour', low + interval '1 hour' - interval '1 microsecond') AS first_hour,
            rm_bucket('1 hour', high) AS end_hour
     FROM (
-        SELECT c.account_id, a.server_id, m.at::date AS month,
+        SELECT c.account_id, i.scope_id, a.server_id, m.at::date AS month,
+               m.at AT TIME ZONE c.timezone AS period_start,
                greatest(lower(a.valid), m.at AT TIME ZONE c.timezone) AS low,
                least(upper(a.valid), (m.at + interval '1 month') AT TIME ZONE c.timezone) AS high
         FROM assignment a
