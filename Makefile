@@ -4,10 +4,11 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo venv test bench bench-peers lint typecheck contracts fmt lock clean
+.PHONY: help demo venv test wasm bench bench-peers lint typecheck contracts fmt lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
+WASM := tests/store/wasm
 LOCK := requirements.lock
 # The lock serves as constraint for what is installed and for what builds it, hashes checked by uv.
 # Nothing but .venv is touched, whatever virtual environment the caller has active.
@@ -36,9 +37,18 @@ demo: $(VENV)/.demo ## meter this machine, bill a fleet, 90 seconds (ARGS="--jso
 
 venv: $(VENV)/.dev ## .venv with everything, development tools included
 
-test: $(VENV)/.dev ## lint, types, import contracts, tests (PYTEST_ARGS="-k chains")
+test: $(VENV)/.dev wasm ## lint, types, import contracts, tests (PYTEST_ARGS="-k chains")
 	@$(MAKE) --no-print-directory lint typecheck contracts
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+wasm: ## TimescaleDB in WebAssembly for the store's tests, where node and npm are
+	@if command -v node >/dev/null && command -v npm >/dev/null; then \
+	  $(MAKE) -s --no-print-directory $(WASM)/node_modules/.stamp || echo "rackmeter: npm could not install $(WASM)" >&2; \
+	else echo "rackmeter: no node and npm here, so the store is not tested on TimescaleDB" >&2; fi
+
+$(WASM)/node_modules/.stamp: $(WASM)/package.json $(WASM)/package-lock.json
+	@npm ci --silent --prefix $(WASM) >&2
+	@touch $@
 
 lint: $(VENV)/.dev ## ruff, rules and format; squawk, what migrations lock
 	$(BIN)/ruff check
