@@ -1,0 +1,1 @@
+INSERT INTO customer.login VALUES ('acme_bi', 'acme');
