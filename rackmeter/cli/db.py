@@ -2,16 +2,16 @@
 
 import typer
 
+from rackmeter.cli import db_backup
 from rackmeter.cli.options import DataDir, Json, example
 from rackmeter.cli.output import document, lines
 
 
 def add(app: typer.Typer) -> None:
     """Put the noun into the tree."""
-    db = typer.Typer(help="The database: migrate.", no_args_is_help=True)
-    # A group of one command is still a group.
-    db.callback()(lambda: None)
+    db = typer.Typer(help="The database: migrate, backup, verify, restore.", no_args_is_help=True)
     db.command("migrate", epilog=example("db migrate"))(migrate)
+    db_backup.add(db)
     app.add_typer(db, name="db")
 
 
