@@ -78,6 +78,8 @@ def start(partitions: int) -> None:
             DATABASE_ERRORS.labels(during, kind)
     for reason in (*_REASONS.values(), "failed"):
         STOPS.labels(reason)
+    for loop in ("metering", "rating", "delivery"):
+        LOOP.labels(loop).set_to_current_time()
 
 
 def position(lane: Lane, log_end: int, servers_lost: int) -> None:

@@ -27,6 +27,16 @@ RULE_FILES = sorted((DEPLOYED / "rules").glob("*.yml"))
 FAST = "200ms"
 
 
+def rules() -> list[dict[str, Any]]:
+    """Every rule that is deployed."""
+    groups = [group for file in RULE_FILES for group in yaml.safe_load(file.read_text())["groups"]]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def alerts() -> list[dict[str, Any]]:
+    return [rule for rule in rules() if "alert" in rule]
+
+
 def tool(name: str) -> str:
     """Its path; skips where it is not installed, except on a build server."""
     found = shutil.which(name)
