@@ -82,6 +82,10 @@ DECLARE
     timescale text := (SELECT quote_ident(nspname) FROM pg_extension e
                        JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'timescaledb');
 BEGIN
+    IF timescale IS NOT NULL AND current_setting('timescaledb.license') = 'apache' THEN
+        RAISE 'TimescaleDB is its Apache edition here, without continuous aggregates and columnstore'
+            USING HINT = 'Set timescaledb.license to timescale, or drop the extension.';
+    END IF;
     EXECUTE $$
         CREATE TABLE usage_window (
             server_id    text NOT NULL,
