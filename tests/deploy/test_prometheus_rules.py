@@ -48,6 +48,13 @@ def test_a_rule_names_what_is_exposed(rule: dict[str, Any]) -> None:
     assert names <= exposed() | {record["record"] for record in RECORDS}
 
 
+@pytest.mark.parametrize("name", [record["record"] for record in RECORDS])
+def test_a_recorded_name_says_level_metric_and_operation(name: str) -> None:
+    """https://prometheus.io/docs/practices/rules/"""
+    operation = r"(max|rate\d+m|ratio_rate\d+m|p\d\d_rate\d+m)"
+    assert re.fullmatch(rf"(rackmeter|partition|instance):[a-z_]+:{operation}", name)
+
+
 def test_labels_in_rules_are_those_of_the_metric() -> None:
     known = {metric.name: {*metric.labels, "instance", "job", "le"} for metric in METRICS}
     selectors = [

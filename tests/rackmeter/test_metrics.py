@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +17,7 @@ from psycopg import errors
 from invoicing.report import CloseReport
 from pipeline.heads import ConservationError
 from pipeline.records import Chunk, Taped
-from rackmeter import metrics
+from rackmeter import exposition, metrics
 from rackmeter.api.observed import METHODS
 from rackmeter.cli.close_metrics import telling
 from rackmeter.rater import Rater
@@ -136,6 +137,28 @@ async def _rate_and_deliver(url: str, hint: Changed) -> None:
         await rater.deliver_waiting()
     finally:
         rater.close()
+
+
+# -- the page --------------------------------------------------------------------------------------
+
+
+def test_a_process_that_ends_waits_to_be_looked_at_once_more() -> None:
+    exposition.await_last_scrape(60)  # nothing is served: returns at once
+    port = free_port()
+    exposition.serve(port, "127.0.0.1")
+    page(f"127.0.0.1:{port}/metrics")  # before the end: does not count
+    ending = threading.Thread(target=exposition.await_last_scrape, args=(20,))
+    ending.start()
+    ending.join(0.3)
+    assert ending.is_alive()
+    assert "rackmeter_build_info" in page(f"127.0.0.1:{port}/metrics")
+    ending.join(5)
+    assert not ending.is_alive()
+    began = time.monotonic()
+    exposition.await_last_scrape(0.2)
+    assert 0.2 <= time.monotonic() - began < 5, "nobody looks: it ends all the same"
+    with pytest.raises(ConfigError, match=f"RACKMETER_METRICS_HOST.* {port}.* in use"):
+        exposition.serve(port, "127.0.0.1")
 
 
 # -- the API ---------------------------------------------------------------------------------------
