@@ -20,7 +20,16 @@ from confluent_kafka import (
     TopicPartition,
     Uuid,
 )
-from confluent_kafka.admin import ConfigEntry, ConfigResource, NewTopic
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from rackmeter.errors import ConfigError, DependencyError, RackmeterError
 from rackmeter.kafka import Admin, Cluster
@@ -88,6 +97,29 @@ def missing_topics(where: Where, names: list[str]) -> list[str]:
     """Which of these the cluster does not have."""
     there = _reached(where).client.list_topics(timeout=ANSWER_SECONDS).topics
     return [name for name in names if name not in there]
+
+
+def allow_writing(where: Where, name: str, principal: str) -> None:
+    """This principal may write to the topic, and look at it; nothing is taken from anybody."""
+    admin = _reached(where)
+    allowed = (AclOperation.WRITE, AclOperation.DESCRIBE)
+    rules = [
+        AclBinding(
+            ResourceType.TOPIC, name, ResourcePatternType.LITERAL, principal, "*", operation,
+            AclPermissionType.ALLOW,
+        )
+        for operation in allowed
+    ]  # fmt: skip
+    try:
+        for made in admin.client.create_acls(rules).values():
+            made.result()
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.SECURITY_DISABLED:
+            raise ConfigError(
+                f"Kafka at {_cluster(where).bootstrap} has no authorizer: everybody may write"
+                " already; set authorizer.class.name, or leave --agents out."
+            ) from None
+        raise _failed(where, error) from error
 
 
 def brokers(where: Where) -> int:

@@ -37,6 +37,10 @@ def create(
         int | None,
         typer.Option(min=1, max=9, help="Of each partition; without, three or all brokers."),
     ] = None,
+    agents: Annotated[
+        str | None,
+        typer.Option(metavar="PRINCIPAL", help="Who may write reports, as User:ANONYMOUS."),
+    ] = None,
     dry_run: DryRun = False,
     data_dir: DataDir = None,
     json: Json = False,
@@ -44,11 +48,12 @@ def create(
     """Make the topics that are missing, with RACKMETER_PARTITIONS partitions.
 
     One that is there stays as it is: what differs is said, and what would lose, refuse or misdate
-    reports ends this with exit code 2, nothing made.
+    reports ends this with exit code 2, nothing made. With --agents, a principal of Kafka is let
+    write to the topic of reports and nothing else.
     """
     from rackmeter.topic_plan import differences, plan  # noqa: PLC0415 - starts slowly
     from rackmeter.topic_rules import RETENTION_MS_MIN  # noqa: PLC0415
-    from rackmeter.topics import brokers, create_topics  # noqa: PLC0415
+    from rackmeter.topics import allow_writing, brokers, create_topics  # noqa: PLC0415
 
     retention_ms = duration_ms("--retention", retention, days_max=RETENTION_DAYS_MAX)
     if retention_ms < RETENTION_MS_MIN:
@@ -60,13 +65,17 @@ def create(
     missing = [one for one in wanted if one.name not in found]
     for one in [] if dry_run else missing:
         create_topics(where, {one.name: one.partitions}, one.config, replicas=one.replicas)
+    if agents is not None and not dry_run:
+        allow_writing(where, settings.topic_reports, agents)
     kept = {one.name: [*differences(one, found[one.name])] for one in wanted if one.name in found}
     if json:
-        document({"dry_run": dry_run, "made": missing, "kept": kept})
+        document({"dry_run": dry_run, "made": missing, "kept": kept, "writers": agents})
         return
     done = "would be made" if dry_run else "made"
     lines(f"{one.name}: {done}, {_words(one)}" for one in missing)
     lines(f"{name}: is there" for name in kept)
+    if agents is not None:
+        lines([f"{settings.topic_reports}: {agents} {'would' if dry_run else 'may'} write"])
     for name, different in kept.items():
         if different:
             note(f"{name} stays as it is: {'; '.join(different)}")
