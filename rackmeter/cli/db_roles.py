@@ -51,20 +51,18 @@ def roles(
     with ledger(data_dir) as conn:
         found = existing(conn)
         missing, extra = differences(conn) if all(role.exists for role in found) else ([], [])
+    absent = [role.name for role in found if not role.exists]
     if json:
         document({"roles": found, "missing": missing, "extra": extra})
-    else:
-        table(
-            ("role", "", "logins", "for"),
-            [
-                (r.name, "" if r.exists else "MISSING", ", ".join(r.logins), r.purpose)
-                for r in found
-            ],
-        )
-        for word, grants in (("missing", missing), ("extra", extra)):
-            for role, what, privilege in grants:
-                note(f"{word}: {privilege} on {what} for {role}")
-    if absent := [role.name for role in found if not role.exists]:
+        raise typer.Exit(DifferenceError.exit_code if absent or missing or extra else 0)
+    table(
+        ("role", "", "logins", "for"),
+        [(r.name, "" if r.exists else "MISSING", ", ".join(r.logins), r.purpose) for r in found],
+    )
+    for word, grants in (("missing", missing), ("extra", extra)):
+        for role, what, privilege in grants:
+            note(f"{word}: {privilege} on {what} for {role}")
+    if absent:
         raise DifferenceError(missing_roles_text(absent))
     if missing or extra:
         raise DifferenceError("Grants differ: `rackmeter db migrate` gives them as they must be.")

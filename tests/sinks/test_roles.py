@@ -12,8 +12,9 @@ from psycopg.conninfo import make_conninfo
 from invoicing.explain import explain
 from invoicing.report import Status
 from rackmeter.stack import Stack
+from schemas.envelope import Key
 from schemas.errors import RefusedError
-from sinks import letters
+from sinks import enrolment, letters
 from sinks.accruals import due_scopes, rate_open
 from sinks.checkpoint import Checkpointer
 from sinks.database import Connection, connect, migrate, require_schema
@@ -127,6 +128,23 @@ def test_the_writer_relays_and_releases_letters(owner: Connection, billing_url: 
         assert unpublished(conn) == []
         some = letters.newest(conn, letters.Wanted(), 2)
         letters.release(conn, some, 1)
+
+
+def test_the_writer_hands_out_keys(owner: Connection, billing_url: str) -> None:
+    """As the API: for the first time, and once more."""
+    now = datetime.now(UTC)
+    with connect(login_of(billing_url, "writer"), autocommit=True) as conn:
+        for kid, renew in (("k-1", False), ("k-2", True)):
+            token = enrolment.issue(
+                owner, "s9", by="op@host", now=now, valid=timedelta(hours=1), renew=renew
+            )
+            key = Key(kid, "s9", b"x" * 32)
+            made = enrolment.redeem(
+                conn, VAULT, token, lambda *_, key=key: key, address="192.0.2.1", now=now
+            )
+            assert made == key
+        with pytest.raises(errors.InsufficientPrivilege):
+            enrolment.issue(conn, "s8", by="x", now=now, valid=timedelta(hours=1), renew=False)
 
 
 def test_the_invoicer_closes_and_explains(
