@@ -17,6 +17,7 @@ from rackmeter import exposition, metrics
 from rackmeter.desk import Desk
 from rackmeter.kafka import Cluster, cluster
 from rackmeter.key_files import load_vault
+from rackmeter.notify import Heartbeat
 from rackmeter.rater import Rater
 from rackmeter.settings import Settings
 from rackmeter.topics import create_topics
@@ -154,9 +155,11 @@ def _wire(
 
     @app.task  # type: ignore[untyped-decorator]
     async def ticking() -> None:
+        heart = Heartbeat()
         while not app.should_stop:
             await asyncio.sleep(TICK_S)
             await desk.tick()
+            heart.beat()
 
     @app.task  # type: ignore[untyped-decorator]
     async def rating() -> None:
