@@ -34,7 +34,7 @@ def test_it_is_what_the_specification_allows() -> None:
 
 def test_the_parts_are_there() -> None:
     assert sorted(SERVERS) == [
-        "api", "db", "grafana", "kafka", "prometheus", "worker-1", "worker-2",
+        "api", "db", "grafana", "kafka", "node", "prometheus", "worker-1", "worker-2",
     ]  # fmt: skip
     assert sorted(JOBS) == ["backup", "close", "maintain", "migrate", "topics"]
 
@@ -137,8 +137,8 @@ def test_what_is_mounted_is_there_or_made_by_prepare() -> None:
     for one in SERVICES.values():
         for volume in one.get("volumes", []):
             source = volume.split(":")[0]
-            if source == "./state":
-                assert "mkdir -p secrets state" in made
+            if source.startswith("./state"):
+                assert "mkdir -p secrets state/metrics" in made
             elif source.startswith("."):
                 assert (compose.FOLDER / source).exists(), source
             else:
@@ -180,6 +180,12 @@ def test_prometheus_finds_who_it_scrapes() -> None:
         for host in re.findall(r"([\w-]+):9464", targets):
             assert SERVICES[host]["environment"]["RACKMETER_METRICS_PORT"] == "9464"
             assert SERVICES[host]["environment"]["RACKMETER_METRICS_HOST"] == "0.0.0.0"
+    targets = (compose.FOLDER / "prometheus/targets/node.yml").read_text()
+    assert "node:9100" in targets
+    shown = {*SERVICES["node"]["volumes"]}
+    for job in ("close", "backup"):
+        assert SERVICES[job]["environment"]["RACKMETER_METRICS_DIR"] == "/state/metrics"
+        assert shown == {"./state/metrics:/metrics:ro"}
 
 
 # -- prepare ---------------------------------------------------------------------------------------
