@@ -198,14 +198,14 @@ def wait(conn: Connection, worker: Worker, figure: str, least: int) -> None:
 
 @contextmanager
 def _kafka(folder: Path) -> Iterator[str]:
-    """The Apache Kafka of the tests."""
-    from tests.kafka.server import MISSING, installed, run_kafka  # noqa: PLC0415 - on demand
+    """The Apache Kafka of the tests, with the memory that a load needs."""
+    from tests.kafka.server import LOADED, MISSING, installed, run_kafka  # noqa: PLC0415 - on demand
 
     if not installed():
         raise DependencyError(MISSING)
     path = folder / "kafka"
     path.mkdir()
-    with run_kafka(path) as kafka:
+    with run_kafka(path, LOADED) as kafka:
         yield kafka.bootstrap
 
 

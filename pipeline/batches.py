@@ -13,11 +13,14 @@ import logging
 import struct
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
+import numpy as np
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.record.util import calc_crc32c
 
+from pipeline.rows import Frames, Row, bounds, rows_of
 from pipeline.salvage import HEADERS_MAX, Frame, Torn, salvage, stand_in
 from pipeline.unpack import unpack
 from schemas.errors import RackmeterError
@@ -32,7 +35,17 @@ SMALL_BYTES: Final = 4 * 2**20
 """Read in C up to this size: a record of nothing but headers becomes 32 times as large in Python.
 What is larger is read in bounds, five times as slowly."""
 
+ALIKE_MIN: Final = 16
+"""So many records at least are read together: fewer are not worth the array operations."""
+
+ALIKE_MAX: Final = 512
+"""So many batches of one record at most: an odd one among them holds up no more."""
+
+_HEADER: Final = struct.Struct(">qiibIhiqqqhii")
 _HEADER_BYTES: Final = 61
+_CRC_FROM: Final = 21
+_BY_BROKER: Final = 0x08
+_TRANSACTION: Final = 0x10
 _OFFSET: Final = struct.Struct(">q")
 _LENGTH: Final = struct.Struct(">i")
 _LENGTH_AT: Final = 8
@@ -64,7 +77,7 @@ class Batch:
 class Batches:
     """The batches of one fetch of one partition, one after the other."""
 
-    __slots__ = ("_at", "_data", "_end", "_room")
+    __slots__ = ("_at", "_data", "_end", "_odd_until", "_room")
 
     suspects: ClassVar[deque[int]] = deque(maxlen=64)
     """Batches with a wrong checksum. The same bytes twice are the log's fault, not the wire's."""
@@ -72,6 +85,7 @@ class Batches:
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
         self._room = FETCH_UNPACKED_BYTES
+        self._odd_until = 0
         self._end = self._frame_end()
 
     def size_in_bytes(self) -> int:
@@ -83,6 +97,8 @@ class Batches:
     def next_batch(self) -> Batch:
         if self._end == _DAMAGED:
             raise DamagedLogError("a batch says that it is shorter than its own header")
+        if self._at >= self._odd_until and (run := self._singles()) is not None:
+            return run
         raw = memoryview(self._data)[self._at : self._end]
         self._at = self._end
         self._end = self._frame_end()
@@ -107,25 +123,35 @@ class Batches:
             return _DAMAGED if at == 0 else _NONE
         return at + size if at + size <= len(data) else _NONE
 
-    def _records(self, inner: Any, raw: memoryview, after: int) -> Iterator[object]:
-        data, fault = raw[_HEADER_BYTES:], None
+    def _singles(self) -> Batch | None:
+        """What agents send as they go: batches of one record each, as many as follow."""
+        start, end = self._at, self._end
+        found: list[_Single] = []
+        while self._end > 0 and len(found) < ALIKE_MAX:
+            if (one := _single(self._data, self._at, self._end)) is None:
+                break
+            found.append(one)
+            self._at = self._end
+            self._end = self._frame_end()
+        rows = None
+        if len(found) >= ALIKE_MIN:
+            begins, ends, *of_batch = zip(*found, strict=True)
+            columns = (np.array(column, np.int64) for column in of_batch)
+            rows = rows_of(self._data, Frames(begins, ends, *columns))
+        if rows is None:
+            self._odd_until, self._at, self._end = self._at, start, end
+            return None
+        self._room -= self._at - start
+        return Batch(found[-1].last + 1, rows)
+
+    def _records(self, inner: Any, raw: memoryview, after: int) -> Iterable[object]:
+        data, fault = bytes(raw[_HEADER_BYTES:]), None
         if inner.compression_type:
             inner, data, fault = _unpacked(inner.compression_type, raw)
         self._room -= len(data)
-        at, number = inner.base_offset, 0
-        if fault is None and len(data) <= SMALL_BYTES:
-            try:
-                for record in inner:
-                    offset = record.offset
-                    if not at <= offset < after or len(record.headers) > HEADERS_MAX:
-                        break
-                    yield record
-                    at, number = offset + 1, number + 1
-                else:
-                    return
-            except Exception:
-                pass
-        yield from salvage(_frame(inner, after), data, at, number, fault)
+        if fault is not None or len(data) > SMALL_BYTES:
+            return salvage(_frame(inner, after), data, inner.base_offset, 0, fault)
+        return _alike(inner, raw, data, after) or _each(inner, data, after)
 
     def _suspect(self, inner: Any, raw: memoryview) -> Batch:
         """Fetched once more; then read as far as it goes, for what is signed is its own proof."""
@@ -139,7 +165,7 @@ class Batches:
         if self._end > 0:
             # The next batch is a better witness than a header that may itself be damaged.
             after = max(_OFFSET.unpack_from(self._data, self._at)[0], first + 1)
-        data, fault = raw[_HEADER_BYTES:], Torn("has a wrong checksum", packed=raw)
+        data, fault = bytes(raw[_HEADER_BYTES:]), Torn("has a wrong checksum", packed=raw)
         if inner.compression_type:
             _, data, _ = _unpacked(inner.compression_type, raw)
         self._room -= len(data)
@@ -154,6 +180,61 @@ class Batches:
         return Batch(at + 1, (record,))
 
 
+class _Single(NamedTuple):
+    """A batch of one record; the fields of ``rows.Frames``."""
+
+    begin: int
+    end: int
+    first: int
+    last: int
+    first_ms: int
+    max_ms: int
+    by_broker: int
+
+
+def _single(data: bytes, at: int, end: int) -> _Single | None:
+    """The batch there, when it is an undamaged one of one plain record."""
+    if data[at + _MAGIC_AT] != _MAGIC:
+        return None
+    first, _, _, _, crc, attributes, last_delta, first_ms, max_ms, *_, count = _HEADER.unpack_from(
+        data, at
+    )
+    if count != 1 or attributes & ~(_BY_BROKER | _TRANSACTION) or last_delta < 0:
+        return None
+    found = bounds(data, at + _HEADER_BYTES, end)
+    if found is None or len(found[0]) != 1:
+        return None
+    if calc_crc32c(memoryview(data)[at + _CRC_FROM : end]) != crc:
+        return None
+    by_broker = int(attributes & _BY_BROKER > 0)
+    return _Single(found[0][0], end, first, first + last_delta, first_ms, max_ms, by_broker)
+
+
+def _alike(inner: Any, raw: memoryview, data: bytes, after: int) -> list[Row] | None:
+    """The records of a batch that are all alike."""
+    count = _HEADER.unpack_from(raw)[-1]
+    if count < ALIKE_MIN or (found := bounds(data, 0, len(data))) is None:
+        return None
+    return rows_of(data, Frames(*found, *_frame(inner, after))) if len(found[0]) == count else None
+
+
+def _each(inner: Any, data: bytes, after: int) -> Iterator[object]:
+    """The records of a batch one by one, by aiokafka up to the first that it cannot read."""
+    at, number = inner.base_offset, 0
+    try:
+        for record in inner:
+            offset = record.offset
+            if not at <= offset < after or len(record.headers) > HEADERS_MAX:
+                break
+            yield record
+            at, number = offset + 1, number + 1
+        else:
+            return
+    except Exception:
+        pass
+    yield from salvage(_frame(inner, after), data, at, number, None)
+
+
 def _frame(inner: Any, after: int) -> Frame:
     return Frame(
         inner.base_offset, after - 1, inner.first_timestamp, inner.max_timestamp,
@@ -161,14 +242,14 @@ def _frame(inner: Any, after: int) -> Frame:
     )  # fmt: skip
 
 
-def _unpacked(codec: int, raw: memoryview) -> tuple[Any, memoryview, Torn | None]:
+def _unpacked(codec: int, raw: memoryview) -> tuple[Any, bytes, Torn | None]:
     """The same batch without its codec, what it holds, and why that is not all."""
     done = unpack(codec, bytes(raw[_HEADER_BYTES:]))
     plain = bytearray(raw[:_HEADER_BYTES])
     plain[_CODEC_AT] &= ~_CODEC_MASK
     reason = Verdict.OVERSIZED if done.too_large else Verdict.MALFORMED
     fault = Torn(done.fault, reason, raw) if done.fault else None
-    return DefaultRecordBatch(plain + done.data), memoryview(done.data), fault
+    return DefaultRecordBatch(plain + done.data), bytes(done.data), fault
 
 
 class Fetched:
@@ -199,7 +280,7 @@ class Fetched:
                     self.next_fetch_offset = record.offset + 1
                     yield record
             # Also past what compaction removed from the batch's end.
-            self.next_fetch_offset = batch.next_offset
+            self.next_fetch_offset = max(self.next_fetch_offset, batch.next_offset)
 
 
 def install() -> None:

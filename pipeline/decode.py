@@ -108,7 +108,7 @@ def _admit(record: Record, desk: _Desk) -> _Read | Refusal:
     stem, text, numbers, digits = read
     identity = stem.identity + numbers[: numbers.index(b",")]
     refusal = _foreign(stem, record.key, desk) or desk.verifier.refusal(
-        stem.server, identity, body, record.headers, record.timestamp
+        stem.server, identity, body, record
     )
     if refusal is not None:
         # The spelling comes first, and is else looked at only in the end.

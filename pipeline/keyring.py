@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hmac import compare_digest
 
+from pipeline.records import Record
+from pipeline.rows import Row
 from schemas.envelope import Key, mac, scope
 from schemas.validate import Refusal, shown
 from schemas.verdict import Verdict
@@ -73,21 +75,18 @@ class Verifier:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_scope", scope(self.environment, self.topic))
 
-    def refusal(
-        self, server: str, report_id: bytes, body: bytes, headers: Headers, append_ms: int
-    ) -> Refusal | None:
+    def refusal(self, server: str, report_id: bytes, body: bytes, record: Record) -> Refusal | None:
         """Nothing, when a key of this server signed exactly this report; otherwise why not."""
-        named = dict(headers)
-        if len(named) != len(headers) and (twice := _twice(headers)):
-            return Refusal(Verdict.MALFORMED, f"the header {twice} appears twice: send it once")
-        event_id = named.get("ce_id")
+        named = _named(record)
+        if isinstance(named, Refusal):
+            return named
+        event_id, kid, sig = named
         if event_id is not None and event_id != report_id:
             own = shown(report_id.decode())
             detail = f"the header ce_id is {shown(event_id)}: it must be {own}"
             return Refusal(Verdict.MALFORMED, detail)
         if not self.keyring.checks:
             return None
-        kid, sig = named.get("kid"), named.get("sig")
         if kid is None or sig is None:
             missing = "kid" if kid is None else "sig"
             detail = f"the header {missing} is missing: a report is signed by kid and sig"
@@ -96,7 +95,9 @@ class Verifier:
         if key is None:
             detail = f"kid {shown(kid)} is not known: enrol the server or correct its key"
             return Refusal(Verdict.UNKNOWN_KEY, detail)
-        return _not_entitled(key, server, append_ms) or self._forged(key, report_id, body, sig)
+        return _not_entitled(key, server, record.timestamp) or self._forged(
+            key, report_id, body, sig
+        )
 
     def _forged(self, key: Key, report_id: bytes, body: bytes, sig: bytes) -> Refusal | None:
         if compare_digest(mac(key.secret, self._scope, report_id, body), sig):
@@ -107,6 +108,20 @@ class Verifier:
             f"{shown(self.environment)}, topic {shown(self.topic)}, id {own} and body"
         )
         return Refusal(Verdict.FORGED, detail)
+
+
+_Named = tuple[bytes | None, bytes | None, bytes | None]
+
+
+def _named(record: Record) -> _Named | Refusal:
+    """The headers ce_id, kid and sig."""
+    if isinstance(record, Row):
+        return record.ce_id, record.kid, record.sig
+    headers = record.headers
+    named = dict(headers)
+    if len(named) != len(headers) and (twice := _twice(headers)):
+        return Refusal(Verdict.MALFORMED, f"the header {twice} appears twice: send it once")
+    return named.get("ce_id"), named.get("kid"), named.get("sig")
 
 
 def _twice(headers: Headers) -> str | None:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from pipeline.keyring import Keyring
 from pipeline.records import LOG_APPEND_TIME, Batch, Chunk, Record, Taped
+from pipeline.rows import Row
 
 RETRY_HEADER: Final = "rackmeter_retry"
 _PLACE: Final = re.compile(rb"(\d{1,9})/(\d{1,18})")
@@ -62,6 +63,8 @@ def released_in(chunk: Chunk, topic_id: UUID, release: Release | None) -> ByInde
         return {}
     asked: dict[int, Retry] = {}
     for index, record in enumerate(chunk.records):
+        if isinstance(record, Row) and RETRY_HEADER not in record.names:
+            continue
         headers = record.headers
         if headers and headers[-1][0] == RETRY_HEADER and (place := retry_of(headers)):
             part, offset = place

@@ -81,7 +81,7 @@ def salvage(
     number, pos = 0, 0
     while pos < len(data) and at <= frame.last:
         try:
-            size, begin = _varint(view, pos)
+            size, begin = number_at(view, pos)
             raw = view[begin : begin + size]
             if size <= 0 or len(raw) < size:
                 break
@@ -100,12 +100,12 @@ def _read(frame: Frame, raw: memoryview, at: int) -> Plain:
     """The record, or what stands in for it at the offset where one is due."""
     due = Plain(at, frame.max_ms, frame.by_broker, None, None, [])
     try:
-        _, pos = _varint(raw, 0)
-        delta_ms, pos = _varint(raw, pos)
-        delta, pos = _varint(raw, pos)
-        key, pos = _bytes(raw, pos)
-        value, pos = _bytes(raw, pos)
-        count, pos = _varint(raw, pos)
+        _, pos = number_at(raw, 0)
+        delta_ms, pos = number_at(raw, pos)
+        delta, pos = number_at(raw, pos)
+        key, pos = bytes_at(raw, pos)
+        value, pos = bytes_at(raw, pos)
+        count, pos = number_at(raw, pos)
         offset = frame.first + delta
         if not at <= offset <= frame.last:
             return refused(frame, due, raw, Torn(f"its offset {offset} lies outside its batch"))
@@ -125,11 +125,11 @@ def _whole(frame: Frame, record: Plain, raw: memoryview, pos: int, count: int) -
         torn = Torn(f"the body has {size} bytes, the first are kept", Verdict.OVERSIZED)
         return refused(frame, record, record.value or b"", torn)
     for _ in range(count):
-        size, pos = _varint(raw, pos)
+        size, pos = number_at(raw, pos)
         if not 0 <= size <= len(raw) - pos:
             raise ValueError
         name = bytes(raw[pos : pos + size])
-        value, pos = _bytes(raw, pos + size)
+        value, pos = bytes_at(raw, pos + size)
         try:
             record.headers.append((name.decode(), value))
         except UnicodeDecodeError:
@@ -140,8 +140,8 @@ def _whole(frame: Frame, record: Plain, raw: memoryview, pos: int, count: int) -
     return record
 
 
-def _bytes(raw: memoryview, pos: int) -> tuple[bytes | None, int]:
-    size, pos = _varint(raw, pos)
+def bytes_at(raw: memoryview, pos: int) -> tuple[bytes | None, int]:
+    size, pos = number_at(raw, pos)
     if size < 0:
         return None, pos
     if size > len(raw) - pos:
@@ -149,7 +149,7 @@ def _bytes(raw: memoryview, pos: int) -> tuple[bytes | None, int]:
     return bytes(raw[pos : pos + size]), pos + size
 
 
-def _varint(raw: memoryview, pos: int) -> tuple[int, int]:
+def number_at(raw: memoryview, pos: int) -> tuple[int, int]:
     """Zigzag, as Kafka's records write every number."""
     number = 0
     for shift in range(0, 7 * _VARINT_BYTES_MAX, 7):

@@ -4,9 +4,9 @@ Servers with equally many series share a shelf, a row each; a column is an array
 whoever asks for one server it is a mapping from its id to a ``Head``: a copy, to be put back.
 """
 
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from itertools import repeat
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -78,13 +78,19 @@ class Shelf(Columns):
         """A row nobody uses."""
         if self._free:
             return self._free.pop()
-        if self.used == len(self.server):
+        first: int = self.take_rows(1).start
+        return first
+
+    def take_rows(self, count: int) -> slice:
+        """Rows at the end, which nobody has used."""
+        first, self.used = self.used, self.used + count
+        if self.used > (size := len(self.server)):
+            wanted = max(self.used, size + size // 2 + _FIRST_ROWS)
             for name in self.columns:
                 column = getattr(self, name)
-                more = np.zeros((len(column) // 2 + _FIRST_ROWS, *column.shape[1:]), column.dtype)
+                more = np.zeros((wanted - size, *column.shape[1:]), column.dtype)
                 setattr(self, name, np.concatenate((column, more)))
-        self.used += 1
-        return self.used - 1
+        return slice(first, self.used)
 
     def free_row(self, row: int) -> None:
         self._free.append(row)
@@ -120,6 +126,21 @@ class Heads(MutableMapping[str, Head]):
         """The shelf of each server, by its width, and its row there; width −1: unknown."""
         place = np.fromiter(map(self._place.get, servers, repeat(-1)), np.int64, len(servers))
         return place >> _ROW_BITS, place & _ROW_MASK
+
+    def load(self, width: int, columns: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Put servers that are not here yet, as the ledger has them: none of them is dirty.
+
+        ``columns`` are all of a shelf's but ``bound``, ``whole`` and ``dirty``.
+        """
+        shelf = self.shelves.setdefault(width, Shelf(width))
+        rows = shelf.take_rows(len(columns["server"]))
+        for name, values in columns.items():
+            getattr(shelf, name)[rows] = values
+        bounds = {names: shelf.bound_row(names) for names in set(columns["names"])}
+        shelf.bound[rows] = [bounds[names] for names in columns["names"]]
+        shelf.whole[rows] = [not absent for absent in columns["absent"]]
+        codes = range(width << _ROW_BITS | rows.start, width << _ROW_BITS | rows.stop)
+        self._place.update(zip(columns["server"], codes, strict=True))
 
     def __getitem__(self, server: str) -> Head:
         shelf, row = self._at(self._place[server])

@@ -11,7 +11,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -25,11 +25,14 @@ from pipeline.records import Chunk
 from pipeline.refusals import Refusals
 from pipeline.transport import ChunkConsumer
 from rackmeter import metrics
+from rackmeter.failures import first_line, is_mendable
+from rackmeter.hints import Hints
 from rackmeter.intake import Intakes
 from rackmeter.quarantine import Quarantine
 from rackmeter.settings import Settings
 from schemas.errors import DependencyError, RackmeterError, RefusedError
 from sinks.checkpoint import Checkpointer, FencedError
+from sinks.database import NewerSchemaError
 from sinks.positions import TopicIdentity, check_log_start, log_too_short
 from sinks.quarantine import refuses
 from sinks.vault import Vault
@@ -47,13 +50,7 @@ FETCH_WAIT_MS: Final = 2_000
 SHORT_S: Final = 10.0
 """A log that ends before the ledger for longer than an election of leaders takes."""
 FENCED_S: Final = 3.0
-LAST_HINTS_S: Final = 1.0
-_TRANSIENT: Final = ("40", "53", "55", "57", "08")
-"""SQLSTATE classes that repeating can mend; 22 and 23 cannot be."""
-
-
-Committed = Callable[[dict[str, int], int], Awaitable[None]]
-"""Told after commits: server → newest reading time, and the append time."""
+"""A worker that was asleep learns in this time that the group went on without it."""
 
 
 class Desk:
@@ -76,10 +73,8 @@ class Desk:
         self._refusals: dict[int, Refusals] = {}
         self._short_since: dict[int, float] = {}
         self._claiming = asyncio.Lock()
-        self._changed: dict[str, int] = {}
-        self._telling: asyncio.Task[None] | None = None
         self.consumer: ChunkConsumer | None = None
-        self.on_commit: Committed | None = None
+        self.hints = Hints()
         self.failure: BaseException | None = None
         self._sealing = asyncio.Lock()
         self._closing = False
@@ -136,7 +131,7 @@ class Desk:
                 metrics.LOOP.labels("metering").set_to_current_time()
             except Exception as error:
                 # A rebalance may take the partition away between two looks at it.
-                log.warning("idle mark failed", why=_first(error))
+                log.warning("idle mark failed", why=first_line(error))
 
     async def close(self) -> None:
         """Last checkpoint of every lane that is still ours."""
@@ -147,10 +142,9 @@ class Desk:
                     await self._checkpoint(lane, now=True)
                     await asyncio.wait({self._writing[lane.part]})
             except Exception as error:
-                log.warning("not flushed at shutdown", part=lane.part, why=_first(error))
+                log.warning("not flushed at shutdown", part=lane.part, why=first_line(error))
         self._lanes = {}
-        if self._telling is not None:
-            await asyncio.wait({self._telling}, timeout=LAST_HINTS_S)
+        await self.hints.close()
         await self._run(self._ledger, self._checkpointer.close)
 
     # -- in the threads ---------------------------------------------------------------------------
@@ -188,12 +182,12 @@ class Desk:
                 return await self._run(self._ledger, claim, topic_id, part)
             except (psycopg.OperationalError, DependencyError) as error:
                 metrics.failed("claim", error)
-                log.warning("claim failed, trying again", part=part, why=_first(error))
+                log.warning("claim failed, trying again", part=part, why=first_line(error))
                 await asyncio.sleep(wait_s)
         try:
             return await self._run(self._ledger, claim, topic_id, part)
         except psycopg.OperationalError as error:
-            raise DependencyError(f"The database does not answer: {_first(error)}") from error
+            raise DependencyError(f"The database does not answer: {first_line(error)}") from error
 
     def _watch(self, part: int) -> Refusals:
         settings = self._settings
@@ -240,7 +234,7 @@ class Desk:
             return
         lane.committed(sealed)
         metrics.committed(sealed)
-        self._tell_later(sealed.touched, sealed.append_ms)
+        self.hints.tell_later(sealed.touched, sealed.append_ms)
         await self._watch_refusals(lane, sealed)
 
     async def _watch_refusals(self, lane: Lane, sealed: Sealed) -> None:
@@ -249,23 +243,16 @@ class Desk:
         if why is not None:
             self._stop(RefusedError(why))
 
-    def _tell_later(self, touched: dict[str, int], append_ms: int) -> None:
-        """Hints are told beside the metering: nobody's meter waits for a rating or a send."""
-        for server, at_ms in touched.items():
-            self._changed[server] = max(self._changed.get(server, 0), at_ms)
-        if self._telling is None or self._telling.done():
-            self._telling = asyncio.create_task(self._tell(append_ms))
-
-    async def _tell(self, append_ms: int) -> None:
-        while self._changed and self.on_commit is not None:
-            changed, self._changed = self._changed, {}
-            try:
-                await self.on_commit(changed, append_ms)
-            except Exception as error:
-                log.warning("hints lost, the servers' next reports bring more", why=_first(error))
-
     async def _say_idle(self) -> None:
-        """A lane that had everything when the broker last answered is complete up to then."""
+        """A lane that had everything when the broker last answered is complete up to then.
+
+        A worker without lanes looks too whether the tables still are those of its version.
+        """
+        try:
+            await self._run(self._ledger, self._checkpointer.check_schema)
+        except NewerSchemaError as error:
+            self._stop(error)
+            return
         for lane in list(self._lanes.values()):
             tp = TP(self._topic.name, lane.part)
             seen = self.consumer.log_end(tp) if self.consumer is not None else None
@@ -308,16 +295,15 @@ class Desk:
         del self._lanes[lane.part]
         metrics.failed("checkpoint", error)
         if self._closing:
-            log.warning("not flushed at shutdown", part=lane.part, why=_first(error))
+            log.warning("not flushed at shutdown", part=lane.part, why=first_line(error))
             return
         if not await self._mended(error, sealed):
             self._stop(error)
             return
         metrics.LANES_DROPPED.inc()
-        log.warning("lane dropped", part=lane.part, why=_first(error))
+        log.warning("lane dropped", part=lane.part, why=first_line(error))
         tp = TP(self._topic.name, lane.part)
         if isinstance(error, FencedError):
-            # A worker that was asleep learns in this time that the group went on without it.
             await asyncio.sleep(FENCED_S)
         try:
             await self._reclaim(tp)
@@ -327,12 +313,12 @@ class Desk:
     async def _mended(self, error: Exception, sealed: Sealed | None) -> bool:
         """Whether a claim made anew will do better."""
         if sealed is None or not refuses(error):
-            return _mendable(error)
+            return is_mendable(error)
         try:
-            return await self._run(self._ledger, self._quarantine.widen, sealed, _first(error))
+            return await self._run(self._ledger, self._quarantine.widen, sealed, first_line(error))
         except Exception as failure:
-            log.warning("refused rows were not found", part=sealed.part, why=_first(failure))
-            return _mendable(failure)
+            log.warning("refused rows were not found", part=sealed.part, why=first_line(failure))
+            return is_mendable(failure)
 
     async def _reclaim(self, tp: TP) -> None:
         """Unless a rebalance has claimed it in the meantime, or taken it away."""
@@ -355,17 +341,5 @@ class Desk:
         if self.failure is None:
             self.failure = error
             metrics.stopped(error)
-            log.error("worker stops", why=_first(error))
+            log.error("worker stops", why=first_line(error))
             os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _mendable(error: Exception) -> bool:
-    if isinstance(error, (FencedError, DependencyError, KafkaError, TimeoutError)):
-        return True
-    if isinstance(error, psycopg.Error):
-        return error.sqlstate is None or error.sqlstate[:2] in _TRANSIENT
-    return False
-
-
-def _first(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).partition("\n")[0]

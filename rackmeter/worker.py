@@ -150,7 +150,7 @@ def _wire(
 
     transport.seek, transport.out_of_range = seek, desk.out_of_range
     transport.failed = desk.failed
-    desk.on_commit = rater.announce
+    desk.hints.on_commit = rater.announce
     rater.send_hint, rater.send_letter = send_hint, send_letter
 
     @app.task  # type: ignore[untyped-decorator]

@@ -19,6 +19,7 @@ _INT8_OID: Final = 20
 _EPOCH_US: Final = 946_684_800_000_000
 """PostgreSQL counts timestamps from 2000-01-01."""
 _NULL: Final = b"\xff\xff\xff\xff"
+_ARRAY_HEAD: Final = 20
 _ITEM: Final = np.dtype([("n", ">i4"), ("v", ">i8")])
 Column = tuple[str, Any]
 """Type (``int4``, ``int8``, ``int8[]``, ``bytea``) and values: an array over the rows, or one for
@@ -78,6 +79,14 @@ def state_rows(states: States, set_ids: Int64s, absent: Sequence[bytes | None], 
     )
 
 
+def int8_rows(sent: Sequence[bytes]) -> Int64s:
+    """Arrays as ``array_send`` gives them, all of one length; shape ``(rows, length)``."""
+    size = (len(sent[0]) - _ARRAY_HEAD) // _ITEM.itemsize if sent[0][3] else 0
+    row = np.dtype([("head", f"V{len(sent[0]) - size * _ITEM.itemsize}"), ("item", _ITEM, (size,))])
+    values: Int64s = np.frombuffer(b"".join(sent), row)["item"]["v"].astype(np.int64)
+    return values
+
+
 def _fixed(rows: int, *columns: Column) -> np.ndarray[tuple[int], np.dtype[np.void]]:
     """Those columns of each row that are as long in every row, each with its length in front."""
     fields: list[Any] = []
@@ -94,7 +103,7 @@ def _fixed(rows: int, *columns: Column) -> np.ndarray[tuple[int], np.dtype[np.vo
         value = table[f"v{i}"]
         if kind == "int8[]":
             size = values.shape[1]
-            table[f"n{i}"] = 20 + _ITEM.itemsize * size
+            table[f"n{i}"] = _ARRAY_HEAD + _ITEM.itemsize * size
             table[f"array{i}"] = (1, 0, _INT8_OID, size, 1)
             value["n"], value["v"] = 8, values
         else:

@@ -7,47 +7,74 @@ letters are inserted once; a duplicate key there is a bug and must surface.
 
 import base64
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from psycopg import Cursor
 from psycopg.rows import TupleRow
 from psycopg.types.json import Jsonb
 
-from pipeline.heads import Allowance, Chains, Head, OwnTime
+from pipeline.heads import Chains, OwnTime, objects
 from pipeline.lanes import Sealed
 from pipeline.records import Int64s, Names
 from pipeline.shelves import Heads
-from sinks.binary import SIGNATURE, STATE, TRAILER, WINDOW, state_rows, window_rows
+from sinks.binary import (
+    SIGNATURE,
+    STATE,
+    TRAILER,
+    WINDOW,
+    int8_rows,
+    state_rows,
+    window_rows,
+)
 from sinks.database import Connection
 from sinks.series import SeriesSets
 
 IdOf = Callable[[Names], int]
 _Cursor = Cursor[TupleRow]
 
+_STATE = STATE.split(", ")
+_SET_ID = _STATE.index("set_id")
+_NUMBERS = (
+    *("since_ms", "seq_hi", "at_ms", "up_ms", "win_ms", "cover_ms", "ordinal", "origins"),
+    *("hour", "hour_origins", "hour_series"),
+)
+_SHELF = {"server_id": "server", "ordinal": "order"}
+"""What a shelf calls it."""
 _TAIL = "server_id, origin, part, since_ms, seq_hi, at_ms, up_ms, set_id, last, absent, ordinal"
 
 
 def load_heads(conn: Connection, part: int, sets: SeriesSets) -> Heads:
     """Every server of a partition as the last checkpoint left it."""
-    heads = Heads()
-    query = f"SELECT {STATE} FROM server_state WHERE part = %s"  # noqa: S608 - a constant
+    columns = STATE.replace(" last,", " array_send(last),").replace(" open,", " array_send(open),")
+    query = f"SELECT {columns} FROM server_state WHERE part = %s"  # noqa: S608 - a constant
     rows = conn.cursor(binary=True).execute(query, (part,)).fetchall()
-    sets.load(conn, {row[10] for row in rows})
+    sets.load(conn, {row[_SET_ID] for row in rows})
+    by_width: dict[int, list[TupleRow]] = {}
     for row in rows:
-        server, origin, flagged, absent, _, since_ms, seq_hi, seen, at_ms, up_ms = row[:10]
-        set_id, last, win_ms, opened, cover_ms, order, origins, *allowance = row[10:]
-        chains = Chains(
-            origin, since_ms, seq_hi, at_ms, up_ms, sets.names(conn, set_id),
-            np.array(last, np.int64), _absent_in(absent), order,
-        )  # fmt: skip
-        heads[server] = Head(
-            server, chains, np.frombuffer(seen, np.uint16), win_ms, np.array(opened, np.int64),
-            cover_ms, flagged, origins, Allowance(*allowance),
-        )  # fmt: skip
-    heads.take_dirty()
+        by_width.setdefault(len(sets.names(conn, row[_SET_ID])), []).append(row)
+    heads = Heads()
+    for width, alike in by_width.items():
+        stored = dict(zip(_STATE, zip(*alike, strict=True), strict=True))
+        heads.load(width, _columns(stored, [sets.names(conn, i) for i in stored["set_id"]]))
     return heads
+
+
+def _columns(stored: Mapping[str, Sequence[Any]], names: list[Names]) -> dict[str, NDArray[Any]]:
+    """Rows of ``STATE``, turned, as the columns of a shelf."""
+    texts = {name: objects(list(stored[name])) for name in ("server_id", "origin", "flagged")}
+    return {
+        **{_SHELF.get(name, name): np.array(stored[name], np.int64) for name in _NUMBERS},
+        **{_SHELF.get(name, name): column for name, column in texts.items()},
+        "names": objects(names),
+        "absent": objects([_absent_in(each) for each in stored["absent"]]),
+        "seen": np.frombuffer(b"".join(stored["seen"]), np.uint16).reshape(len(names), -1),
+        "last": int8_rows(stored["last"]),
+        "open": int8_rows(stored["open"]),
+    }
 
 
 def load_tail(conn: Connection, server: str, origin: str, sets: SeriesSets) -> Chains | None:

@@ -178,7 +178,7 @@ def _kafka(folder: DataFolder, port: int, more: list[int], advertised: int) -> t
             }
         )
     )
-    java = ["java", *kafka.JAVA, "-cp", kafka._classpath()]
+    java = ["java", *kafka.SMALL, "-cp", kafka._classpath()]
     kafka._format(java, config)
     argv = [*java, "kafka.Kafka", str(config)]
     return (

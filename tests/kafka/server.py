@@ -29,7 +29,9 @@ CACHE: Final = Path("~/.m2/rackmeter").expanduser()
 READY_SECONDS: Final = 60.0
 USER, PASSWORD = "meter", "correct horse"
 # Starts in half the time of the server's own defaults, and is never under load.
-JAVA: Final = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+SMALL: Final = ("-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+# What Kafka's own start script sets.
+LOADED: Final = ("-Xmx1g", "-Xms1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20")
 MISSING: Final = "Apache Kafka needs java 17 and mvn: apt install maven openjdk-17-jre-headless"
 
 
@@ -51,14 +53,14 @@ def installed() -> bool:
 
 
 @contextlib.contextmanager
-def run_kafka(path: Path, **properties: str) -> Iterator[Kafka]:
+def run_kafka(path: Path, jvm: Sequence[str] = SMALL, **properties: str) -> Iterator[Kafka]:
     """A node that is ready; gone at the end of the block."""
     classpath = _classpath()
     certificates = make_certificates(path / "certificates")
     ports = _free_ports(4)
     config = path / "server.properties"
     config.write_text(_lines({**_properties(ports, path, certificates), **properties}))
-    java = [shutil.which("java") or "java", *JAVA, "-cp", classpath]
+    java = [shutil.which("java") or "java", *jvm, "-cp", classpath]
     _format(java, config)
     folder = DataFolder(path)
     children = Children(folder.lock_fd, folder.log("guard"))
