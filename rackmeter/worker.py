@@ -5,6 +5,7 @@ by the ledger (``sinks.checkpoint``).
 """
 
 import asyncio
+import gc
 from typing import Any, cast
 
 import faust
@@ -32,6 +33,9 @@ from sinks.vault import Vault
 TICK_S = 0.1
 FETCH_BYTES_MAX = 4 * 1024 * 1024
 """Of one partition: the default of 1 MiB holds 1,300 reports of 24 series, too few for a matrix."""
+GC_OBJECTS = 50_000
+"""New objects before the garbage collector looks for cycles; with Python's 700 it is always looking
+at records, which are freed without it."""
 CHUNK_MESSAGES_MAX = 20_000
 """Messages of one fetch over all partitions: 20 MB of ordinary reports."""
 
@@ -47,6 +51,8 @@ def run_worker(settings: Settings) -> None:
     app, transport = _app(settings, kafka)
     rater = Rater(url, vault, allow_private_webhooks=settings.allow_private_webhooks)
     _wire(app, transport, settings, desk, rater)
+    gc.freeze()
+    gc.set_threshold(GC_OBJECTS)
     worker = faust.Worker(
         app, loglevel="WARN", override_logging=False, redirect_stdouts=False, quiet=True
     )
