@@ -10,9 +10,8 @@ import pytest
 import yaml
 from grafana_foundation_sdk.models import alerting, expr
 
-from deploy.grafana.macros import expand
 from sinks.database import Connection, connect
-from tests.deploy.boards import BOARDS, FOLDER
+from tests.deploy.boards import BOARDS, FOLDER, View, asked
 from tests.deploy.grafana_schema import problems
 from tests.deploy.rented_fleet import END, Size, bill, seed
 from tests.fix_stack import MakeDatabase
@@ -72,16 +71,15 @@ def calm(make_database: MakeDatabase, billing_template: str) -> Iterator[Connect
 
 def firing(conn: Connection, rule: dict[str, Any]) -> set[str | None]:
     """What Grafana would do: ask, take the last value of each series, compare."""
-    asked, reduced, condition = rule["data"]
-    low = END - timedelta(seconds=asked["relativeTimeRange"]["from"])
-    cursor = conn.execute(expand(asked["model"]["rawSql"], low, END, {}).encode())
-    names = [column.name for column in cursor.description or ()]
-    rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    query, reduced, condition = rule["data"]
+    low = END - timedelta(seconds=query["relativeTimeRange"]["from"])
+    found = asked(conn, query["model"]["rawSql"], View(low, END, {}))
     assert (reduced["model"]["expression"], condition["model"]["expression"]) == ("A", "B")
     evaluator = condition["model"]["conditions"][0]["evaluator"]
     compare = COMPARE[evaluator["type"]]
-    label = next((name for name in names if name not in ("time", "value")), "")
-    return {row.get(label) for row in rows if compare(row["value"], evaluator["params"][0])}
+    label = next((name for name in found.columns if name not in ("time", "value")), "")
+    limit = evaluator["params"][0]
+    return {row.get(label) for row in found.dicts() if compare(row["value"], limit)}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["uid"])

@@ -6,12 +6,22 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from psycopg import errors
 
 from pipeline.rating.price import price
 from sinks.accruals import load_accrual
 from sinks.database import Connection, connect
 from sinks.scopes import load_scope
-from tests.deploy.boards import BOARDS, Answer, View, answer, opened, panel_of, sql_panels
+from tests.deploy.boards import (
+    BOARDS,
+    Answer,
+    View,
+    answer,
+    asked,
+    opened,
+    panel_of,
+    sql_panels,
+)
 from tests.deploy.rented_fleet import END, Size, bill, seed, store
 from tests.fix_stack import MakeDatabase
 
@@ -71,6 +81,13 @@ def test_more_than_three_days_are_read_from_days(
 ) -> None:
     monkeypatch.setitem(BOARDS["fleet"], "time", {"from": f"now-{hours}h", "to": "now"})
     assert opened(ledger, "fleet", END).chosen["grain"] == grain
+
+
+def test_they_are_asked_as_the_reader_who_may_nothing_else(ledger: Connection) -> None:
+    nothing = View(END, END, {})
+    assert asked(ledger, "SELECT current_user", nothing).rows == [("rackmeter_reader",)]
+    with pytest.raises(errors.InsufficientPrivilege):
+        asked(ledger, "SELECT secret FROM agent_key", nothing)
 
 
 def test_servers_are_counted(ledger: Connection) -> None:

@@ -1,7 +1,7 @@
 -- Scopes rented in the month (of the customer's zone), and how many of them are sealed.
 WITH month AS (
-    SELECT account_id, (${month:sqlstring} || '-01')::timestamp AT TIME ZONE timezone AS low,
-           ((${month:sqlstring} || '-01')::timestamp + interval '1 month') AT TIME ZONE timezone AS high
+    SELECT account_id, (nullif(${month:sqlstring}, '') || '-01')::timestamp AT TIME ZONE timezone AS low,
+           ((nullif(${month:sqlstring}, '') || '-01')::timestamp + interval '1 month') AT TIME ZONE timezone AS high
     FROM account
 ), rented AS (
     SELECT DISTINCT s.scope_id, m.low
