@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -130,9 +131,10 @@ def close_month(
 
 
 def numbers_of(url: str) -> Path:
-    """The number log of a test's database, beside the socket of its server."""
+    """The number log of a test's database: beside the socket of its server, if that is ours."""
     known = conninfo_to_dict(url)
-    return Path(str(known["host"])) / f"{known['dbname']}.numbers"
+    beside = Path(str(known["host"]))
+    return (beside if beside.is_dir() else Path(gettempdir())) / f"{known['dbname']}.numbers"
 
 
 def told(conn: Connection) -> list[str]:
