@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 import psycopg
 import structlog
 from aiokafka.errors import KafkaError
+from faust.exceptions import NotReady
 
 from pipeline.records import Chunk
 from rackmeter import metrics
@@ -216,6 +217,7 @@ class Rater:
 
 
 def _paused(what: str, error: Exception) -> None:
-    """A failure of the database is a line; anything else is a bug and shows where."""
-    known = isinstance(error, (psycopg.Error, RackmeterError, KafkaError))
+    """A failure of the database, or a producer that has stopped before us, is a line; anything else
+    is a bug and shows where."""
+    known = isinstance(error, (psycopg.Error, RackmeterError, KafkaError, NotReady))
     log.warning(what, why=str(error) or type(error).__name__, exc_info=None if known else error)

@@ -64,6 +64,8 @@ def demo(
         shutil.rmtree(folder, ignore_errors=True)
         note(f"removed {folder}")
     failures = list(result.failures())
+    if failures and json:  # they are in the document
+        raise typer.Exit(DifferenceError.exit_code)
     if failures:
         raise DifferenceError(" ".join(failures))
 
