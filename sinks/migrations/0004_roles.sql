@@ -74,12 +74,9 @@ CREATE VIEW customer.charge WITH (security_barrier) AS
     SELECT scope_id, item_id, charge, period_start, period_end, as_of, unit, unit_size, used, included, net, currency
     FROM account_charge WHERE account_id = (SELECT customer.current_account());
 
-CREATE VIEW customer.usage_month WITH (security_barrier) AS
-    SELECT month, meter, quantity FROM account_usage_month
-    WHERE account_id = (SELECT customer.current_account());
-
 -- Usage of the account's items in pieces of UTC hours: whole hours as they are stored, and the windows of hours
 -- that were an item's in part. As everywhere, a window is whose its beginning is. Nobody is let in here.
+-- OFFSET 0 keeps each server's part a query of its own, which reads that server's rows and no others.
 CREATE VIEW customer.usage_piece AS
     WITH served AS NOT MATERIALIZED (
         SELECT a.item_id, a.server_id, lower(a.valid) AS low, coalesce(upper(a.valid), 'infinity') AS high,
@@ -92,13 +89,17 @@ CREATE VIEW customer.usage_piece AS
     )
     SELECT s.item_id, h.hour, h.set_id, h.qty, h.covered_ms
     FROM served s
-    JOIN usage_hour_row h ON h.server_id = s.server_id AND h.hour >= s.first_hour AND h.hour < s.end_hour
+    CROSS JOIN LATERAL (
+        SELECT hour, set_id, qty, covered_ms FROM usage_hour_row
+        WHERE server_id = s.server_id AND hour >= s.first_hour AND hour < s.end_hour OFFSET 0) h
     UNION ALL
     SELECT s.item_id, rm_bucket('1 hour', w.window_start), w.set_id, w.qty::numeric[], w.covered_ms::bigint
     FROM served s
     CROSS JOIN LATERAL (VALUES (s.low, least(s.first_hour, s.high)),
                                (greatest(s.first_hour, s.end_hour), s.high)) AS edge (low, high)
-    JOIN usage_row w ON w.server_id = s.server_id AND w.window_start >= edge.low AND w.window_start < edge.high;
+    CROSS JOIN LATERAL (
+        SELECT window_start, set_id, qty, covered_ms FROM usage_row
+        WHERE server_id = s.server_id AND window_start >= edge.low AND window_start < edge.high OFFSET 0) w;
 
 -- covered_ms is the observed time of the item's servers, the same on each series' row.
 CREATE VIEW customer.usage_hour WITH (security_barrier) AS
@@ -118,3 +119,30 @@ CREATE VIEW customer.usage_day WITH (security_barrier) AS
     ) p
     JOIN series n USING (set_id)
     GROUP BY 1, 2, 3, 4;
+
+-- account_usage_month for one account, asked server by server.
+CREATE VIEW customer.usage_month WITH (security_barrier) AS
+    SELECT month, meter, sum(quantity) AS quantity
+    FROM (
+        SELECT m.month, n.meter, h.qty[n.ix] AS quantity
+        FROM account_month m
+        CROSS JOIN LATERAL (
+            SELECT set_id, qty FROM usage_hour_row
+            WHERE server_id = m.server_id AND hour >= m.first_hour AND hour < m.end_hour OFFSET 0) h
+        JOIN series n USING (set_id)
+        WHERE m.account_id = (SELECT customer.current_account())
+        UNION ALL
+        SELECT m.month, n.meter, w.qty[n.ix]
+        FROM account_month m
+        CROSS JOIN LATERAL (VALUES (m.low, least(m.first_hour, m.high)),
+                                   (greatest(m.first_hour, m.end_hour), m.high)) AS edge (low, high)
+        CROSS JOIN LATERAL (
+            SELECT set_id, qty FROM usage_row
+            WHERE server_id = m.server_id AND window_start >= edge.low AND window_start < edge.high OFFSET 0) w
+        JOIN series n USING (set_id)
+        WHERE m.account_id = (SELECT customer.current_account())
+        UNION ALL
+        SELECT month, meter, quantity FROM account_usage_dropped
+        WHERE account_id = (SELECT customer.current_account())
+    ) p
+    GROUP BY 1, 2;
