@@ -129,11 +129,20 @@ def brokers(where: Where) -> int:
 
 def log_starts(where: Where, topic: Topic) -> dict[int, int]:
     """The first offset that each partition still has."""
+    return {part: low for part, (low, _) in _bounds(where, topic).items()}
+
+
+def log_ends(where: Where, topic: Topic) -> dict[int, int]:
+    """The offset that each partition's next message gets."""
+    return {part: high for part, (_, high) in _bounds(where, topic).items()}
+
+
+def _bounds(where: Where, topic: Topic) -> dict[int, tuple[int, int]]:
     reader = Consumer({**_cluster(where).client(), "group.id": "rackmeter-doctor", "log_level": 0})
     try:
         parts = [TopicPartition(topic.name, part) for part in range(topic.partitions)]
         found = [reader.get_watermark_offsets(tp, timeout=ANSWER_SECONDS) for tp in parts]
-        return {part: low_high[0] for part, low_high in enumerate(found)}
+        return dict(enumerate(found))
     except KafkaException as error:
         raise _failed(where, error) from error
     finally:

@@ -51,6 +51,20 @@ def load_keys(conn: Connection, vault: Vault) -> tuple[Keyring, dict[str, int]]:
     return Keyring(keys), registered
 
 
+def load_keys_of(conn: Connection, vault: Vault, servers: Sequence[str], now_ms: int) -> list[Key]:
+    """The newest key in force of each of these servers that has one."""
+    rows = conn.execute(
+        "SELECT DISTINCT ON (server_id) kid, server_id, secret, valid_from_ms, valid_to_ms"
+        " FROM agent_key WHERE server_id = ANY(%s) AND valid_from_ms <= %s AND valid_to_ms > %s"
+        " ORDER BY server_id, valid_from_ms DESC",
+        (list(servers), now_ms, now_ms),
+    ).fetchall()
+    return [
+        Key(kid, server, vault.decrypt(stored, _row(kid, server)), valid_from, valid_to)
+        for kid, server, stored, valid_from, valid_to in rows
+    ]
+
+
 def keys_exist(conn: Connection, kids: set[str]) -> bool:
     """Whether the ledger knows any of these keys."""
     wanted = [kid for kid in kids if "\0" not in kid]

@@ -7,13 +7,13 @@ import sys
 from importlib.metadata import PackageNotFoundError, requires, version
 
 from rackmeter import installed_version
-from rackmeter.errors import ConfigError, DependencyError
+from rackmeter.errors import ConfigError, DependencyError, RackmeterError
 from rackmeter.kafka import Cluster, cluster
 from rackmeter.key_files import load_vault
 from rackmeter.settings import Settings
 from rackmeter.stack_folder import running
 from rackmeter.topics import check_broker
-from sinks.database import connect, require_schema, schema_revision
+from sinks.database import Connection, connect, require_schema, schema_revision
 from sinks.secrets import verify
 
 MIB = 1024 * 1024
@@ -85,6 +85,19 @@ def broker(settings: Settings) -> str:
         return "embedded, not running; `rackmeter dev` starts it"
     check_broker(where)
     return f"{where.bootstrap} answers"
+
+
+def open_ledger(settings: Settings) -> Connection | None:
+    """An autocommit connection to tables of this version; None where `database` says what is."""
+    url = database_in_force(settings)
+    if url is None:
+        return None
+    try:
+        conn = connect(url, autocommit=True, application_name="rackmeter doctor")
+        require_schema(conn)
+    except RackmeterError:
+        return None
+    return conn
 
 
 def cluster_in_force(settings: Settings) -> Cluster | None:

@@ -1,8 +1,9 @@
-"""`rackmeter doctor`: can everything that is needed be reached, and what to do where it cannot."""
+"""`rackmeter doctor`: does a live installation do its work, and what to do where it does not."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,25 +20,46 @@ FREE_MIB_MIN = 512
 
 def add(app: typer.Typer) -> None:
     """Put the noun into the tree."""
-    app.command("doctor", epilog=example("doctor", "doctor --json"))(doctor)
+    app.command(
+        "doctor",
+        epilog=example(
+            "doctor",
+            "doctor --probe 10   # a report of every partition into the ledger within 10 s",
+            "doctor --json",
+        ),
+    )(doctor)
 
 
-def doctor(data_dir: DataDir = None, json: Json = False) -> None:
-    """Check what rackmeter needs, and say what to mend.
+def doctor(
+    probe: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", min=1, max=600, help="Send signed reports through, and wait so long."
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Check a whole installation, and say what is wrong, why it matters and what mends it.
 
-    Looks at Python, libraries, data folder, database, master key, broker and topics; changes
-    nothing.
+    Looks at Python, libraries, data folder, database, store, roles, maintenance, clocks, master
+    key, broker, topics, workers, rater, deliveries, servers' keys, webhooks and backups; changes
+    nothing. With --probe, a signed report for each partition goes from a producer to the ledger:
+    that registers servers rackmeter-probe-N, which serve nobody and use nothing.
+
+    The exit code is that of the worst finding; warnings are 0.
     """
-    findings = list(_findings(data_dir))
+    findings = list(_findings(data_dir, probe))
     worst = max((finding.exit_code for finding in findings), default=0)
     if json:
         document({"findings": [asdict(finding) for finding in findings], "exit_code": worst})
     else:
-        lines(f"{_mark(finding)} {finding.check}: {finding.found}" for finding in findings)
+        for finding in findings:
+            lines(_told(finding))
     raise typer.Exit(worst)
 
 
-def _findings(data_dir: DataDir) -> Iterator[Finding]:
+def _findings(data_dir: DataDir, probe: float | None) -> Iterator[Finding]:
     from rackmeter.cli.checks import (  # noqa: PLC0415 - starts slowly
         broker,
         data_folder,
@@ -62,6 +84,7 @@ def _findings(data_dir: DataDir) -> Iterator[Finding]:
     yield from reached
     if reached[0].exit_code == 0:
         yield from _look_at_topics(settings)
+    yield from _look_at_work(settings, probe, broker=reached[0].exit_code == 0)
 
 
 def _look_at_topics(settings: "Settings") -> Iterator[Finding]:
@@ -73,6 +96,31 @@ def _look_at_topics(settings: "Settings") -> Iterator[Finding]:
         yield Finding("topics", str(error), error.exit_code)
 
 
+def _look_at_work(settings: "Settings", probe: float | None, *, broker: bool) -> Iterator[Finding]:
+    """Where the database has the tables of this version; what is wrong else was said before."""
+    from psycopg import Error  # noqa: PLC0415 - starts slowly
+
+    from rackmeter.cli.check_probe import probed  # noqa: PLC0415
+    from rackmeter.cli.check_store import store  # noqa: PLC0415
+    from rackmeter.cli.check_work import work  # noqa: PLC0415
+    from rackmeter.cli.checks import cluster_in_force, open_ledger  # noqa: PLC0415
+
+    try:
+        conn = open_ledger(settings)
+        if conn is None:
+            return
+        with conn:
+            yield from store(conn, timedelta(milliseconds=settings.clock_tolerance_ms))
+            where = cluster_in_force(settings) if broker else None
+            if where is not None:
+                yield from work(settings, conn, where)
+            if where is not None and probe is not None:
+                yield from probed(settings, conn, where, probe)
+    except (RackmeterError, Error) as error:
+        code = getattr(error, "exit_code", DependencyError.exit_code)
+        yield Finding("ledger", str(error).strip().partition("\n")[0], code)
+
+
 def _look(check: str, look: Callable[[], str]) -> Iterator[Finding]:
     try:
         yield Finding(check, look())
@@ -80,6 +128,14 @@ def _look(check: str, look: Callable[[], str]) -> Iterator[Finding]:
         yield Finding(check, str(error), error.exit_code)
     except OSError as error:
         yield Finding(check, f"{error.filename}: {error.strerror}", DependencyError.exit_code)
+
+
+def _told(finding: Finding) -> Iterator[str]:
+    yield f"{_mark(finding)} {finding.check}: {finding.found}"
+    if finding.why:
+        yield f"       {finding.why}"
+    if finding.todo:
+        yield f"       → {finding.todo}"
 
 
 def _mark(finding: Finding) -> str:

@@ -26,13 +26,18 @@ class Backend:
     def timescale(self) -> bool:
         return self.name == "timescaledb"
 
+    @property
+    def outdated(self) -> bool:
+        """A TimescaleDB that is in use and older than we trust."""
+        return self.timescale and _number(self.extension) < TIMESCALE_MIN
+
     def sentence(self) -> str:
         """What was found, and what to do where that is less than there could be."""
         server = f"PostgreSQL {self.server}"
         if self.timescale:
-            old = _number(self.extension) < TIMESCALE_MIN
             wanted = ".".join(map(str, TIMESCALE_MIN))
-            warning = f"; before {wanted} it has given wrong results: upgrade it" if old else ""
+            old = f"; before {wanted} it has given wrong results: upgrade it"
+            warning = old if self.outdated else ""
             return f"TimescaleDB {self.extension} on {server}: hypertables{warning}"
         if self.extension or self.offered:
             return (
@@ -53,8 +58,8 @@ def backend(conn: Connection) -> Backend:
     ).fetchone()
     assert row is not None
     server, extension, offered, made = row
-    name = conn.execute("SELECT store_backend()").fetchone() if made else None
-    return Backend(name and name[0], server, extension, offered)
+    named = conn.execute("SELECT store_backend()").fetchone() if made else None
+    return Backend(named[0] if named else None, server, extension, offered)
 
 
 def require_community(conn: Connection) -> None:

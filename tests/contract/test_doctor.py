@@ -13,6 +13,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from rackmeter.topic_rules import Advice, about, about_lag, about_reports
 from rackmeter.topics import Topic
+from sinks.database import connect
+from sinks.roles import apply_roles
 from tests.contract.test_starts import known, made_again, overtaken_by_retention
 from tests.fix_worker import PARTITIONS, Scene
 from tests.kafka.server import Kafka
@@ -87,6 +89,8 @@ def test_a_partition_that_retention_may_overtake(
 
 @pytest.fixture
 def scene(kafka: Kafka, billing_url: str, tmp_path: Path) -> Scene:
+    with connect(billing_url) as conn:
+        apply_roles(conn)  # what a copied database lacks
     return Scene(kafka.bootstrap, billing_url, f"d{uuid4().hex[:8]}.", tmp_path)
 
 
@@ -110,8 +114,9 @@ def sentences(found: dict[str, list[Mapping[str, object]]], name: str) -> str:
 def test_topics_that_a_worker_made_are_sound(scene: Scene) -> None:
     """But for the replicas of a single node, which are warned of."""
     known(scene)
-    exit_code, found = doctor(scene)
-    assert exit_code == 0, found
+    _, found = doctor(scene)
+    wrong = {check for check, ones in found.items() for one in ones if one["exit_code"]}
+    assert wrong == {"workers"}  # who claimed the partitions is gone
     assert sentences(found, scene.reports).startswith("2 partitions, replication 1, kept 7 days\n")
     assert [one["warning"] for one in found[f"topic {scene.reports}"]] == [False, True]
 
