@@ -91,3 +91,6 @@ SELECT %(topic)s, k %% 2, k,
        'What is wrong with it, and what to do.', 'srv-0003', 'the report as it came', '[]',
        extract(epoch FROM %(end)s::timestamptz)::bigint * 1000 - (k * k %% 1440) * 60000
 FROM generate_series(1, 90) AS k;
+
+UPDATE ingest_offset SET counts = jsonb_build_object('accepted', 40000 + part, 'duplicate', 12, 'late', 3,
+    'unknown_key', 27, 'malformed', 9, 'regression', 9);

@@ -1,5 +1,6 @@
 """Every panel that asks the ledger, on a seeded one: it answers, and what it says is so."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from psycopg import errors
 
+from docs.draw_dashboards import FOLDER, drawings, fleet
 from pipeline.rating.price import price
 from sinks.accruals import load_accrual
 from sinks.database import Connection, connect
@@ -22,8 +24,10 @@ from tests.deploy.boards import (
     panel_of,
     sql_panels,
 )
-from tests.deploy.rented_fleet import END, Size, bill, seed, store
+from tests.deploy.rented_fleet import END
 from tests.fix_stack import MakeDatabase
+
+PAGE = FOLDER.parent / "dashboards.md"
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +35,7 @@ def ledger(make_database: MakeDatabase, billing_template: str) -> Iterator[Conne
     """The rented fleet, rated and closed, in a database of this module."""
     url = make_database(billing_template)
     with connect(url, autocommit=True) as conn:
-        seed(conn, Size(days=22))
-        store(conn)
-        bill(conn, url)
+        fleet(conn, url)
         yield conn
 
 
@@ -207,6 +209,16 @@ def test_revenue_is_the_invoices(ledger: Connection) -> None:
         ("2026-02", "EUR, open"),
         ("2026-03", "EUR, open"),
     ]
+
+
+def test_the_pictures_are_what_the_panels_say_today(ledger: Connection) -> None:
+    """After a change that is meant: python -m docs.draw_dashboards, and look at them."""
+    drawn = drawings(ledger)
+    assert {path: path.read_text(encoding="utf-8") for path in drawn} == drawn
+    page = PAGE.read_text(encoding="utf-8")
+    images = re.findall(r"!\[([^]]*)]\(pictures/(dashboard-[^)]+)\)", page)
+    assert {path for _, path in images} == {path.name for path in drawn}
+    assert all(len(words) > 40 for words, _ in images)
 
 
 def test_a_quote_in_a_name_is_a_name(ledger: Connection) -> None:

@@ -15,21 +15,21 @@ BILLING: Final = Board(
         Panel(
             "Close", "stat",
             "Scopes rented in the month, and those that are sealed.",
-            14, 5, sql="billing/progress", steps=((None, "text"),),
+            24, 4, sql="billing/progress", steps=((None, "text"),),
             columns={"closed": Column(unit="percent", decimals=1), "open": Column(color="orange")},
-        ),
-        Panel(
-            "Net revenue by charge", "barchart",
-            "Of the invoices of the month, before tax.",
-            10, 12, sql="billing/revenue", unit="short", decimals=2,
         ),
         Panel(
             "What the last close said", "table",
             "Parked: figures differ or a scope failed, a person has to look. Waiting: something"
             " is still"
             " to come; the reason says what. `rackmeter invoice close` does the rest.",
-            14, 12, sql="billing/outcomes",
+            16, 10, sql="billing/outcomes",
             columns={"account": ACCOUNT, "closed at": TIME, "differences": Column(color="red")},
+        ),
+        Panel(
+            "Net revenue by charge", "barchart",
+            "Of the invoices of the month, before tax.",
+            8, 10, sql="billing/revenue", unit="short", decimals=2,
         ),
         Panel(
             "Reconciliation differences", "table",

@@ -22,7 +22,7 @@ FLEET: Final = Board(
             "Servers", "stat",
             "Silent: rented, and not read for 15 minutes. Rented by nobody: its usage goes to"
             " the house.",
-            12, 5, sql="fleet/servers",
+            12, 7, sql="fleet/servers",
             columns={
                 "silent": Column(color="red"),
                 "reporting, rented by nobody": Column(color="orange"),
@@ -34,12 +34,12 @@ FLEET: Final = Board(
             " gap limit."
             " What was not observed is still counted when the next reading comes; it is only"
             " spread.",
-            4, 5, sql="fleet/coverage", unit="percent", decimals=2, steps=PERCENT_GOOD,
+            4, 7, sql="fleet/coverage", unit="percent", decimals=2, steps=PERCENT_GOOD,
         ),
         Panel(
             "Usage by meter", "table",
             "In the time shown; the change is against as long a time before it.",
-            8, 9, sql="fleet/meters", columns={"change": Column(unit="percent", decimals=1)},
+            8, 7, sql="fleet/meters", columns={"change": Column(unit="percent", decimals=1)},
         ),
         Panel(
             "Traffic", "timeseries",

@@ -15,12 +15,12 @@ GPU: Final = Board(
             "GPUs", "stat",
             "Those that reported in the time shown. A GPU in MIG mode has no utilisation of its"
             " own.",
-            12, 5, sql="gpu/state", columns={"busy while held": Column(unit="percent", decimals=1)},
+            12, 6, sql="gpu/state", columns={"busy while held": Column(unit="percent", decimals=1)},
         ),
         Panel(
             "GPU-hours held, by customer", "bargauge",
             "MIG instances count as one each.",
-            12, 9, sql="gpu/customers", unit="short", decimals=1, steps=((None, "blue"),),
+            12, 6, sql="gpu/customers", unit="short", decimals=1, steps=((None, "blue"),),
         ),
         Panel(
             "Held against busy", "timeseries",

@@ -1,4 +1,4 @@
--- Five-minute averages of one server, the 95th percentile of the greater direction, and the samples above it:
+-- Averages of one server's finished windows, the 95th percentile of the greater direction, and the samples above it:
 -- of N windows the highest floor(5 N / 100) are let go.
 WITH windows AS (
     SELECT window_start, sum(quantity) FILTER (WHERE meter = 'net.tx_bytes') * 8 / 300 AS tx,
@@ -6,6 +6,8 @@ WITH windows AS (
     FROM usage
     WHERE server_id = ${server:sqlstring} AND meter IN ('net.tx_bytes', 'net.rx_bytes')
       AND window_start >= $__timeFrom() AND window_start < $__timeTo()
+      AND window_start < (SELECT to_timestamp(max(win_ms) / 1000) FROM server_state
+                          WHERE server_id = ${server:sqlstring})
     GROUP BY 1
 ), ranked AS (
     SELECT *, row_number() OVER (ORDER BY tx DESC NULLS LAST) AS tx_rank,
