@@ -8,9 +8,12 @@ BEGIN
                    ' FROM rackmeter_writer, rackmeter_reader, rackmeter_invoicer, rackmeter_customer', current_schema());
     EXECUTE format('REVOKE CREATE ON SCHEMA %I FROM PUBLIC', current_schema());
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO rackmeter_writer, rackmeter_reader, rackmeter_invoicer', current_schema());
-    -- Temporary tables and functions are a customer's way to put names of his own before ours.
-    EXECUTE format('REVOKE CREATE, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
-    EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO rackmeter_writer', current_database());
+    -- Temporary tables and functions are a customer's way to put names of his own before ours. The database of
+    -- TimescaleDB in WebAssembly is its template, whose rights cannot be changed.
+    IF current_database() <> 'template1' THEN
+        EXECUTE format('REVOKE CREATE, TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+        EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO rackmeter_writer', current_database());
+    END IF;
 END $$;
 
 -- The reader (Grafana): everything but secrets, and every table that is to come.
