@@ -1,0 +1,18 @@
+"""Half-open time. Pure, knows nothing else."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """Half-open ``[start, end)``; ``end`` None is open."""
+
+    start: datetime
+    end: datetime | None = None
+
+    def clip(self, start: datetime, end: datetime) -> "Span | None":
+        """The part inside ``[start, end)``, or None when nothing is left."""
+        low = max(self.start, start)
+        high = end if self.end is None else min(self.end, end)
+        return Span(low, high) if low < high else None
