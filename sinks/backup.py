@@ -191,7 +191,7 @@ def _check_room(conn: Connection, to: Path) -> None:
 def _arguments(folder: Path, jobs: int, snapshot: str) -> list[str]:
     return [
         "--format=directory", f"--file={folder}", f"--jobs={jobs}", f"--snapshot={snapshot}",
-        "--compress=gzip:1",  # the default, 6, takes three times as long for a tenth less
+        "--compress=gzip:1",  # level 6, the default: 5 times the CPU for 6 % less
         "--no-owner", "--no-privileges", f"--lock-wait-timeout={LOCK_WAIT}",
         f"--exclude-schema={REBUILD}",
         *(f"--exclude-table-data=public.{table}" for table in backup_figures.WITHOUT),

@@ -175,6 +175,41 @@ def test_a_paper_whose_customer_is_lost_too_says_so(
         assert back.execute("SELECT FROM invoice").fetchall() == []
 
 
+def test_a_period_whose_paper_is_lost_is_billed_under_a_new_number(
+    conn: Connection, billing_url: str, copy: Callable[[], str]
+) -> None:
+    """As docs/recover.md says it is done; the old number stays known as missing."""
+    month_of(conn, 1)
+    log = numbers_of(billing_url)
+    older = copy()
+    close(billing_url, log)
+    assert by_account(close(older, log)) == {"acme-0": (Status.WAITING, None)}
+    with connect(older, autocommit=True) as back:
+        back.execute("UPDATE number_outside SET scopes = '{}' WHERE number = 'RM-2026-000001'")
+        assert by_account(close(older, log)) == {"acme-0": (Status.ISSUED, "RM-2026-000002")}
+        assert [(one.entry.number, one.entered) for one in outside(back)] == [
+            ("RM-2026-000001", False)
+        ]
+
+
+def test_another_machines_log_knows_what_this_one_does_not(
+    conn: Connection, billing_url: str, copy: Callable[[], str], tmp_path: Path
+) -> None:
+    """Each closes one; set back, the second log adds what the first did not hear of."""
+    month_of(conn, 3)
+    here, there = numbers_of(billing_url), tmp_path / "there"
+    older = copy()
+    close(billing_url, here, accounts=["acme-0"])
+    close(billing_url, there, accounts=["acme-1"])
+    with connect(older, autocommit=True) as back:
+        settle_numbers(back, number_log(back, here), recovered=True)
+        assert len(outside(back)) == 1
+        settle_numbers(back, number_log(back, there), recovered=True)
+        assert [one.entry.number for one in outside(back)] == ["RM-2026-000001", "RM-2026-000002"]
+    report = by_account(close(older, here))
+    assert report["acme-2"] == (Status.ISSUED, "RM-2026-000003")
+
+
 STEPS = ("seal:numbered", "seal:written", "seal:logged", "seal:committed", "render")
 
 
