@@ -4,11 +4,12 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo venv test wasm bench bench-peers lint typecheck contracts fmt lock clean
+.PHONY: help demo venv test wasm helm bench bench-peers lint typecheck contracts fmt lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 WASM := tests/store/wasm
+HELM := v3.19.0
 LOCK := requirements.lock
 # The lock serves as constraint for what is installed and for what builds it, hashes checked by uv.
 # Nothing but .venv is touched, whatever virtual environment the caller has active.
@@ -37,7 +38,7 @@ demo: $(VENV)/.demo ## meter this machine, bill a fleet, 90 seconds (ARGS="--jso
 
 venv: $(VENV)/.dev ## .venv with everything, development tools included
 
-test: $(VENV)/.dev wasm ## lint, types, import contracts, tests (PYTEST_ARGS="-k chains")
+test: $(VENV)/.dev wasm helm ## lint, types, import contracts, tests (PYTEST_ARGS="-k chains")
 	@$(MAKE) --no-print-directory lint typecheck contracts
 	$(BIN)/pytest $(PYTEST_ARGS)
 
@@ -49,6 +50,13 @@ wasm: ## TimescaleDB in WebAssembly for the store's tests, where node and npm ar
 $(WASM)/node_modules/.stamp: $(WASM)/package.json $(WASM)/package-lock.json
 	@npm ci --silent --prefix $(WASM) >&2
 	@touch $@
+
+helm: $(VENV)/.dev ## Helm, which renders the chart for its tests, where Go is (minutes, once)
+	@if test -x $(VENV)/tools/helm || command -v helm >/dev/null; then :; \
+	elif command -v go >/dev/null; then \
+	  GOBIN=$(CURDIR)/$(VENV)/tools timeout 10m go install helm.sh/helm/v3/cmd/helm@$(HELM) >&2 \
+	    || echo "rackmeter: go could not install helm, so the chart is not rendered" >&2; \
+	else echo "rackmeter: no helm and no go here, so the chart is not rendered" >&2; fi
 
 lint: $(VENV)/.dev ## ruff, rules and format; squawk, what migrations lock
 	$(BIN)/ruff check
