@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg
@@ -29,6 +30,12 @@ GIVEN = os.environ.get("RACKMETER_TEST_DATABASE_URL")
 
 MakeDatabase = Callable[..., str]
 _numbers = count()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _not_for_programs() -> None:
+    """What tests start would take the variable for a misspelt one."""
+    os.environ.pop("RACKMETER_TEST_DATABASE_URL", None)
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +80,7 @@ def make_given_database(server: str, template: str = "template0", *, plain: bool
         statement = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
         conn.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
         row = conn.execute("SHOW shared_preload_libraries").fetchone()
-    url = make_conninfo(server, dbname=name)
+    url = urlsplit(server)._replace(path=f"/{name}").geturl()
     if template == "template0" and not plain and row is not None and "timescaledb" in row[0]:
         with psycopg.connect(url, autocommit=True) as conn:
             conn.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")

@@ -86,7 +86,7 @@ def _compress(conn: Connection, before: datetime, report: Report) -> None:
 def _drop(
     conn: Connection, now: datetime, keep: timedelta, dispute: timedelta, report: Report
 ) -> None:
-    verdict = retention.judge(conn, now, keep, dispute)
+    verdict = retention.judge(conn, now, keep, dispute, report.stored_before)
     if verdict.reason is not None:
         report.refused = (
             f"Windows before {verdict.wanted:%Y-%m-%d} are older than the settings keep them, but"

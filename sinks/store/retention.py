@@ -40,24 +40,31 @@ _NEEDED: Final = """
     ORDER BY m.low LIMIT 1"""
 
 
-def judge(conn: Connection, now: datetime, keep: timedelta, dispute: timedelta) -> Verdict:
-    """How far windows may be dropped that are older than ``keep``."""
-    at = marks(conn)
-    wanted = _edge(conn, now - keep)
+def judge(
+    conn: Connection,
+    now: datetime,
+    keep: timedelta,
+    dispute: timedelta,
+    stored: datetime | None,
+) -> Verdict:
+    """How far windows may be dropped that are older than ``keep``; ``stored``: hours before are."""
+    dropped = marks(conn).dropped
+    until = wanted = _edge(conn, now - keep)
+    reason = None
     row = conn.execute(
-        _NEEDED, {"wanted": wanted, "dropped": at.dropped, "undisputed": now - dispute}
+        _NEEDED, {"wanted": wanted, "dropped": dropped, "undisputed": now - dispute}
     ).fetchone()
-    until, reason = wanted, None
     if row is not None:
         scope, month, low, sealed_end = row
         until = _edge(conn, low - timedelta(minutes=5))
         why = "is not sealed" if sealed_end is None else f"may be disputed for {dispute.days} days"
         reason = f"{month} of scope {scope} {why}"
-    if at.stored is None or until > floor(at.stored, DAY):
-        until = _edge(conn, at.stored) if at.stored else None
-        reason = reason or "its hours are not stored yet"
-    if until is None or (at.dropped and until <= at.dropped) or not _holds_any(conn, at, until):
-        until = None
+    if stored is None or stored < until:
+        until = _edge(conn, stored or dropped or until)
+        reason = reason or "their hours are not stored yet"
+    nothing = stored is None or (dropped is not None and until <= dropped)
+    if nothing or not _holds_any(conn, dropped, until):
+        return Verdict(wanted, None, reason)
     return Verdict(wanted, until, reason)
 
 
@@ -134,10 +141,10 @@ def _count(conn: Connection, between: dict[str, datetime | None]) -> int:
     return int(row[0])
 
 
-def _holds_any(conn: Connection, at: Marks, until: datetime) -> bool:
+def _holds_any(conn: Connection, dropped: datetime | None, until: datetime) -> bool:
     row = conn.execute(
         f"SELECT 1 FROM usage_window WHERE {_SPAN.format('window_start')} LIMIT 1",
-        {"low": at.dropped, "high": until},
+        {"low": dropped, "high": until},
     ).fetchone()
     return row is not None
 

@@ -449,7 +449,7 @@ def test_a_worker_meters_on_through_build_and_swap(
                 put_in_place(at, "tester", WHY)
                 wait_for(lambda: sum(offsets(conn)) > before + 50, "metering after the swap")
             assert running.process.poll() is None
-            assert "lane dropped" in running.said()
+            wait_for(lambda: "lane dropped" in running.said(), "the loss of its heads")
             assert snapshots(conn) == []
             stop_reporting.set()
             wait_for(lambda: metered(conn) == fleet.truth, "truth")

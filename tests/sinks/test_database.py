@@ -4,6 +4,7 @@ import threading
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from schemas.errors import ConfigError, DependencyError, RackmeterError, RefusedError
 from sinks import database
@@ -117,6 +118,6 @@ def test_what_is_wrong_is_one_sentence(url: str, kind: type[RackmeterError], sen
 
 
 def test_a_missing_database_is_named(fresh_database: str) -> None:
-    url = fresh_database.replace("/test_", "/missing_", 1)
+    url = make_conninfo(fresh_database, dbname="missing_1")
     with pytest.raises(DependencyError, match="has no database missing_"):
         connect(url)

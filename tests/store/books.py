@@ -16,7 +16,7 @@ START = datetime(2025, 3, 30, tzinfo=UTC)
 SETS = (("net.tx_bytes", "eth0"), ("net.rx_bytes", "eth0")), (("net.tx_bytes", "eth1"),)
 SERVERS = ("s-1", "s-2", "s-3")
 BERLIN, NEPAL = "Europe/Berlin", "Asia/Kathmandu"
-RENTED = {
+RENTED: dict[str, list[tuple[str, datetime, datetime | None]]] = {
     "s-1": [("berlin", START - HOUR * 200, None)],
     "s-2": [
         ("berlin", START - HOUR * 200, START + timedelta(hours=5, minutes=23)),

@@ -16,10 +16,9 @@ import psycopg
 import pytest
 
 from sinks.database import Connection, connect, migrate
-from tests.fix_stack import MakeDatabase, make_given_database
+from tests.fix_stack import GIVEN, MakeDatabase, make_given_database
 
 WASM = Path(__file__).parent / "wasm"
-GIVEN = os.environ.get("RACKMETER_TEST_DATABASE_URL")
 _schemas = count()
 
 
@@ -45,6 +44,8 @@ def wasm_server() -> Iterator[str]:
 
 
 def _embedded(request: pytest.FixtureRequest) -> str:
+    if GIVEN is not None:
+        pytest.skip("RACKMETER_TEST_DATABASE_URL stands in for the embedded server")
     make: MakeDatabase = request.getfixturevalue("make_database")
     return make(request.getfixturevalue("billing_template"))
 

@@ -39,7 +39,7 @@ def plain() -> Iterator[Books]:
         yield books
 
 
-def rows(conn: Connection) -> dict[str, list[object]]:
+def rows(conn: Connection) -> dict[str, list[tuple[object, ...]]]:
     return {
         table: conn.execute(f"SELECT x.*::text FROM {table} x ORDER BY 1").fetchall()
         for table in TABLES
