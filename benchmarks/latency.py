@@ -135,7 +135,10 @@ def _at(share: float, rate: float, servers: Servers, options: argparse.Namespace
         receiver = running.enter_context(Arrivals())
         conn = running.enter_context(connect(url, autocommit=True))
         _rent(conn, servers, receiver, keys[: options.watched])
-        worker = worker_on(servers, url, servers.folder / "worker", allow_private_webhooks="true")
+        worker = worker_on(
+            servers, url, servers.folder / "worker", allow_private_webhooks="true",
+            flush_interval_ms=str(options.flush_ms),
+        )  # fmt: skip
         running.enter_context(worker)
         place = servers.bootstrap, TOPIC
         sender = ready(options.servers, options.watched, rate, options.seconds, place)
@@ -228,6 +231,7 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=30, help="of each load (default 30)")
     parser.add_argument("--servers", type=int, default=10_000)
     parser.add_argument("--watched", type=int, default=200, help="servers whose alerts are timed")
+    parser.add_argument("--flush-ms", type=int, default=250, help="between checkpoints")
     parser.add_argument("--webhook-seconds", type=float, default=20, help="waited for the last one")
     return parser.parse_args(arguments)
 

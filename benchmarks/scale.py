@@ -1,11 +1,9 @@
 """What more workers and more servers cost. ``python -m benchmarks.scale [--json]``.
 
-Two tables. *Workers*: 1, 2 and 4 of them share the partitions of one full topic; the clock runs from
-the moment each of them has claimed one until the last report is committed, and the reports
+Two tables. *Workers*: 1, 2 and 4 of them share the partitions of one full topic; the clock runs
+from the moment each of them has claimed one until the last report is committed, and the reports
 committed before do not count. *Memory*: one worker each for fleets of growing size, its resident
 memory when it has started and its highest while it meters; the slope is what 10,000 servers take.
-All processes share this machine's cores, so more workers than cores show the cost of sharing, not
-what more machines bring.
 """
 
 import argparse
@@ -16,17 +14,21 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from benchmarks.load import SERIES, Load
 from benchmarks.scene import PARTITIONS, Scene, ledger_sums, scene, wait, worker_on
 from benchmarks.throughput import broker_named, machine
 from benchmarks.ways import differences
 from rackmeter.cli.processes import Worker
-from sinks.database import connect
+from sinks.database import Connection, connect
 
 WORKERS: Final = (1, 2, 4)
 STEP: Final = 10_000
+_WAL: Final = "SELECT pg_current_wal_insert_lsn() - '0/0'"
+_STATES: Final = (
+    "SELECT n_tup_ins + n_tup_upd FROM pg_stat_user_tables WHERE relname = 'server_state'"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,11 @@ class Held:
     servers: int
     start_mb: int
     peak_mb: int
+    states: int
+    """Rows of ``server_state`` written."""
+    windows: int
+    wal_mb: int
+    """Written ahead by PostgreSQL for both, full pages included."""
 
 
 def shared(place: Scene, workers: int) -> Shared:
@@ -76,9 +83,13 @@ def held(place: Scene) -> Held:
     worker = worker_on(place.servers, url, place.folder)
     with connect(url, autocommit=True) as conn, worker:
         wait(conn, worker, "count(owner)", PARTITIONS)
-        start = _status_mb(worker, "VmRSS")
+        start, wal = _status_mb(worker, "VmRSS"), _asked(conn, _WAL)
         wait(conn, worker, "sum(next_offset)", place.load.reports)
-        return Held(place.load.servers, start, _status_mb(worker, "VmHWM"))
+        peak, wal = _status_mb(worker, "VmHWM"), _asked(conn, _WAL) - wal
+        # The server's own counts are complete when the session that counted has ended.
+        worker.stop()
+        states, windows = _asked(conn, _STATES), _asked(conn, "SELECT count(*) FROM usage_window")
+        return Held(place.load.servers, start, peak, states, windows, wal >> 20)
 
 
 def slope_mb(figures: list[Held]) -> float | None:
@@ -89,8 +100,14 @@ def slope_mb(figures: list[Held]) -> float | None:
     return round((many.peak_mb - few.peak_mb) * STEP / (many.servers - few.servers), 1)
 
 
-def _committed(conn: Any) -> int:
-    return int(conn.execute("SELECT sum(next_offset) FROM ingest_offset").fetchone()[0])
+def _committed(conn: Connection) -> int:
+    return _asked(conn, "SELECT sum(next_offset) FROM ingest_offset")
+
+
+def _asked(conn: Connection, query: str) -> int:
+    row = conn.execute(query).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def _status_mb(worker: Worker, field: str) -> int:
@@ -124,12 +141,12 @@ def main() -> None:
             right = "exact" if one.correct else "WRONG"
             row = f"{one.workers:7}{one.reports:10,}{one.seconds:9.1f}{one.samples_per_s:12,}"
             print(f"{row}  {right}", file=out, flush=True)
-    print("servers   MB at its start   MB at most", file=out, flush=True)
+    print("servers   MB at its start   MB at most   states  windows  WAL MB", file=out, flush=True)
     memory = []
     for figure in _memory(options):
         memory.append(figure)
-        row = f"{figure.servers:7,}{figure.start_mb:18}{figure.peak_mb:13}"
-        print(row, file=out, flush=True)
+        row = f"{figure.servers:7,}{figure.start_mb:18}{figure.peak_mb:13}{figure.states:9,}"
+        print(f"{row}{figure.windows:9,}{figure.wal_mb:8,}", file=out, flush=True)
     document = {
         "machine": machine(),
         "broker": broker_named(options.broker),
