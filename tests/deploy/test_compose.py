@@ -1,11 +1,13 @@
 """compose.yaml: valid, nothing secret or vague in it, and every name in it exists somewhere."""
 
 import json
+import os
 import re
 import shutil
 import stat
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -130,6 +132,32 @@ def test_every_command_exists(name: str) -> None:
     for option in command:
         if option.startswith("--"):
             assert option in shown.output
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_every_command_starts_with_what_the_image_installs(name: str, tmp_path: Path) -> None:
+    """The extra `server`: without the embedded servers of the extra `demo`."""
+    extras = tomllib.loads((compose.ROOT / "pyproject.toml").read_text())["project"]
+    only = extras["optional-dependencies"]["demo"]
+    names = [re.split(r"[\[>=]", one)[0].replace("-", "_") for one in only]
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({names[1:]}));"
+        "from rackmeter.cli.main import run; sys.exit(run(sys.argv[1:]))"
+    )
+    nowhere = {
+        "RACKMETER_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+        "RACKMETER_KAFKA_BOOTSTRAP": "127.0.0.1:1",
+        "RACKMETER_MASTER_KEY": "ab" * 32,
+        "RACKMETER_DATA_DIR": str(tmp_path),
+        "RACKMETER_API_CERT_FILE": "/none",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code, *SERVICES[name]["command"]],
+        env={"PATH": os.environ["PATH"], **nowhere},
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert names[0] == "rackmeter"
+    assert done.returncode in (2, 4), done.stderr
 
 
 def test_what_is_mounted_is_there_or_made_by_prepare() -> None:
