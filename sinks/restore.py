@@ -14,6 +14,7 @@ What was issued after the backup is not known here: invoicing.outside.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 import psycopg
 from psycopg import sql
@@ -26,7 +27,7 @@ from sinks.database import Connection, connect, migrate
 from sinks.migrations import revisions
 from sinks.roles import missing_roles
 
-TIMESCALE = "timescaledb"
+TIMESCALE: Final = "timescaledb"
 Progress = Callable[[str, int], None]
 
 
@@ -128,13 +129,10 @@ def _fill(
             sql.SQL("CREATE EXTENSION IF NOT EXISTS timescaledb VERSION {}").format(version)
         )
         conn.execute("SELECT timescaledb_pre_restore()")
-    size = {"at": 0}
 
     def look() -> None:
-        with psycopg.connect(url) as other:
-            row = other.execute("SELECT pg_database_size(current_database())").fetchone()
-        size["at"] = row[0] if row else 0
-        progress("restored", size["at"])
+        row = conn.execute("SELECT pg_database_size(current_database())").fetchone()
+        progress("restored", row[0] if row else 0)
 
     arguments = [
         "--format=directory", f"--jobs={1 if hypertables else jobs}", "--exit-on-error",
@@ -153,7 +151,7 @@ def _make_roles(conn: Connection) -> None:
         except psycopg.errors.InsufficientPrivilege:
             raise ConfigError(
                 f"This server has no role {name} and {conn.info.user} may not make it: run what"
-                " `rackmeter db roles --script` prints as its administrator."
+                " `rackmeter db roles --sql` prints as its administrator."
             ) from None
 
 
