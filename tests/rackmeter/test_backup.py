@@ -397,6 +397,34 @@ def test_a_restore_that_fails_on_the_way_is_not_a_ledger(
         require_schema(conn)
 
 
+KILL_RESTORE = """
+import os, signal, sys
+from pathlib import Path
+from rackmeter.recovery import programs
+from sinks import backup_tools, restore
+backup_tools.POLL_S = 0.01
+def die(what, _size):
+    if what == sys.argv[3]:
+        os.kill(os.getpid(), signal.SIGKILL)
+restore.restore(sys.argv[1], Path(sys.argv[2]), programs=programs(), progress=die)
+"""
+
+
+@pytest.mark.parametrize("step", ["restored", "compared"])
+def test_killed_while_it_restores_the_tables_are_no_ledger(
+    made: Backup, make_database: MakeDatabase, step: str
+) -> None:
+    """Nobody uses them, nothing is restored over them, and an empty database is filled."""
+    url = make_database()
+    command = [sys.executable, "-c", KILL_RESTORE, url, str(made.folder), step]
+    assert subprocess.run(command, check=False, timeout=60).returncode == KILLED
+    with connect(url) as conn, pytest.raises(DependencyError, match="revision none"):
+        require_schema(conn)
+    with pytest.raises(RefusedError):
+        restore(url, made.folder)
+    assert restore(make_database(), made.folder) == made.manifest
+
+
 # -- programs --------------------------------------------------------------------------------------
 
 
