@@ -18,7 +18,7 @@ from typing import Final
 
 from schemas.envelope import Key
 from schemas.errors import RackmeterError, RefusedError
-from sinks.database import Connection
+from sinks.database import Connection, hold_schema
 from sinks.keys import register, rotate
 from sinks.vault import Vault
 
@@ -87,6 +87,7 @@ def redeem(
     """
     public, digest = parse(token)
     with conn.transaction():
+        hold_schema(conn)
         row = conn.execute(
             "SELECT digest, server_id, renews, used_at, used_from, revoked_at, expires_at"
             " FROM enrol_token WHERE token_id = %s FOR UPDATE",

@@ -26,7 +26,7 @@ from sinks.roles import ROLES, differences, missing_roles, roles, script
 from sinks.roles.logins import make_login
 from tests.fix_billing import START, TX, Receiver, meter_open, meter_windows, rent_small
 from tests.fix_stack import NOT_DURABLE, MakeDatabase
-from tests.invoicing.scenario import close_month
+from tests.invoicing.scenario import close_month, numbers_of
 from tests.invoicing.worlds import month_of
 from tests.sinks.metering import (
     TOPIC_ID,
@@ -55,6 +55,7 @@ def owner(billing_url: str) -> Iterator[Connection]:
 def test_the_writer_meters(owner: Connection, billing_url: str) -> None:
     """Windows, late entries, former origins, anchors and dead letters, over two claims."""
     register(owner)
+    owner.execute("UPDATE store_mark SET closing = '2100-01-01Z'")  # hours are stored, and change
     log = chunks()
     first = Checkpointer(login_of(billing_url, "writer"))
     second = Checkpointer(login_of(billing_url, "writer"))
@@ -155,12 +156,17 @@ def test_the_invoicer_closes_and_explains(
     owner.execute("DELETE FROM accrual")
     url = login_of(billing_url, "invoicer")
     assert [one.status for one in close_month(url, folder=tmp_path).outcomes] == [Status.ISSUED] * 2
+    numbers_of(billing_url).unlink()  # on another machine
     assert [one.status for one in close_month(url, folder=tmp_path).outcomes] == [Status.EXISTS] * 2
     assert len(list(tmp_path.iterdir())) == 4
     with connect(url) as conn:
         row = conn.execute("SELECT line_key FROM invoice_line LIMIT 1").fetchone()
         assert row is not None
         assert explain(conn, row[0]).number.startswith("RM-")
+    owner.execute("SET session_replication_role = replica")
+    owner.execute("DELETE FROM invoice; DELETE FROM scope_seal; DELETE FROM invoice_line")
+    lost = close_month(url).outcomes
+    assert [one.status for one in lost] == [Status.WAITING] * 2, "their numbers are issued"
 
 
 def test_the_reader_reads_all_but_secrets(
