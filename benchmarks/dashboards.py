@@ -35,6 +35,7 @@ SETTINGS: Final = {"shared_buffers": "2GB", "max_wal_size": "8GB", "fsync": "off
 """Of the embedded server: a quarter of a small machine; nothing outlives the run."""
 
 SEEDING_MS: Final = 3_600_000
+AVAILABLE: Final = "SELECT FROM pg_available_extensions WHERE name = 'timescaledb'"
 
 # Figures of every scope, invoices of every account: as many as there would be, made up.
 BILLED: Final = """
@@ -133,7 +134,12 @@ def database(url: str | None, name: str) -> Iterator[tuple[str, bool]]:
         there = conn.execute("SELECT FROM pg_database WHERE datname = %s", (own,)).fetchone()
         if there is None:
             conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(own)))
-    yield make_conninfo(url, dbname=own), there is None
+    mine = make_conninfo(url, dbname=own)
+    if there is None:
+        with psycopg.connect(mine, autocommit=True) as conn:
+            if conn.execute(AVAILABLE).fetchone():
+                conn.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+    yield mine, there is None
     if not name:
         with psycopg.connect(url, autocommit=True) as conn:
             conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(own)))

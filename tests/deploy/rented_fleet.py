@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from psycopg import ClientCursor
-from psycopg.types.json import Jsonb
 
 from pipeline.catalog import price_rows
 from schemas.billing import Item, Span
-from schemas.serial import to_json
 from sinks.accruals import rate_open
 from sinks.catalogs import apply
 from sinks.database import Connection
+from sinks.prices import add_prices
 from sinks.store.refresh import refresh
 from tests.invoicing.ledger import TOPIC, topic
 from tests.invoicing.scenario import CATALOG, TEXT, close_month
@@ -61,12 +60,9 @@ def seed(conn: Connection, size: Size, *, settled: bool = True) -> None:
         "settled": settled,
     }
     ClientCursor(conn).execute(STATEMENTS.read_bytes(), values)
-    for row in price_rows(CATALOG, Item("", "", "ax-hourly", Span(size.start))):
-        conn.execute(
-            "INSERT INTO item_price (item_id, charge, valid, price, tax, version, entered_at)"
-            " SELECT item_id, %s, tstzrange(%s, NULL), %s, %s, %s, %s FROM scene",
-            (row.charge, size.start, Jsonb(to_json(row.model)), row.tax, row.version, size.start),
-        )
+    for (item,) in conn.execute("SELECT item_id FROM scene ORDER BY n").fetchall():
+        rows = price_rows(CATALOG, Item(item, item, "ax-hourly", Span(size.start)))
+        add_prices(conn, rows, size.start)
     conn.execute("ANALYZE")
 
 

@@ -72,12 +72,12 @@ def test_hours_and_days_say_the_same(ledger: Connection, board: str) -> None:
     """Whole days, once from stored hours and once from days: the tables hold the same figures."""
     noon = datetime(2026, 3, 15, tzinfo=UTC)
     title = {"fleet": "Top servers", "gpu": "Idle GPUs"}[board]
-    by_hour = said(ledger, board, title, now=noon, grain="usage_hour")
-    assert by_hour.rows == said(ledger, board, title, now=noon, grain="usage_day").rows
+    by_hour = said(ledger, board, title, now=noon, grain="usage_hour_row")
+    assert by_hour.rows == said(ledger, board, title, now=noon, grain="usage_day_row").rows
 
 
-@pytest.mark.parametrize(("hours", "grain"), [(24, "usage_hour"), (73, "usage_hour"),
-                                              (74, "usage_day"), (720, "usage_day")])  # fmt: skip
+@pytest.mark.parametrize(("hours", "grain"), [(24, "usage_hour_row"), (73, "usage_hour_row"),
+                                              (74, "usage_day_row"), (720, "usage_day_row")])  # fmt: skip
 def test_more_than_three_days_are_read_from_days(
     ledger: Connection, monkeypatch: pytest.MonkeyPatch, hours: int, grain: str
 ) -> None:

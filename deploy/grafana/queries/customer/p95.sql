@@ -1,9 +1,10 @@
 -- Averages of one server's finished windows, the 95th percentile of the greater direction, and the samples above it:
 -- of N windows the highest floor(5 N / 100) are let go.
 WITH windows AS (
-    SELECT window_start, sum(quantity) FILTER (WHERE meter = 'net.tx_bytes') * 8 / 300 AS tx,
-           sum(quantity) FILTER (WHERE meter = 'net.rx_bytes') * 8 / 300 AS rx
-    FROM usage
+    SELECT window_start, sum(qty[ix]) FILTER (WHERE meter = 'net.tx_bytes') * 8 / 300 AS tx,
+           sum(qty[ix]) FILTER (WHERE meter = 'net.rx_bytes') * 8 / 300 AS rx
+    FROM usage_row
+    JOIN series USING (set_id)
     WHERE server_id = ${server:sqlstring} AND meter IN ('net.tx_bytes', 'net.rx_bytes')
       AND window_start >= $__timeFrom() AND window_start < $__timeTo()
       AND window_start < (SELECT to_timestamp(max(win_ms) / 1000) FROM server_state

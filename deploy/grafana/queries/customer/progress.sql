@@ -12,18 +12,21 @@ WITH charge AS (
       AND included > 0
     GROUP BY 1
 ), priced AS (
-    SELECT p.charge || ', ' || (p.price->'unit'->>'name') AS name, a.server_id, m.meter,
-           (p.price->'unit'->>'is')::numeric AS size, a.valid * p.valid AS valid
+    SELECT p.charge || ', ' || (unit->>'name') AS name, a.server_id, m.meter,
+           (unit->>'is')::numeric AS size, a.valid * p.valid AS valid
     FROM rating_scope s
     JOIN item i USING (scope_id)
     JOIN item_price p USING (item_id)
     JOIN assignment a USING (item_id)
-    CROSS JOIN LATERAL jsonb_array_elements_text(p.price->'meters') AS m (meter)
-    WHERE s.account_id = ${account:sqlstring} AND p.price->'allowance' IS NOT NULL AND p.valid && a.valid
+    CROSS JOIN LATERAL jsonb_path_query_first(p.price, 'strict $.**.unit') AS unit
+    CROSS JOIN LATERAL jsonb_path_query(p.price, 'strict $.**.meters[*]') AS metered
+    CROSS JOIN LATERAL (SELECT metered #>> '{}') AS m (meter)
+    WHERE s.account_id = ${account:sqlstring} AND p.valid && a.valid
 ), hourly AS (
-    SELECT p.name, u.hour, sum(u.quantity / p.size) AS used
-    FROM usage_hour u
-    JOIN priced p ON p.server_id = u.server_id AND p.meter = u.meter AND p.valid @> u.hour
+    SELECT p.name, u.hour, sum(u.qty[s.ix] / p.size) AS used
+    FROM usage_hour_row u
+    JOIN series s USING (set_id)
+    JOIN priced p ON p.server_id = u.server_id AND p.meter = s.meter AND p.valid @> u.hour
     WHERE u.server_id = ANY (ARRAY(SELECT server_id FROM priced))
       AND u.hour >= (SELECT min(low) FROM charge) AND u.hour < (SELECT max(as_of) FROM charge)
     GROUP BY 1, 2

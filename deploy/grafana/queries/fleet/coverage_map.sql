@@ -1,13 +1,13 @@
 -- Share of each finished hour (or UTC day) that was observed, of the 25 rented servers observed least.
 WITH width AS (
-    SELECT CASE '$grain' WHEN 'usage_day' THEN interval '1 day' ELSE interval '1 hour' END AS w
+    SELECT CASE '$grain' WHEN 'usage_day_row' THEN interval '1 day' ELSE interval '1 hour' END AS w
 ), bucket AS (
     SELECT generate_series(rm_bucket(w, $__timeFrom()) + w,
                            rm_bucket(w, least($__timeTo()::timestamptz, now())) - w, w) AS at
     FROM width
 ), observed AS MATERIALIZED (
-    SELECT server_id, at, max(covered_ms) AS ms
-    FROM $grain AS u (server_id, meter, resource, at, quantity, covered_ms)
+    SELECT server_id, at, sum(covered_ms) AS ms
+    FROM $grain AS u (server_id, at, set_id, qty, covered_ms)
     WHERE at >= $__timeFrom() AND at < $__timeTo()
     GROUP BY 1, 2
 ), worst AS (

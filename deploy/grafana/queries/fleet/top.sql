@@ -1,7 +1,8 @@
 -- Servers that used most of one meter in the time shown, and who rents them now.
 WITH total AS (
-    SELECT server_id, sum(quantity) AS used
-    FROM $grain AS u (server_id, meter, resource, at, quantity, covered_ms)
+    SELECT server_id, sum(qty[ix]) AS used
+    FROM $grain AS u (server_id, at, set_id, qty, covered_ms)
+    JOIN series USING (set_id)
     WHERE meter = ${meter:sqlstring} AND at >= $__timeFrom() AND at < $__timeTo()
     GROUP BY 1
 ), top AS (

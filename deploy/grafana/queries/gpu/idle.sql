@@ -1,8 +1,9 @@
 -- GPUs that were held for an hour or more and worked less than 5 % of it: paid for, not used.
 WITH gpu AS (
-    SELECT server_id, resource, sum(quantity) FILTER (WHERE meter = 'gpu.alloc_ms') / 3600000 AS held,
-           coalesce(sum(quantity) FILTER (WHERE meter = 'gpu.busy_ms'), 0) / 3600000 AS busy
-    FROM $grain AS u (server_id, meter, resource, at, quantity, covered_ms)
+    SELECT server_id, resource, sum(qty[ix]) FILTER (WHERE meter = 'gpu.alloc_ms') / 3600000 AS held,
+           coalesce(sum(qty[ix]) FILTER (WHERE meter = 'gpu.busy_ms'), 0) / 3600000 AS busy
+    FROM $grain AS u (server_id, at, set_id, qty, covered_ms)
+    JOIN series USING (set_id)
     WHERE at >= $__timeFrom() AND at < $__timeTo() AND meter IN ('gpu.busy_ms', 'gpu.alloc_ms')
       AND resource NOT LIKE 'MIG-%'
     GROUP BY 1, 2

@@ -2,8 +2,13 @@
 -- utilisation of its own: its instances count for themselves and not into the share.
 SELECT count(DISTINCT resource) FILTER (WHERE resource NOT LIKE 'MIG-%') AS "GPUs",
        count(DISTINCT resource) FILTER (WHERE resource LIKE 'MIG-%') AS "MIG instances",
-       100 * sum(quantity) FILTER (WHERE meter = 'gpu.busy_ms')
-           / nullif(sum(quantity) FILTER (WHERE meter = 'gpu.alloc_ms' AND resource NOT LIKE 'MIG-%'), 0)
+       100 * sum(q) FILTER (WHERE meter = 'gpu.busy_ms')
+           / nullif(sum(q) FILTER (WHERE meter = 'gpu.alloc_ms' AND resource NOT LIKE 'MIG-%'), 0)
            AS "busy while held"
-FROM $grain AS u (server_id, meter, resource, at, quantity, covered_ms)
-WHERE at >= $__timeFrom() AND at < $__timeTo() AND meter IN ('gpu.busy_ms', 'gpu.alloc_ms')
+FROM (
+    SELECT server_id, meter, resource, sum(qty[ix]) AS q
+    FROM $grain AS u (server_id, at, set_id, qty, covered_ms)
+    JOIN series USING (set_id)
+    WHERE at >= $__timeFrom() AND at < $__timeTo() AND meter IN ('gpu.busy_ms', 'gpu.alloc_ms')
+    GROUP BY 1, 2, 3
+) u
