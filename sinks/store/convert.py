@@ -80,7 +80,6 @@ def _begin(conn: Connection) -> None:
     if conn.execute("SELECT to_regclass(%s)", (NEXT,)).fetchone() == (None,):
         with conn.transaction():
             conn.execute(f"CREATE TABLE {NEXT} (LIKE usage_window INCLUDING ALL)")
-            conn.execute(f"ALTER TABLE {NEXT} ADD FOREIGN KEY (set_id) REFERENCES series_set")
             conn.execute(
                 f"SELECT create_hypertable('{NEXT}', 'window_start',"
                 " chunk_time_interval => interval '1 day', create_default_indexes => false)"
