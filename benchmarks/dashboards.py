@@ -137,7 +137,7 @@ def database(url: str | None, name: str) -> Iterator[tuple[str, bool]]:
     mine = make_conninfo(url, dbname=own)
     if there is None:
         with psycopg.connect(mine, autocommit=True) as conn:
-            if conn.execute(AVAILABLE).fetchone():
+            if conn.execute(AVAILABLE).fetchone() is not None:
                 conn.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
     yield mine, there is None
     if not name:

@@ -13,6 +13,8 @@ import altair as alt
 from tests.deploy.boards import Answer
 
 Panel = Mapping[str, Any]
+Chart = Any
+"""One of altair's charts: it has a type for each way to put them together."""
 COLUMN, ROW = 44, 30
 """Pixels of a 24th of the page and of a row of the grid."""
 ROWS_MAX: Final = 8
@@ -25,7 +27,7 @@ COLORS: Final = {
 }  # fmt: skip
 
 
-def drawn(panel: Panel, answer: Answer) -> alt.LayerChart | alt.Chart:
+def drawn(panel: Panel, answer: Answer) -> Chart:
     """The panel as tall and wide as it is on the board, with its title."""
     size = {"width": _width(panel), "height": _height(panel, answer)}
     chart = _KINDS[panel["type"]](panel, answer)
@@ -63,12 +65,16 @@ def shown(value: Any, unit: str, decimals: int | None = None) -> str:
 _ENDS: Final = {"percent": " %", "s": " s", "h": " h"}
 
 
+def _rows(values: list[dict[str, Any]]) -> alt.Chart:
+    return alt.Chart(alt.Data(values=values))  # type: ignore[no-untyped-call]
+
+
 def _axis(**more: Any) -> alt.Axis:
     quiet = {"title": None, "labelFont": FONT, "domain": False, "ticks": False}
     return alt.Axis(gridColor="#e8ebee", **(quiet | more))
 
 
-def _stat(panel: Panel, answer: Answer) -> alt.LayerChart:
+def _stat(panel: Panel, answer: Answer) -> Chart:
     cells = [
         {
             "name": name,
@@ -77,7 +83,7 @@ def _stat(panel: Panel, answer: Answer) -> alt.LayerChart:
         }
         for name, value in zip(answer.columns, answer.rows[0], strict=True)
     ]
-    base = alt.Chart(alt.Data(values=cells)).encode(
+    base = _rows(cells).encode(
         x=alt.X("name:N", axis=None, sort=None, scale=alt.Scale(padding=0.5))
     )
     letters = max(len(cell["value"]) for cell in cells) * len(cells)
@@ -90,12 +96,12 @@ def _stat(panel: Panel, answer: Answer) -> alt.LayerChart:
     )
 
 
-def _timeseries(panel: Panel, answer: Answer) -> alt.LayerChart:
+def _timeseries(panel: Panel, answer: Answer) -> Chart:
     points = list(_points(answer))
     names = list(dict.fromkeys(point["name"] for point in points))
     stacked = panel["fieldConfig"]["defaults"]["custom"]["drawStyle"] == "bars"
     unit = {"bps": "bit/s"}.get(_unit(panel, "")[0], "")
-    base = alt.Chart(alt.Data(values=points)).encode(
+    base = _rows(points).encode(
         x=alt.X(
             "time:T",
             scale=alt.Scale(type="utc"),
@@ -133,7 +139,7 @@ def _points(answer: Answer) -> Iterator[dict[str, Any]]:
                 yield {"time": time, "name": name, "value": float(row[name])}
 
 
-def _bars(panel: Panel, answer: Answer) -> alt.LayerChart:
+def _bars(panel: Panel, answer: Answer) -> Chart:
     name, value = answer.columns[0], answer.columns[-1]
     rows = [
         {
@@ -144,7 +150,7 @@ def _bars(panel: Panel, answer: Answer) -> alt.LayerChart:
         }
         for row in answer.dicts()[:ROWS_MAX]
     ]  # fmt: skip
-    base = alt.Chart(alt.Data(values=rows)).encode(
+    base = _rows(rows).encode(
         y=alt.Y("name:N", sort=None, axis=_axis()),
         x=alt.X("value:Q", axis=None),
     )  # fmt: skip
@@ -152,13 +158,13 @@ def _bars(panel: Panel, answer: Answer) -> alt.LayerChart:
     return bars + base.mark_text(font=FONT, align="left", dx=4, fontSize=11).encode(text="text:N")
 
 
-def _barchart(panel: Panel, answer: Answer) -> alt.LayerChart:
+def _barchart(panel: Panel, answer: Answer) -> Chart:
     """Upright; with a column `metric` one bar for each of its values side by side."""
     if "metric" not in answer.columns:
         return _bars(panel, answer)
     rows = [{**row, "value": float(row["value"])} for row in answer.dicts()]
     return alt.layer(
-        alt.Chart(alt.Data(values=rows)).mark_bar(size=40).encode(
+        _rows(rows).mark_bar(size=40).encode(
             x=alt.X("month:N", axis=_axis(labelAngle=0)),
             xOffset="metric:N",
             y=alt.Y("value:Q", axis=_axis()),
@@ -167,14 +173,14 @@ def _barchart(panel: Panel, answer: Answer) -> alt.LayerChart:
     )  # fmt: skip
 
 
-def _history(panel: Panel, answer: Answer) -> alt.LayerChart:
+def _history(panel: Panel, answer: Answer) -> Chart:
     cells = [
         {"time": row["time"].astimezone(UTC).strftime("%d %H:%M"), "server": row["metric"],
          "color": _color(panel, "", row["value"])}
         for row in answer.dicts()
     ]  # fmt: skip
     return alt.layer(
-        alt.Chart(alt.Data(values=cells)).mark_rect(stroke="white").encode(
+        _rows(cells).mark_rect(stroke="white").encode(
             x=alt.X("time:N", axis=_axis(labelAngle=0, labelOverlap=True)),
             y=alt.Y("server:N", axis=_axis()),
             color=alt.Color("color:N", scale=None),
@@ -182,7 +188,7 @@ def _history(panel: Panel, answer: Answer) -> alt.LayerChart:
     )  # fmt: skip
 
 
-def _table(panel: Panel, answer: Answer) -> alt.LayerChart:
+def _table(panel: Panel, answer: Answer) -> Chart:
     rows = [dict(zip(answer.columns, answer.columns, strict=True)), *answer.dicts()[:ROWS_MAX]]
     texts = [
         [name if number == 0 else shown(row[name], *_unit(panel, name)) for name in answer.columns]
@@ -196,9 +202,7 @@ def _table(panel: Panel, answer: Answer) -> alt.LayerChart:
         for column, text in enumerate(row)
     ]  # fmt: skip
     wide = max(sum(widths), room)
-    base = alt.Chart(alt.Data(values=cells)).mark_text(
-        font=FONT, fontSize=round(11 * room / wide, 1), align="left"
-    )
+    base = _rows(cells).mark_text(font=FONT, fontSize=round(11 * room / wide, 1), align="left")
     return alt.layer(*(
         base.transform_filter(alt.datum.head == head).encode(
             x=alt.X("x:Q", axis=None, scale=alt.Scale(domain=[0, wide])),
@@ -244,7 +248,7 @@ def _scale(panel: Panel, names: list[str]) -> alt.Color:
                      scale=alt.Scale(domain=names, range=colors), legend=legend)  # fmt: skip
 
 
-_KINDS: Final[dict[str, Callable[[Panel, Answer], alt.LayerChart]]] = {
+_KINDS: Final[dict[str, Callable[[Panel, Answer], Chart]]] = {
     "stat": _stat,
     "timeseries": _timeseries,
     "bargauge": _bars,

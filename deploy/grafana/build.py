@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from deploy.grafana.boards import BOARDS
-from deploy.grafana.panels import dashboard
+from deploy.grafana.dashboard import dashboard
 
 FOLDER = Path(__file__).parent / "dashboards"
 

@@ -1,5 +1,6 @@
 """Grafana's provisioning files: sound, and each alert fires on its trouble and not beside it."""
 
+import operator
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -19,7 +20,7 @@ from tests.fix_stack import MakeDatabase
 PROVISIONING = FOLDER / "provisioning"
 PAGE = (Path(__file__).parents[2] / "docs" / "dashboards.md").read_text(encoding="utf-8")
 EXPRESSIONS = {"reduce": expr.TypeReduce, "threshold": expr.TypeThreshold}
-COMPARE = {"gt": lambda value, limit: value > limit, "lt": lambda value, limit: value < limit}
+COMPARE = {"gt": operator.gt, "lt": operator.lt}
 OURS = {"dashboardUid", "panelId"}
 """Fields of the file that the API has under another name."""
 TROUBLE = {

@@ -76,8 +76,15 @@ def test_hours_and_days_say_the_same(ledger: Connection, board: str) -> None:
     assert by_hour.rows == said(ledger, board, title, now=noon, grain="usage_day_row").rows
 
 
-@pytest.mark.parametrize(("hours", "grain"), [(24, "usage_hour_row"), (73, "usage_hour_row"),
-                                              (74, "usage_day_row"), (720, "usage_day_row")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("hours", "grain"),
+    [
+        (24, "usage_hour_row"),
+        (73, "usage_hour_row"),
+        (74, "usage_day_row"),
+        (720, "usage_day_row"),
+    ],
+)
 def test_more_than_three_days_are_read_from_days(
     ledger: Connection, monkeypatch: pytest.MonkeyPatch, hours: int, grain: str
 ) -> None:
