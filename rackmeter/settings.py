@@ -122,7 +122,7 @@ class Settings(BaseSettings):
     keep_windows_days: int | None = Field(default=None, ge=62, le=36_500)
     # A sealed period's windows are kept this long after its end, whatever the line above says.
     dispute_days: int = Field(default=90, ge=0, le=3_650)
-    # TimescaleDB: a day of windows is compressed this long after its end. Late ones still come in.
+    # TimescaleDB: a chunk of windows is compressed this long after its end. Late ones still come.
     columnstore_after_days: int = Field(default=7, ge=1, le=365)
 
     # Webhooks to private and loopback addresses, and over plain HTTP: for tests and demos.

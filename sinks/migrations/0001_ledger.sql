@@ -108,7 +108,7 @@ BEGIN
         CREATE TABLE usage_window_default PARTITION OF usage_window DEFAULT;
     ELSE
         EXECUTE format($$SELECT %s.create_hypertable('usage_window', 'window_start',
-            chunk_time_interval => interval '1 day', create_default_indexes => false)$$, timescale);
+            chunk_time_interval => interval '7 days', create_default_indexes => false)$$, timescale);
     END IF;
 END $ledger$;
 -- squawk-ignore require-concurrent-index-creation -- the table is new

@@ -1,4 +1,4 @@
-"""Chunks of TimescaleDB: a day of windows each, compressed when hardly anything comes for it."""
+"""Chunks of TimescaleDB: a week of windows each, compressed when hardly anything comes for it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,3 +36,8 @@ def compress(conn: Connection, found: list[Chunk]) -> None:
         conn.execute(
             "SELECT compress_chunk(%s::regclass, if_not_compressed => true)", (chunk.name,)
         )
+
+
+def start_of(conn: Connection, instant: datetime) -> datetime | None:
+    """The beginning of the chunk that holds it."""
+    return next((c.start for c in chunks(conn) if c.start <= instant < c.end), None)

@@ -82,7 +82,7 @@ def _begin(conn: Connection) -> None:
             conn.execute(f"CREATE TABLE {NEXT} (LIKE usage_window INCLUDING ALL)")
             conn.execute(
                 f"SELECT create_hypertable('{NEXT}', 'window_start',"
-                " chunk_time_interval => interval '1 day', create_default_indexes => false)"
+                " chunk_time_interval => interval '7 days', create_default_indexes => false)"
             )
 
 

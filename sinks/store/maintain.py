@@ -13,7 +13,7 @@ from sinks.store.refresh import due, refresh, stale_hours
 @dataclass(frozen=True, slots=True)
 class Policy:
     """``keep_windows`` None: for ever. ``dispute``: how long after its end a sealed period needs
-    its windows. ``columnstore_after``: how old a day is when it is compressed.
+    its windows. ``columnstore_after``: how long after its end a chunk is compressed.
     """
 
     keep_windows: timedelta | None

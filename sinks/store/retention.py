@@ -12,6 +12,7 @@ from typing import Final
 from schemas.errors import DifferenceError, RefusedError
 from sinks.database import Connection
 from sinks.store.backend import backend
+from sinks.store.chunks import start_of
 from sinks.store.marks import Marks, marks, standing_still
 from sinks.store.partitions import month_of, partitions
 from sinks.store.refresh import DAY, floor
@@ -129,8 +130,10 @@ _EDGES_GONE: Final = f"""
 
 
 def _edge(conn: Connection, instant: datetime) -> datetime:
-    """The beginning of the partition or chunk that holds it."""
-    return floor(instant, DAY) if backend(conn).timescale else month_of(instant)
+    """The beginning of the partition or chunk that holds it; the UTC day where there is none."""
+    if backend(conn).timescale:
+        return floor(start_of(conn, instant) or instant, DAY)
+    return month_of(instant)
 
 
 def _count(conn: Connection, between: dict[str, datetime | None]) -> int:
