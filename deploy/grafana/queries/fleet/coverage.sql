@@ -4,7 +4,7 @@ WITH rented AS (
            least(upper(valid), $__timeTo()::timestamptz, now()) AS high
     FROM assignment WHERE valid && tstzrange($__timeFrom(), $__timeTo())
 ), observed AS (
-    SELECT sum(covered_ms) AS ms
+    SELECT sum(covered_ms::integer) AS ms
     FROM $grain AS u (server_id, at, set_id, qty, covered_ms)
     WHERE at >= $__timeFrom() AND at < $__timeTo()
       AND server_id IN (SELECT server_id FROM rented)

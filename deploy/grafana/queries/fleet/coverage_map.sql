@@ -5,18 +5,24 @@ WITH width AS (
     SELECT generate_series(rm_bucket(w, $__timeFrom()) + w,
                            rm_bucket(w, least($__timeTo()::timestamptz, now())) - w, w) AS at
     FROM width
-), observed AS MATERIALIZED (
+), total AS (
+    SELECT server_id, sum(covered_ms::integer) AS ms
+    FROM $grain AS u (server_id, at, set_id, qty, covered_ms)
+    WHERE at >= $__timeFrom() AND at < $__timeTo()
+    GROUP BY 1
+), worst AS MATERIALIZED (
+    SELECT server_id
+    FROM (SELECT DISTINCT server_id FROM assignment
+          WHERE valid && tstzrange($__timeFrom(), $__timeTo())) a
+    LEFT JOIN total USING (server_id)
+    ORDER BY coalesce(ms, 0), server_id
+    LIMIT 25
+), observed AS (
     SELECT server_id, at, sum(covered_ms) AS ms
     FROM $grain AS u (server_id, at, set_id, qty, covered_ms)
     WHERE at >= $__timeFrom() AND at < $__timeTo()
+      AND server_id = ANY (ARRAY(SELECT server_id FROM worst))
     GROUP BY 1, 2
-), worst AS (
-    SELECT a.server_id
-    FROM (SELECT DISTINCT server_id FROM assignment
-          WHERE valid && tstzrange($__timeFrom(), $__timeTo())) a
-    LEFT JOIN (SELECT server_id, sum(ms) AS ms FROM observed GROUP BY 1) o USING (server_id)
-    ORDER BY coalesce(o.ms, 0), a.server_id
-    LIMIT 25
 )
 SELECT at AS time, server_id AS metric,
        100 * coalesce(ms, 0) / (1000 * extract(epoch FROM w)) AS value
