@@ -132,6 +132,7 @@ def _sums(
                  unnest(t.meter, t.resource) WITH ORDINALITY AS n (meter, resource, ix)
             WHERE t.set_id = u.set_id AND n.meter = ANY(%s)
         ) w
+        WHERE u.window_start >= %s AND u.window_start < %s -- constants: what is planned is their time
         GROUP BY 1, 2, 3
         """,
         (
@@ -140,6 +141,8 @@ def _sums(
             [segment.low for segment in segments],
             [segment.high for segment in segments],
             list(meters),
+            min(segment.low for segment in segments),
+            max(segment.high for segment in segments),
         ),
     )
     for no, meter, resource, quantity, covered_ms in rows:
