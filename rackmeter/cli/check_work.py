@@ -9,6 +9,7 @@ from typing import Final
 from prometheus_client.parser import text_string_to_metric_families
 
 from rackmeter.cli.finding import Finding
+from rackmeter.cli.look import looked
 from rackmeter.errors import DependencyError, RefusedError
 from rackmeter.kafka import Cluster
 from rackmeter.settings import Settings
@@ -38,10 +39,17 @@ Bounds = dict[int, int]
 def work(settings: Settings, conn: Connection, where: Cluster) -> Iterator[Finding]:
     """On an autocommit connection to tables of this version, and a broker that answers."""
     now = datetime.now(UTC)
-    yield from _workers(settings, conn, where)
-    yield about_rater(overdue_scopes(conn, now, LATE, SHOWN + 1))
-    yield about_deliveries(*overdue_deliveries(conn, now, LATE))
-    yield from about_keys(keyless_servers(conn, now, SHOWN + 1), keys_that_end(conn, now, KEY_ENDS))
+    yield from looked("workers", lambda: _workers(settings, conn, where))
+    yield from looked("rater", lambda: [about_rater(overdue_scopes(conn, now, LATE, SHOWN + 1))])
+    yield from looked(
+        "deliveries", lambda: [about_deliveries(*overdue_deliveries(conn, now, LATE))]
+    )
+    yield from looked(
+        "keys",
+        lambda: about_keys(
+            keyless_servers(conn, now, SHOWN + 1), keys_that_end(conn, now, KEY_ENDS)
+        ),
+    )
     yield about_egress(settings.allow_private_webhooks)
     if settings.database_url is not None:
         yield about_backup(last_backup(settings.metrics_dir), now)

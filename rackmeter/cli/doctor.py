@@ -60,7 +60,8 @@ def doctor(
 
 
 def _findings(data_dir: DataDir, probe: float | None) -> Iterator[Finding]:
-    from rackmeter.cli.checks import (  # noqa: PLC0415 - starts slowly
+    from rackmeter.cli.check_topics import topics  # noqa: PLC0415 - starts slowly
+    from rackmeter.cli.checks import (  # noqa: PLC0415
         broker,
         data_folder,
         database,
@@ -68,6 +69,7 @@ def _findings(data_dir: DataDir, probe: float | None) -> Iterator[Finding]:
         master_key,
         python,
     )
+    from rackmeter.cli.look import looked  # noqa: PLC0415
     from rackmeter.settings import load_settings  # noqa: PLC0415
 
     yield Finding("python", python())
@@ -78,47 +80,35 @@ def _findings(data_dir: DataDir, probe: float | None) -> Iterator[Finding]:
         yield Finding("settings", str(error), error.exit_code)
         return
     yield from _look("data folder", lambda: data_folder(settings, FREE_MIB_MIN))
-    yield from _look("database", lambda: database(settings))
-    yield from _look("master key", lambda: master_key(settings))
+    yield from looked("database", lambda: [Finding("database", database(settings))])
+    yield from looked("master key", lambda: [Finding("master key", master_key(settings))])
     reached = list(_look("broker", lambda: broker(settings)))
     yield from reached
     if reached[0].exit_code == 0:
-        yield from _look_at_topics(settings)
+        yield from looked("topics", lambda: topics(settings))
     yield from _look_at_work(settings, probe, broker=reached[0].exit_code == 0)
-
-
-def _look_at_topics(settings: "Settings") -> Iterator[Finding]:
-    from rackmeter.cli.check_topics import topics  # noqa: PLC0415 - starts slowly
-
-    try:
-        yield from topics(settings)
-    except RackmeterError as error:
-        yield Finding("topics", str(error), error.exit_code)
 
 
 def _look_at_work(settings: "Settings", probe: float | None, *, broker: bool) -> Iterator[Finding]:
     """Where the database has the tables of this version; what is wrong else was said before."""
-    from psycopg import Error  # noqa: PLC0415 - starts slowly
-
-    from rackmeter.cli.check_probe import probed  # noqa: PLC0415
+    from rackmeter.cli.check_probe import probed  # noqa: PLC0415 - starts slowly
     from rackmeter.cli.check_store import store  # noqa: PLC0415
     from rackmeter.cli.check_work import work  # noqa: PLC0415
     from rackmeter.cli.checks import cluster_in_force, open_ledger  # noqa: PLC0415
+    from rackmeter.cli.look import looked  # noqa: PLC0415
 
-    try:
-        conn = open_ledger(settings)
-        if conn is None:
+    conn = open_ledger(settings)
+    if conn is None:
+        return
+    tolerance = timedelta(milliseconds=settings.clock_tolerance_ms)
+    with conn:
+        yield from looked("store", lambda: store(conn, tolerance))
+        where = cluster_in_force(settings) if broker else None
+        if where is None:
             return
-        with conn:
-            yield from store(conn, timedelta(milliseconds=settings.clock_tolerance_ms))
-            where = cluster_in_force(settings) if broker else None
-            if where is not None:
-                yield from work(settings, conn, where)
-            if where is not None and probe is not None:
-                yield from probed(settings, conn, where, probe)
-    except (RackmeterError, Error) as error:
-        code = getattr(error, "exit_code", DependencyError.exit_code)
-        yield Finding("ledger", str(error).strip().partition("\n")[0], code)
+        yield from looked("work", lambda: work(settings, conn, where))
+        if probe is not None:
+            yield from looked("probe", lambda: probed(settings, conn, where, probe))
 
 
 def _look(check: str, look: Callable[[], str]) -> Iterator[Finding]:

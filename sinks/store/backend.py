@@ -53,7 +53,8 @@ def backend(conn: Connection) -> Backend:
         "SELECT split_part(current_setting('server_version'), ' ', 1),"
         " (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'),"
         " (SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'"
-        "  AND current_setting('shared_preload_libraries') LIKE '%timescaledb%'),"
+        "  AND (SELECT setting LIKE '%timescaledb%' FROM pg_settings"  # hidden from most logins
+        "       WHERE name = 'shared_preload_libraries')),"
         " to_regprocedure('store_backend()') IS NOT NULL"
     ).fetchone()
     assert row is not None

@@ -201,6 +201,12 @@ def test_from_nothing_to_metering(place: Place, kafka_here: Path) -> None:
     trust = ssl.create_default_context(cafile=place.folder / "secrets/ca.pem")
     ready = httpx2.get(f"https://localhost:{place.ports['https']}/readyz", verify=trust, timeout=20)
     assert ready.json() == {"database": "ok", "broker": "ok"}
+    well = subprocess.run(
+        [sys.executable, "-m", "rackmeter", "doctor", "--probe", "30"],
+        env=place.environment("worker-1"), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert well.returncode == 0, well.stdout
+    assert "4 partitions, from the producer to the ledger" in well.stdout
     config = enroll(place)
     agent = [sys.executable, "-m", "rackmeter", "agent", "run", "--config", str(config)]
     agent += ["--state", str(place.folder / "agent"), "--count", "2", "--interval", "0.2"]

@@ -111,4 +111,17 @@ def test_tables_of_another_version_are_said_once(scene: Scene, conn: Connection)
     assert code == 4
     assert "rackmeter db migrate" in said(found, "database")
     assert "store" not in found
-    assert "ledger" not in found
+    assert "workers" not in found
+
+
+def test_a_login_with_few_rights_is_told_who_may_look(scene: Scene, conn: Connection) -> None:
+    """As an invoicer: it sees neither keys nor grants, and is told everything else."""
+    conn.execute("CREATE ROLE doctors_invoicer LOGIN IN ROLE rackmeter_invoicer")
+    url = scene.url.replace("//postgres@", "//doctors_invoicer@")
+    code, found = doctor(scene, RACKMETER_DATABASE_URL=url)
+    assert code == 0, found
+    for check in ("keys", "master key", "maintenance"):
+        assert "this login may not look (permission denied" in said(found, check)
+        assert found[check][0]["warning"]
+    assert "not compared: Only the owner" in said(found, "roles")
+    assert said(found, "rater") == "no scope is overdue"
