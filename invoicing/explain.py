@@ -92,7 +92,7 @@ def _differences(case: Case) -> Iterator[str]:
             yield f"the ledger sums to {summed}, the invoice says {line.base_quantity}"
         if _days(case.series) != _days(case.row.evidence):
             yield "the ledger's days are not those on the invoice"
-    if case.quantity != line.quantity:
+    if case.quantity is not None and case.quantity != line.quantity:
         yield f"the quantity comes to {case.quantity}, the invoice says {line.quantity}"
     if case.net is not None and case.net != line.net:
         yield f"the net comes to {case.net}, the invoice says {line.net}"

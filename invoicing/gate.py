@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from invoicing.plan import end_of_service
-from schemas.billing import Assignment, Overage, Scope, Source, Span
+from schemas.billing import Assignment, Scope, Span
+from schemas.prices import Percentile, Source, Sum
 from sinks.database import Connection
 
 
@@ -44,7 +45,8 @@ def metered_items(scope: Scope) -> set[str]:
     return {
         row.item
         for row in scope.prices
-        if isinstance(row.model, Overage) and row.model.source is not Source.PROVISIONING
+        if isinstance(quantity := row.price.quantity, Sum | Percentile)
+        and quantity.source is not Source.PROVISIONING
     }
 
 

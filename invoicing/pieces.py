@@ -11,7 +11,8 @@ from itertools import pairwise
 
 from pipeline.periods import closed
 from pipeline.windows import WIDTH_MS
-from schemas.billing import Assignment, Item, Line, Overage, PriceRow, Scope, Span
+from schemas.billing import Assignment, Item, Line, LineKind, PriceRow, Scope, Span
+from schemas.prices import Sum
 
 WIDTH = timedelta(milliseconds=WIDTH_MS)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -45,7 +46,7 @@ class Piece:
 
 
 def price_row(scope: Scope, line: Line) -> PriceRow:
-    """The price that the line was made with."""
+    """The price that a line of a charge was made with."""
     for row in scope.prices:
         mine = (row.item, row.charge) == (line.item, line.charge)
         if mine and covers(row.valid, line.service.start):
@@ -61,10 +62,12 @@ def item_of(scope: Scope, line: Line) -> Item:
     raise LookupError(f"line {line.key} has no item in its scope")
 
 
-def metered(scope: Scope, line: Line) -> Overage | None:
-    """The model of a metered line, or None."""
-    model = price_row(scope, line).model
-    return model if isinstance(model, Overage) else None
+def metered(scope: Scope, line: Line) -> Sum | None:
+    """What a line measures; None of fees and hours, and of further lines of the same usage."""
+    if line.kind is not LineKind.CHARGE or line.tier:
+        return None
+    quantity = price_row(scope, line).price.quantity
+    return quantity if isinstance(quantity, Sum) else None
 
 
 def parts(scope: Scope, lines: Sequence[Line]) -> list[Part]:

@@ -136,7 +136,8 @@ def _arithmetic(conn: Connection, document: Document) -> Iterator[Check]:
         for line, (quantity, net) in zip(
             lines, recount(conn, priced.scope, lines, document.currency), strict=True
         ):
-            yield Check(PRODUCT, f"{line.key} quantity", line.quantity, quantity)
+            if quantity is not None:
+                yield Check(PRODUCT, f"{line.key} quantity", line.quantity, quantity)
             if net is not None:
                 yield Check(PRODUCT, f"{line.key} net", line.net, net)
 

@@ -1,6 +1,6 @@
 """Quantities and nets of lines, a second time, by the database in numeric. Reads no table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from importlib.resources import files
 from typing import Any, Final
@@ -8,16 +8,23 @@ from typing import Any, Final
 from invoicing.pieces import item_of, price_row
 from pipeline.money import minor_units
 from pipeline.periods import closed
-from schemas.billing import HourlyCap, Line, Overage, Scope
+from schemas.billing import Line, LineKind, Scope
+from schemas.prices import Charge, Graduated, Hours, Package, PerUnit, Sum
 from sinks.database import Connection
 
 ARITHMETIC: Final = (files("invoicing") / "queries" / "arithmetic.sql").read_text()
+GIVEN: Final = {
+    "mode": "given", "taken": 1, "whole": 1, "unit": Decimal(1), "step": Decimal(1),
+    "before": Decimal(0), "floor": Decimal(0), "up_to": None, "size": None, "cap": None,
+}  # fmt: skip
 
 
 def recount(
     conn: Connection, scope: Scope, lines: Sequence[Line], currency: str
-) -> list[tuple[Decimal, Decimal | None]]:
-    """(quantity, net) of each line; None where a cap is shared with other lines."""
+) -> list[tuple[Decimal | None, Decimal | None]]:
+    """(quantity, net) of each line. No quantity where it is no sum of usage and no started hours;
+    no net where a cap is shared with other lines.
+    """
     if not lines:
         return []
     rows = [_row(scope, lines, number) for number in range(len(lines))]
@@ -37,25 +44,61 @@ def add_up(conn: Connection, amounts: Sequence[Decimal]) -> Decimal:
 
 def _row(scope: Scope, lines: Sequence[Line], number: int) -> dict[str, Any]:
     line = lines[number]
-    model = price_row(scope, line).model
-    item = item_of(scope, line)
     same = [other for other in lines if (other.item, other.charge) == (line.item, line.charge)]
+    first = next(other for other in same if other.service == line.service)
     return {
         "no": number,
+        "given": line.quantity,
         "alone": len(same) == 1,
         "capped": line.capped,
-        "began": item.valid.start,
+        "began": item_of(scope, line).valid.start,
         "low": line.service.start,
         "high": closed(line.service),
-        "base": Decimal(line.base_quantity),
-        "allowance": Decimal(line.allowance),
+        "base": Decimal(first.base_quantity),
+        "allowance": Decimal(first.allowance),
         "price": line.unit_price,
-        **_of_model(model),
+        **_of_charge(scope, line, first.above),
     }
 
 
-def _of_model(model: HourlyCap | Overage) -> dict[str, Any]:
-    if isinstance(model, HourlyCap):
-        return {"rent": True, "unit": Decimal(1), "step": Decimal(1), "cap": model.cap}
-    unit = model.unit
-    return {"rent": False, "unit": Decimal(unit.is_), "step": unit.step, "cap": None}
+def _of_charge(scope: Scope, line: Line, before: Decimal) -> dict[str, Any]:
+    """How the quantity is counted; taken as given where only pricing knows."""
+    if line.kind is not LineKind.CHARGE:
+        return GIVEN
+    charge = price_row(scope, line).price
+    counted = {**GIVEN, "cap": charge.cap, "before": before}
+    match charge.quantity:
+        case Hours() if isinstance(charge.model, PerUnit) and charge.allowance is None:
+            return {**counted, "mode": "hours"}
+        case Sum(unit=unit) if charge.commit is None:
+            return {
+                **counted,
+                "unit": Decimal(unit.is_),
+                "step": unit.step,
+                **_of_usage(charge, line),
+            }
+        case _:
+            return counted
+
+
+def _of_usage(charge: Charge, line: Line) -> dict[str, Any]:
+    share = {"taken": charge.share.taken, "whole": charge.share.whole}
+    match charge.model:
+        case Package(size=size):
+            return {**share, "mode": "packages", "size": size}
+        case Graduated(tiers=tiers):
+            ends = [tier.up_to for tier in tiers]
+            floor, up_to = _tier(ends, line.above)
+            return {**share, "mode": "units", "floor": floor, "up_to": up_to}
+        case _:
+            return {**share, "mode": "units"}
+
+
+def _tier(ends: Iterable[Decimal | None], above: Decimal) -> tuple[Decimal, Decimal | None]:
+    """The bounds of the tier that holds the unit after ``above``."""
+    floor = Decimal(0)
+    for end in ends:
+        if end is None or above < end:
+            return floor, end
+        floor = end
+    raise LookupError(f"no tier holds what is above {above}")

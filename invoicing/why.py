@@ -14,7 +14,8 @@ from invoicing.lines import local_days
 from invoicing.pieces import item_of, metered, parts, price_row
 from invoicing.tree import Node
 from pipeline.money import exact_text
-from schemas.billing import HourlyCap, Line, Overage
+from schemas.billing import Line, LineKind
+from schemas.prices import Hours, Sum
 from schemas.serial import instant_text
 from sinks.database import Connection
 
@@ -29,7 +30,7 @@ class Case:
     priced: Priced
     series: tuple[Series, ...]
     """From the ledger, now."""
-    quantity: Decimal
+    quantity: Decimal | None
     net: Decimal | None
     """Computed by the database, now."""
 
@@ -47,8 +48,8 @@ def tree(conn: Connection, case: Case, differences: Sequence[str]) -> Node:
 
 def _measured(conn: Connection, case: Case) -> Iterator[Node]:
     """Readings, windows and attribution of a metered line."""
-    line, model = case.row.line, metered(case.priced.scope, case.row.line)
-    if model is None:
+    line, measured = case.row.line, metered(case.priced.scope, case.row.line)
+    if measured is None:
         return
     for series in case.series:
         name = f"{series.server} {series.meter} {series.resource}".strip()
@@ -60,7 +61,7 @@ def _measured(conn: Connection, case: Case) -> Iterator[Node]:
     late = _late(conn, case)
     if late:
         yield Node("later", f"{late} base units arrived after the invoice: an adjustment to come")
-    yield _quantity(line, model)
+    yield _quantity(line, measured)
 
 
 def _readings(series: Series) -> Iterator[Node]:
@@ -112,20 +113,22 @@ def _late(conn: Connection, case: Case) -> int:
     return sum(one.quantity for one in now) - sum(one.quantity for one in seen)
 
 
-def _quantity(line: Line, model: Overage) -> Node:
+def _quantity(line: Line, measured: Sum) -> Node:
     over = max(0, line.base_quantity - line.allowance)
-    exact = exact_text(Fraction(over, model.unit.is_))
+    unit = measured.unit
+    exact = exact_text(Fraction(over, unit.is_))
     return Node(
         "quantity",
         f"{line.base_quantity} used − {line.allowance} included = {over} over",
-        (f"÷ {model.unit.is_} base units a {model.unit.name} = {exact} {model.unit.name}",),
+        (f"÷ {unit.is_} base units a {unit.name} = {exact} {unit.name}",),
     )
 
 
 def _rented(case: Case) -> Iterator[Node]:
     line = case.row.line
-    model = price_row(case.priced.scope, line).model
-    if not isinstance(model, HourlyCap):
+    if line.kind is not LineKind.CHARGE:
+        return
+    if not isinstance(price_row(case.priced.scope, line).price.quantity, Hours):
         return
     item = item_of(case.priced.scope, line)
     start, end = line.service.start, line.service.end
@@ -143,13 +146,15 @@ def _rented(case: Case) -> Iterator[Node]:
 
 def _price(case: Case) -> Node:
     line, currency = case.row.line, case.document.currency
+    if line.kind not in {LineKind.CHARGE, LineKind.FLAT}:
+        return Node("price", f"{line.unit_price} {currency}", (line.kind.value,))
     row = price_row(case.priced.scope, line)
     until = "on" if row.valid.end is None else f"to {instant_text(row.valid.end)}"
     notes = [f"catalogue {row.version}, valid from {instant_text(row.valid.start)} {until}"]
     if row.reason:
         notes.append(row.reason)
-    if isinstance(row.model, HourlyCap) and row.model.cap is not None:
-        notes.append(f"at most {row.model.cap} {currency} a month")
+    if row.price.cap is not None:
+        notes.append(f"at most {row.price.cap} {currency} a month")
     return Node("price", f"{line.unit_price} {currency} a {line.unit}", tuple(notes))
 
 

@@ -1,4 +1,4 @@
-"""Exact amounts and the only two ways to round them. Pure.
+"""Exact amounts and the only ways to round them. Pure.
 
 Prices and amounts are ``Decimal`` from text, shares are ``Fraction``; nothing here is ever inexact
 without saying so. Rounding is half up, away from zero, so that a credit mirrors the charge that it
@@ -51,13 +51,32 @@ def minor_units(currency: str) -> int:
 def round_money(amount: Exact, currency: str) -> Decimal:
     """``amount`` in whole minor units of the currency, half up away from zero."""
     digits = minor_units(currency)
-    units = _half_up(Fraction(amount) * 10**digits)
+    units = half_up(Fraction(amount) * 10**digits)
     return EXACT.scaleb(Decimal(units), -digits)
+
+
+def truncate_money(amount: Exact, currency: str) -> Decimal:
+    """``amount`` in whole minor units, towards zero: for tax where a country says so."""
+    digits = minor_units(currency)
+    return EXACT.scaleb(Decimal(int(Fraction(amount) * 10**digits)), -digits)
+
+
+def to_minor(amount: Decimal, currency: str) -> int:
+    """A rounded amount in minor units. Raises ValueError where it has a finer part."""
+    units = Fraction(amount) * 10 ** minor_units(currency)
+    if units.denominator != 1:
+        raise ValueError(f"{amount} {currency} is no whole number of minor units")
+    return int(units)
+
+
+def from_minor(units: int, currency: str) -> Decimal:
+    """Minor units as an amount."""
+    return EXACT.scaleb(Decimal(units), -minor_units(currency))
 
 
 def round_step(quantity: Exact, step: Decimal) -> Decimal:
     """The multiple of ``step`` nearest to ``quantity``, half up away from zero."""
-    return EXACT.multiply(Decimal(_half_up(Fraction(quantity) / Fraction(step))), step)
+    return EXACT.multiply(Decimal(half_up(Fraction(quantity) / Fraction(step))), step)
 
 
 def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
@@ -83,7 +102,8 @@ def exact_text(value: Exact) -> str:
     return format(Decimal((units < 0, tuple(map(int, str(abs(units)))), -places)), "f")
 
 
-def _half_up(value: Fraction) -> int:
+def half_up(value: Fraction) -> int:
+    """The nearest whole number; a half goes away from zero."""
     numerator, denominator = abs(value.numerator), value.denominator
     whole = (2 * numerator + denominator) // (2 * denominator)
     return whole if value >= 0 else -whole

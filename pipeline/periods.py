@@ -5,6 +5,7 @@ and even when the account moved to another zone. Usage lies in windows that divi
 since 1972 every zone's offset is a multiple of 15 minutes, so a period's edge never cuts a window.
 """
 
+from calendar import monthrange
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Final
@@ -64,6 +65,15 @@ def following(period: Span, timezone: str) -> Span:
 def previous(period: Span, timezone: str) -> Span:
     """The period before ``period``: ends exactly where that starts."""
     return Span(month(period.start - HALF_MONTH, timezone).start, period.start)
+
+
+def anniversary(start: datetime, years: int, timezone: str) -> datetime:
+    """The local midnight of the day that many years after the day of ``start``; 28 February of a
+    year without a 29th.
+    """
+    day = start.astimezone(zone(timezone)).date()
+    leap = day.month == 2 and day.day == 29 and monthrange(day.year + years, 2)[1] == 28
+    return midnight(day.year + years, day.month, 28 if leap else day.day, timezone)
 
 
 def closed(span: Span) -> datetime:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pipeline.rating.usage_state import Progress, progress
-from schemas.billing import Inputs, Scope, Unit
+from schemas.billing import Inputs, Scope
+from schemas.prices import Unit
 
 
 @dataclass(frozen=True, slots=True)

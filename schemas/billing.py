@@ -1,83 +1,17 @@
-"""Words that pricing, ledger and invoicing share: spans, timelines, prices, usage, lines. Dumb
-frozen data.
+"""Words that pricing, ledger and invoicing share: timelines, usage, lines. Dumb frozen data.
 
 Quantities are ``int`` in a meter's base unit; money, rates and billed quantities are ``Decimal``;
 instants are aware ``datetime``s in UTC. No float anywhere: a test walks these types.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-
-@dataclass(frozen=True, slots=True, order=True)
-class Span:
-    """Half-open ``[start, end)``; ``end`` None is open."""
-
-    start: datetime
-    end: datetime | None = None
-
-    def clip(self, start: datetime, end: datetime) -> "Span | None":
-        """The part inside ``[start, end)``, or None when nothing is left."""
-        low = max(self.start, start)
-        high = end if self.end is None else min(self.end, end)
-        return Span(low, high) if low < high else None
-
-
-class Source(StrEnum):
-    """Where a quantity comes from; a gap means something else for each."""
-
-    AGENT = "agent"
-    SWITCH = "switch"
-    PDU = "pdu"
-    STORAGE = "storage"
-    PROVISIONING = "provisioning"
-
-
-class Gap(StrEnum):
-    """What unobserved time costs. ``ZERO`` is refused for a meter whose source is the agent."""
-
-    INTERPOLATE = "interpolate"
-    ZERO = "zero"
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """A billing unit: ``is_`` base units of meter family ``of``; billed in steps of ``step``."""
-
-    name: str
-    of: str
-    is_: int
-    step: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class HourlyCap:
-    """Rent by the started hour, at most ``cap`` a month (None: no cap)."""
-
-    rate: Decimal
-    cap: Decimal | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Overage:
-    """Metered usage above an allowance. ``allowance`` is base units a month."""
-
-    meters: tuple[str, ...]
-    unit: Unit
-    price: Decimal
-    allowance: int = 0
-    prorate: bool = True
-    """True: the allowance counts for the share of the period that the item was owned, rounded up.
-    """
-    source: Source = Source.AGENT
-    gap: Gap = Gap.INTERPOLATE
-    alerts: tuple[int, ...] = ()
-    """Percent of the allowance at which the customer is told, ascending."""
-
-
-Model = HourlyCap | Overage
+from schemas.prices import Charge, IntervalKind
+from schemas.spans import Span as Span  # noqa: PLC0414  # a word of this room too
+from schemas.terms import Commitment, Discount
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +21,7 @@ class PriceRow:
     item: str
     charge: str
     valid: Span
-    model: Model
-    tax: str
-    """Tax category, a key of ``Seller.tax``."""
+    price: Charge
     version: str
     """The catalogue version that wrote the row."""
     reason: str = ""
@@ -101,6 +33,15 @@ class Assignment:
 
     server: str
     item: str
+    valid: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A row of the timeline ``item_interval``: time of an item that counts in its own way."""
+
+    item: str
+    kind: IntervalKind
     valid: Span
 
 
@@ -125,6 +66,9 @@ class Scope:
     items: tuple[Item, ...]
     assignments: tuple[Assignment, ...]
     prices: tuple[PriceRow, ...]
+    intervals: tuple[Interval, ...] = ()
+    discounts: tuple[Discount, ...] = ()
+    commitments: tuple[Commitment, ...] = ()
 
     @property
     def ended_at(self) -> datetime | None:
@@ -152,13 +96,47 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Samples:
+    """Quantities of one series window by window, what a percentile is taken of.
+
+    ``windows[n]`` belongs to the window ``n`` × 300 s after ``start``; None was not measured.
+    """
+
+    server: str
+    meter: str
+    resource: str
+    start: datetime
+    windows: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What earlier periods of a commitment's running year came to, net; for the yearly true-up."""
+
+    commitment: str
+    net: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Billed:
+    """Net that an earlier invoice charged in advance for this period."""
+
+    item: str
+    charge: str
+    net: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class Inputs:
-    """Everything that ``price`` reads besides the scope; accruals and seals store this, never
-    money.
+    """Everything that ``price`` reads besides the scope; accruals and seals store this. The only
+    money in it was invoiced before.
     """
 
     period: Span
     usage: tuple[Usage, ...] = ()
+    samples: tuple[Samples, ...] = ()
+    spent: tuple[Spent, ...] = ()
+    billed: tuple[Billed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +148,19 @@ class Rounding:
     what: str
     exact: str
     rounded: Decimal
+
+
+class LineKind(StrEnum):
+    """What a line is; only a ``CHARGE`` has a price row."""
+
+    CHARGE = "charge"
+    FLAT = "flat"
+    """A fixed part of a charge: the flat fee of a tier, or a commit."""
+    DISCOUNT = "discount"
+    TRUE_UP = "true-up"
+    BILLED = "billed in advance"
+    """Takes off what an earlier invoice charged for this time."""
+    CREDIT = "credit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +187,14 @@ class Line:
     """Exact quantity in base units before the allowance (usage) or milliseconds rented (rent)."""
     allowance: int = 0
     capped: bool = False
-    roundings: tuple[Rounding, ...] = field(default=())
+    roundings: tuple[Rounding, ...] = ()
+    kind: LineKind = LineKind.CHARGE
+    tier: int = 0
+    """Position among the lines of one charge and service time; the first carries
+    ``base_quantity``.
+    """
+    above: Decimal = Decimal(0)
+    """Billing units of the same charge and period that other lines price before this one."""
 
 
 @dataclass(frozen=True, slots=True)

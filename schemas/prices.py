@@ -1,7 +1,7 @@
 """What a charge measures and what that costs: the two halves of a price, any with any. Dumb frozen
 data.
 
-A ``Charge`` has a ``Quantity`` (a fee, started hours, metered use, a percentile, an allocation), and
+A ``Charge`` has a ``Quantity`` (a fee, started hours, metered use, a percentile, an allocation) and
 a ``Model`` that makes money of it (per unit, package, graduated, volume). Base units are ``int``;
 prices, tiers and steps are ``Decimal`` from text, in the billing unit and the major unit of the
 currency. No float anywhere: a test walks these types.

@@ -1,8 +1,8 @@
 """The billing types as JSON and back, exactly; and the digest of what they say. Pure.
 
 Decimals and integers are text (a quantity may pass 2**53, where readers in other languages round
-without a word), instants are RFC 3339 in UTC, a price model carries its name in ``"model"``. A
-float has no way in. ``schemas.serial_read`` is the way back.
+without a word), instants are RFC 3339 in UTC, a quantity or price model carries its name in
+``"kind"``. A float has no way in. ``schemas.serial_read`` is the way back.
 """
 
 import hashlib
@@ -14,10 +14,10 @@ from typing import Any
 
 import rfc8785
 
-from schemas.serial_read import MODELS, SerialError, from_json, model_from_json
+from schemas.serial_read import KINDS, SerialError, from_json
 
 __all__ = [
-    "MODELS",
+    "KINDS",
     "Json",
     "SerialError",
     "canonical",
@@ -25,13 +25,12 @@ __all__ = [
     "digest",
     "from_json",
     "instant_text",
-    "model_from_json",
     "to_json",
 ]
 
 Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
 
-_TAGS: dict[type[Any], str] = {model: tag for tag, model in MODELS.items()}
+_KINDS: dict[type[Any], str] = {cls: kind for kind, cls in KINDS.items()}
 
 
 def to_json(value: object) -> Any:
@@ -51,9 +50,9 @@ def to_json(value: object) -> Any:
     if isinstance(value, dict):
         return {str(key): to_json(part) for key, part in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        tag = _TAGS.get(type(value))
+        kind = _KINDS.get(type(value))
         body = {f.name.rstrip("_"): to_json(getattr(value, f.name)) for f in fields(value)}
-        return body if tag is None else {"model": tag, **body}
+        return body if kind is None else {"kind": kind, **body}
     raise TypeError(f"{type(value).__name__} has no exact JSON form: {value!r}")
 
 

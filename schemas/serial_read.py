@@ -15,14 +15,34 @@ from enum import Enum
 from functools import cache
 from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from schemas.billing import HourlyCap, Model, Overage
+from schemas.prices import (
+    Allocation,
+    Fee,
+    Graduated,
+    Hours,
+    Package,
+    Percentile,
+    PerUnit,
+    Sum,
+    Volume,
+)
 
 T = TypeVar("T")
 Reader = Callable[[object, str], Any]
 """Takes the JSON value and the place where it stands."""
 
-MODELS: Final[dict[str, type[Any]]] = {"hourly_cap": HourlyCap, "overage": Overage}
-"""Name of each price model in JSON. Stored prices carry these names: never rename one."""
+KINDS: Final[dict[str, type[Any]]] = {
+    "fee": Fee,
+    "hours": Hours,
+    "sum": Sum,
+    "percentile": Percentile,
+    "allocation": Allocation,
+    "per_unit": PerUnit,
+    "package": Package,
+    "graduated": Graduated,
+    "volume": Volume,
+}
+"""Name of each quantity and model in JSON. Stored prices carry these names: never rename one."""
 
 _INTEGER: Final = re.compile(r"-?(0|[1-9][0-9]*)")
 _DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?")
@@ -40,28 +60,14 @@ def from_json(cls: type[T], value: object) -> T:
     return read
 
 
-def model_from_json(value: object) -> Model:
-    """A price model, by its name in ``"model"``."""
-    read: Model = _read_model(value, "price")
-    return read
-
-
-def _read_model(value: object, where: str) -> Any:
-    tag = _object(value, where).get("model")
-    if not isinstance(tag, str) or tag not in MODELS:
-        raise _wrong(f"{where}.model", tag, f"one of {', '.join(MODELS)}")
-    hint: Any = MODELS[tag]
-    return _reader(hint)(value, where)
-
-
 @cache
 def _reader(hint: Any) -> Reader:
     """The function that reads one type."""
-    if hint == Model:
-        return _read_model
     origin, args = get_origin(hint), get_args(hint)
     if origin in {types.UnionType, Union} and len(args) == 2 and types.NoneType in args:
         return _optional(_reader(args[0] if args[1] is types.NoneType else args[1]))
+    if origin in {types.UnionType, Union} and set(args) <= set(KINDS.values()):
+        return _one_of({kind: cls for kind, cls in KINDS.items() if cls in args})
     if origin is tuple and len(args) == 2 and args[1] is Ellipsis:
         return _sequence(_reader(args[0]))
     if origin is dict and args[0] is str:
@@ -149,6 +155,19 @@ def _enum(cls: type[Enum]) -> Reader:
     return enum
 
 
+def _one_of(known: dict[str, type[Any]]) -> Reader:
+    """One of several dataclasses, told apart by ``"kind"``."""
+
+    def one_of(value: object, where: str) -> Any:
+        kind = _object(value, where).get("kind")
+        if not isinstance(kind, str) or kind not in known:
+            raise _wrong(f"{where}.kind", kind, f"one of {', '.join(known)}")
+        hint: Any = known[kind]
+        return _reader(hint)(value, where)
+
+    return one_of
+
+
 def _object(value: object, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _wrong(where, value, "an object")
@@ -161,12 +180,12 @@ def _record(cls: type[Any]) -> Reader:
     known: dict[str, tuple[Field[Any], Reader]] = {
         field.name.rstrip("_"): (field, _reader(hints[field.name])) for field in fields(cls)
     }
-    tag = next((tag for tag, model in MODELS.items() if model is cls), None)
+    kind = next((kind for kind, known_ in KINDS.items() if known_ is cls), None)
 
     def record(value: object, where: str) -> Any:
         given = dict(_object(value, where))
-        if tag is not None and given.pop("model", None) != tag:
-            raise _wrong(f"{where}.model", value, tag)
+        if kind is not None and given.pop("kind", None) != kind:
+            raise _wrong(f"{where}.kind", value, kind)
         for name in sorted(given.keys() - known.keys()):
             raise SerialError(f"{where}.{name}: not known; known are {', '.join(known)}")
         for name, (field, _) in known.items():

@@ -16,3 +16,6 @@ class Span:
         low = max(self.start, start)
         high = end if self.end is None else min(self.end, end)
         return Span(low, high) if low < high else None
+
+    def holds(self, instant: datetime) -> bool:
+        return self.start <= instant and (self.end is None or instant < self.end)

@@ -15,12 +15,12 @@ from schemas.spans import Span
 class Discount:
     """Less on the lines of a scope: ``percent`` of each, or ``amount`` a period over all of them.
 
-    With ``charges`` it is a line discount, without it is one on the invoice.
+    With ``charges`` it is a line discount, without it is one on all that the scope pays.
     """
 
     name: str
     valid: Span
-    """A period counts when its beginning lies inside."""
+    """A line counts when its service begins inside."""
     percent: Decimal = Decimal(0)
     amount: Decimal = Decimal(0)
     """At most what the lines come to; shared among tax categories by their nets."""
@@ -38,11 +38,11 @@ class Term(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Commitment:
-    """Money that a scope pays at least: what its lines lack is charged as a true-up.
+    """Money that a scope pays at least: what its lines lack when a month or year ends is charged.
 
-    Counts net lines after discounts, before credit and tax, by their service period. A ramp is a
-    row of commitments, one after the other. A month of which only a part is committed counts by
-    time; a year that ends early is settled by time at its end.
+    Counts net lines after discounts, before credit and tax, by the time at which their service
+    begins, wherever they are invoiced. A ramp is a row of commitments, one after the other. A month
+    or year of which only a part is committed counts by time.
     """
 
     name: str

@@ -14,7 +14,8 @@ from psycopg.types.json import Jsonb
 
 from pipeline.periods import closed, month, previous
 from pipeline.rating.figures import figures
-from pipeline.rating.price import next_eval_at, price
+from pipeline.rating.next_eval import next_eval_at
+from pipeline.rating.price import price
 from pipeline.thresholds import Crossing, crossings
 from schemas.billing import Inputs, Scope, Span
 from schemas.errors import RefusedError

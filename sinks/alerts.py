@@ -8,8 +8,9 @@ from typing import Any
 from pipeline.money import round_step
 from pipeline.periods import closed, zone
 from pipeline.thresholds import Crossing
-from schemas.billing import Scope, Span, Unit
+from schemas.billing import Scope, Span
 from schemas.events import THRESHOLD_CLEARED, THRESHOLD_CROSSED
+from schemas.prices import Unit
 from schemas.serial import decimal_text, instant_text
 from sinks.outbox import CLEARED, Alert
 

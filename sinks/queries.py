@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from pipeline.windows import WIDTH_MS
-from schemas.billing import Inputs, Overage, Scope, Span, Usage
+from schemas.billing import Inputs, Scope, Span, Usage
+from schemas.prices import Sum
 from sinks.database import Connection
 
 WIDTH = timedelta(milliseconds=WIDTH_MS)
@@ -56,9 +57,9 @@ def usage_inputs_bulk(
 
 def charged_meters(scope: Scope) -> frozenset[str]:
     """The meters that the scope's charges name; nothing else is read."""
-    models = (row.model for row in scope.prices)
+    measured = (row.price.quantity for row in scope.prices)
     return frozenset(
-        meter for model in models if isinstance(model, Overage) for meter in model.meters
+        meter for quantity in measured if isinstance(quantity, Sum) for meter in quantity.meters
     )
 
 
@@ -84,8 +85,10 @@ def _by_server(
 ) -> dict[str, tuple[list[Span], set[datetime]]]:
     """For each server: when it served the scope within `[start, end)`, and the edges in there."""
     item_edges: dict[str, set[datetime]] = {item.item: set() for item in scope.items}
-    spans_of_items = [(item.item, item.valid) for item in scope.items]
-    for item, span in spans_of_items + [(row.item, row.valid) for row in scope.prices]:
+    timelines = [(item.item, item.valid) for item in scope.items]
+    timelines += [(row.item, row.valid) for row in scope.prices]
+    timelines += [(row.item, row.valid) for row in scope.intervals]
+    for item, span in timelines:
         item_edges[item].update(_edges(span.clip(start, end)))
     found: dict[str, tuple[list[Span], set[datetime]]] = {}
     for row in scope.assignments:

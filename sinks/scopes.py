@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from schemas.billing import Assignment, Item, PriceRow, Scope, Span
+from schemas.billing import Assignment, Interval, Item, PriceRow, Scope, Span
 from schemas.errors import RefusedError
-from schemas.serial import model_from_json
+from schemas.prices import Charge, IntervalKind
+from schemas.serial import from_json
 from sinks.database import Connection
 from sinks.queries import EPOCH, WIDTH
 
@@ -26,7 +27,7 @@ def load_scope(conn: Connection, scope_id: str) -> Scope:
 
 
 def load_scopes(conn: Connection, scope_ids: Sequence[str]) -> dict[str, Scope]:
-    """Many scopes with four statements; those that do not exist are left out."""
+    """Many scopes with five statements; those that do not exist are left out."""
     wanted = (list(scope_ids),)
     heads = conn.execute(
         """
@@ -63,13 +64,22 @@ def load_scopes(conn: Connection, scope_ids: Sequence[str]) -> dict[str, Scope]:
     prices = conn.execute(
         """
         SELECT i.scope_id, p.item_id, p.charge, lower(p.valid), upper(p.valid),
-               p.price, p.tax, p.version, p.reason
+               p.price, p.version, p.reason
         FROM item_price p JOIN item i USING (item_id) WHERE i.scope_id = ANY(%s)
         ORDER BY p.item_id, p.charge, lower(p.valid)
         """,
         wanted,
     ).fetchall()
+    intervals = conn.execute(
+        """
+        SELECT i.scope_id, v.item_id, v.kind, lower(v.valid), upper(v.valid)
+        FROM item_interval v JOIN item i USING (item_id) WHERE i.scope_id = ANY(%s)
+        ORDER BY v.item_id, v.kind, lower(v.valid)
+        """,
+        wanted,
+    ).fetchall()
     item_of, served_of, price_of = _grouped(items), _grouped(assignments), _grouped(prices)
+    interval_of = _grouped(intervals)
     return {
         scope: Scope(
             scope,
@@ -79,6 +89,10 @@ def load_scopes(conn: Connection, scope_ids: Sequence[str]) -> dict[str, Scope]:
             tuple(Item(i, title, plan, Span(lo, hi)) for i, title, plan, lo, hi in item_of[scope]),
             tuple(Assignment(s, i, Span(lo, hi)) for s, i, lo, hi in served_of[scope]),
             tuple(_price(row) for row in price_of[scope]),
+            tuple(
+                Interval(i, IntervalKind(kind), Span(lo, hi))
+                for i, kind, lo, hi in interval_of[scope]
+            ),
         )
         for scope, account, currency, timezone in heads
     }
@@ -92,8 +106,8 @@ def _grouped(rows: Iterable[tuple[Any, ...]]) -> defaultdict[str, list[tuple[Any
 
 
 def _price(row: tuple[Any, ...]) -> PriceRow:
-    item, charge, low, high, price, tax, version, reason = row
-    return PriceRow(item, charge, Span(low, high), model_from_json(price), tax, version, reason)
+    item, charge, low, high, price, version, reason = row
+    return PriceRow(item, charge, Span(low, high), from_json(Charge, price), version, reason)
 
 
 def scopes_of_servers(

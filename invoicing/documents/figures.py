@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_date, format_datetime
 from babel.numbers import format_currency, format_decimal, format_percent
 
-from schemas.billing import Span, Unit
+from schemas.billing import Span
+from schemas.prices import Unit
 
 EXACT = Context(prec=60)
 """Enough for any numeric of the ledger; display never needs more."""

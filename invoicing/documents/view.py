@@ -16,8 +16,8 @@ from babel import Locale
 from invoicing.document import Document, DocumentLine, Series
 from invoicing.documents import figures
 from invoicing.documents.words import LANGUAGES, Words
-from invoicing.pieces import item_of, price_row
-from schemas.billing import HourlyCap, Item, Overage, Scope
+from invoicing.pieces import item_of, metered, price_row
+from schemas.billing import Item, LineKind, Scope
 
 PERMILLE = 1000
 PART = "\0"
@@ -144,16 +144,19 @@ def _short(title: str, group: str) -> str:
 
 def _notes(document: Document, words: Words, row: DocumentLine) -> Iterator[str]:
     line, locale = row.line, words.locale
-    model = price_row(_scope(document, row), row.line).model
     if line.service != document.period:
         yield figures.span(line.service, ZoneInfo(document.timezone), locale)
-    if line.capped and isinstance(model, HourlyCap) and model.cap is not None:
+    if line.kind is not LineKind.CHARGE:
+        return
+    scope = _scope(document, row)
+    charge, measured = price_row(scope, line).price, metered(scope, line)
+    if line.capped and charge.cap is not None:
         exact = figures.EXACT.multiply(line.quantity, line.unit_price)
         yield words.cap.format(
-            exact=figures.amount(exact.normalize(), locale), cap=figures.amount(model.cap, locale)
+            exact=figures.amount(exact.normalize(), locale), cap=figures.amount(charge.cap, locale)
         )
-    if isinstance(model, Overage):
-        unit = model.unit
+    if measured is not None:
+        unit = measured.unit
         yield words.used.format(
             used=figures.base_as(line.base_quantity, unit, locale),
             allowance=figures.base_as(line.allowance, unit, locale),
@@ -172,10 +175,10 @@ def _proof(document: Document, words: Words, digest: str) -> dict[str, Any]:
 
 
 def _chart(document: Document, words: Words, row: DocumentLine) -> dict[str, Any]:
-    model = price_row(_scope(document, row), row.line).model
-    assert isinstance(model, Overage)  # only metered charges have evidence
+    measured = metered(_scope(document, row), row.line)
+    assert measured is not None  # only metered charges have evidence
     days = [sum(day) for day in zip(*(series.days for series in row.evidence), strict=True)]
-    highest, unit, locale = max(days, default=0), model.unit, words.locale
+    highest, unit, locale = max(days, default=0), measured.unit, words.locale
     zone = ZoneInfo(document.timezone)
     first, last = figures.ends(document.period, zone, locale)
     detail = words.measured.format(servers=_names(row.evidence, "server"), meters=_meters(row))

@@ -1,27 +1,39 @@
 -- Quantity and net of each line once more, in numeric: half up away from zero is what round() does. Rent
--- counts started hours; a metered line takes the nearest step above the allowance. A capped line whose
--- month has other lines of the charge is bounded by them: only its quantity is computed here.
+-- counts started hours; a metered line takes the nearest step above the allowance and of it what lies in
+-- its tier, or the packages begun. Other quantities are taken as given, and no answer is given to them. A
+-- capped line whose month has other lines of the charge is bounded by them: it gets no net.
 WITH line AS (
     SELECT * FROM unnest(
-        %(no)s::int[], %(rent)s::boolean[], %(alone)s::boolean[], %(capped)s::boolean[],
+        %(no)s::int[], %(mode)s::text[], %(given)s::numeric[], %(alone)s::boolean[], %(capped)s::boolean[],
         %(began)s::timestamptz[], %(low)s::timestamptz[], %(high)s::timestamptz[],
-        %(base)s::numeric[], %(allowance)s::numeric[], %(unit)s::numeric[], %(step)s::numeric[],
-        %(price)s::numeric[], %(cap)s::numeric[]
-    ) AS l (no, rent, alone, capped, began, low, high, base, allowance, unit, step, price, cap)
+        %(base)s::numeric[], %(allowance)s::numeric[], %(taken)s::numeric[], %(whole)s::numeric[],
+        %(unit)s::numeric[], %(step)s::numeric[], %(before)s::numeric[], %(floor)s::numeric[],
+        %(up_to)s::numeric[], %(size)s::numeric[], %(price)s::numeric[], %(cap)s::numeric[]
+    ) AS l (no, mode, given, alone, capped, began, low, high, base, allowance, taken, whole, unit, step,
+            before, floor, up_to, size, price, cap)
 ), elapsed AS (
     SELECT *, extract(epoch FROM high - began) * 1000000 AS high_us,
            extract(epoch FROM low - began) * 1000000 AS low_us,
-           greatest(base - allowance, 0) AS excess
+           greatest(base - allowance, 0) * taken AS excess
     FROM line
-), counted AS (
-    SELECT *, CASE
-        WHEN rent THEN div(high_us + 3599999999, 3600000000) - div(low_us + 3599999999, 3600000000)
-        ELSE div(2 * excess + unit * step, 2 * unit * step) * step
-    END AS quantity
+), stepped AS (
+    SELECT *, before + div(2 * excess + whole * unit * step, 2 * whole * unit * step) * step AS after
     FROM elapsed
+), counted AS (
+    SELECT *, CASE mode
+        WHEN 'hours' THEN
+            div(high_us + 3599999999, 3600000000) - div(low_us + 3599999999, 3600000000)
+        WHEN 'units' THEN
+            greatest(least(after, coalesce(up_to, after)) - greatest(before, floor), 0)
+        WHEN 'packages' THEN
+            div(after, size) + sign(mod(after, size)) - div(before, size) - sign(mod(before, size))
+    END AS quantity
+    FROM stepped
+), multiplied AS (
+    SELECT *, coalesce(quantity, given) * price AS amount FROM counted
 )
 SELECT no, quantity, CASE
-    WHEN alone THEN round(least(quantity * price, coalesce(cap, quantity * price)), %(digits)s)
-    WHEN NOT capped THEN round(quantity * price, %(digits)s)
+    WHEN alone THEN round(least(amount, coalesce(cap, amount)), %(digits)s)
+    WHEN NOT capped THEN round(amount, %(digits)s)
 END
-FROM counted ORDER BY no
+FROM multiplied ORDER BY no

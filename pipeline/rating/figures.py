@@ -5,11 +5,8 @@ Derived, and never read back into a price: whoever bills calls ``price`` with th
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final
 
-from schemas.billing import HourlyCap, Line, Model, Scope
-
-HOUR_MS: Final = 3_600_000
+from schemas.billing import Line, LineKind, Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +16,7 @@ class Figure:
     item: str
     charge: str
     unit: str
-    """The billing unit; the one of the newest line."""
+    """The billing unit; the one of the newest price."""
     unit_size: int
     """Base units in it."""
     used: int
@@ -32,29 +29,27 @@ class Figure:
 
 def figures(scope: Scope, lines: tuple[Line, ...]) -> tuple[Figure, ...]:
     """By item and charge; ``lines`` are those of the scope, in the order of ``price``."""
-    sizes = {(row.item, row.charge, _unit(row.model)): _size(row.model) for row in scope.prices}
     found: dict[tuple[str, str], list[Line]] = {}
     for line in lines:
         found.setdefault((line.item, line.charge), []).append(line)
-    return tuple(
-        Figure(
-            item=item,
-            charge=charge,
-            unit=mine[-1].unit,
-            unit_size=sizes[item, charge, mine[-1].unit],
-            used=sum(line.base_quantity for line in mine),
-            # What is left of the allowance before the first line is all of it.
-            included=max(line.allowance for line in mine),
-            net=sum((line.net for line in mine), Decimal(0)),
-            currency=scope.currency,
-        )
-        for (item, charge), mine in found.items()
+    return tuple(_figure(scope, mine) for mine in found.values())
+
+
+def _figure(scope: Scope, lines: list[Line]) -> Figure:
+    newest = lines[-1]
+    priced = [line for line in lines if line.kind is LineKind.CHARGE]
+    row = next(
+        (r for r in scope.prices if priced and (r.item, r.charge) == (newest.item, newest.charge)
+         and r.valid.holds(priced[-1].service.start)), None,
+    )  # fmt: skip
+    return Figure(
+        item=newest.item,
+        charge=newest.charge,
+        unit=row.price.unit.name if row else newest.unit,
+        unit_size=row.price.unit.is_ if row else 1,
+        used=sum(line.base_quantity for line in lines),
+        # What is left of the allowance before the first line is all of it.
+        included=max(line.allowance for line in lines),
+        net=sum((line.net for line in lines), Decimal(0)),
+        currency=scope.currency,
     )
-
-
-def _unit(model: Model) -> str:
-    return "hour" if isinstance(model, HourlyCap) else model.unit.name
-
-
-def _size(model: Model) -> int:
-    return HOUR_MS if isinstance(model, HourlyCap) else model.unit.is_

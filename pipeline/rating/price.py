@@ -7,41 +7,52 @@ that round are marked; each says which way in its own file):
  1. ``gate``       refuse inputs that cannot be priced
  2. ``cut``        the period, by the timelines, into segments of one item at one price
  3. ``attribute``  usage to items
- 4. ``aggregate``  usage of each segment
+ 4. ``measure``    what each segment used: a file for each quantity
  5. ``allowance``  what is included, in base units; a prorated one rounds up
- 6. ``overage``    the excess in the billing unit ● quantity to the unit's step
- 7. ``overage``, ``hourly``  price and cap ● line to the minor unit
-13. ``tax``        on the lines of a whole invoice: ``tax_lines`` ● tax
+ 6. ``billable``   the excess in the billing unit ● quantity to the unit's step
+ 7. ``charge``     price model, commit and cap, a file for each ● line to the minor unit
+ 8. ``discount``   on lines and on the scope ● discount
+ 9. ``commitment`` what the lines lack of an agreed minimum ● true-up
+11. ``advance``    the next period's fees, less what was billed before for this one
+12. ``credit``     promotional credit, on the lines of a whole invoice: ``settle``
+13. ``tax``        on the sum of each category and rate ● tax
+14. ``credit``     paid credit
 
-The numbers between are places of steps to come: discounts, commitments, adjustments, advance fees,
-promotional credit.
+10, adjustments for sealed periods, compares two results of this function; it is no part of it.
 """
 
 from datetime import datetime
 
 from pipeline.attribute import attribute
-from pipeline.rating.aggregate import aggregate
-from pipeline.rating.cut import cut
+from pipeline.rating.advance import arrears, following_fees
+from pipeline.rating.allowance import include
+from pipeline.rating.charge import Frame, charge_lines
+from pipeline.rating.commitment import true_ups
+from pipeline.rating.cut import Group, cut
+from pipeline.rating.discount import discounts
 from pipeline.rating.gate import gate
-from pipeline.rating.hourly import hourly_lines, next_hour_at
-from pipeline.rating.overage import overage_lines
-from schemas.billing import HourlyCap, Inputs, Line, Overage, Scope
+from pipeline.rating.measure import measure
+from schemas.billing import Inputs, Line, Scope
 
 
 def price(scope: Scope, inputs: Inputs, as_of: datetime) -> tuple[Line, ...]:
     """The lines of the scope's period as they stand at ``as_of``, by item, charge and time."""
-    period = gate(scope, inputs)  # 1
-    rented = cut(scope, period, HourlyCap)  # 2
-    metered = cut(scope, period, Overage)
-    owned = attribute(scope, inputs).owned  # 3
-    used = [aggregate(segments, owned) for segments in metered]  # 4
-    lines = [line for group in rented for line in hourly_lines(scope, period, group, as_of)]  # 7
-    lines += [line for group in used for line in overage_lines(scope, period, group, as_of)]  # 5–7
-    return tuple(sorted(lines, key=lambda line: (line.item, line.charge, line.service.start)))
+    frame = Frame(scope, gate(scope, inputs), as_of)  # 1
+    groups = measured(frame, inputs)
+    lines = [line for group in groups for line in charge_lines(frame, group)]  # 6, 7
+    lines += discounts(frame, lines)  # 8
+    lines += true_ups(frame, inputs, lines)  # 9
+    lines = [*arrears(frame, inputs, lines), *following_fees(frame)]  # 11
+    return tuple(sorted(lines, key=_order))
 
 
-def next_eval_at(scope: Scope, inputs: Inputs, as_of: datetime) -> datetime | None:
-    """When time alone will change the price next; None when only usage still can."""
-    rented = cut(scope, gate(scope, inputs), HourlyCap)
-    instants = [next_hour_at(group, as_of, scope.currency) for group in rented]
-    return min((instant for instant in instants if instant is not None), default=None)
+def measured(frame: Frame, inputs: Inputs) -> list[Group]:
+    """Steps 2 to 5: the segments of each charge, with what was used and what is included."""
+    groups = cut(frame.scope, frame.period)  # 2
+    owned = attribute(frame.scope, inputs).owned  # 3
+    groups = measure(frame.scope, inputs, groups, owned, frame.as_of)  # 4
+    return include(frame.period, groups)  # 5
+
+
+def _order(line: Line) -> tuple[object, ...]:
+    return line.item, line.charge, line.service.start, line.tier, line.key

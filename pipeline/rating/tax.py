@@ -1,20 +1,28 @@
 """Step 13: tax for each category on the sum of its nets, never line by line. Pure.
 
-EN 16931, BR-CO-17: tax amount = taxable amount × rate ÷ 100, rounded to the currency's minor unit.
-Half up away from zero, so that a credit note takes back exactly what its invoice charged.
+EN 16931, BR-CO-17: tax amount = taxable amount × rate ÷ 100, rounded to the currency's minor unit:
+half up away from zero, or down where a country truncates, so that a credit note takes back exactly
+what its invoice charged. Of prices that include tax the net is rounded, and tax is the rest. Under
+reverse charge (category AE, BR-AE-5) the rate is 0: the buyer owes it.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
 from fractions import Fraction
+from typing import Final
 
-from pipeline.money import exact_sum, round_money
+from pipeline.money import EXACT, exact_sum, round_money, truncate_money
 from schemas.billing import Line, Seller, TaxLine
 from schemas.errors import ConfigError
+from schemas.terms import TaxMode, TaxProfile, TaxRounding
+
+DOMESTIC: Final = TaxProfile()
 
 
-def tax_lines(lines: Iterable[Line], seller: Seller, currency: str) -> tuple[TaxLine, ...]:
+def tax_lines(
+    lines: Iterable[Line], seller: Seller, currency: str, profile: TaxProfile = DOMESTIC
+) -> tuple[TaxLine, ...]:
     """One line for each (category, rate) that occurs, by category; also where its base is zero."""
     nets: dict[str, list[Decimal]] = defaultdict(list)
     for line in lines:
@@ -24,12 +32,25 @@ def tax_lines(lines: Iterable[Line], seller: Seller, currency: str) -> tuple[Tax
                 f" know; the catalogue's [tax] has {', '.join(sorted(seller.tax)) or 'none'}"
             )
         nets[line.tax].append(line.net)
-    return tuple(_tax(category, nets[category], seller, currency) for category in sorted(nets))
-
-
-def _tax(category: str, nets: Iterable[Decimal], seller: Seller, currency: str) -> TaxLine:
-    rate = seller.tax[category]
-    base = exact_sum(nets)
-    return TaxLine(
-        category, rate, base, round_money(Fraction(base) * Fraction(rate) / 100, currency)
+    return tuple(
+        _tax(category, exact_sum(nets[category]), seller.tax[category], currency, profile)
+        for category in sorted(nets)
     )
+
+
+def _tax(
+    category: str, amount: Decimal, rate: Decimal, currency: str, profile: TaxProfile
+) -> TaxLine:
+    """``amount`` is the sum of the lines: without tax, or with it where prices include it."""
+    down = profile.rounding is TaxRounding.DOWN
+    rounded = truncate_money if down else round_money
+    match profile.mode:
+        case TaxMode.REVERSE_CHARGE:
+            return TaxLine(category, Decimal(0), amount, round_money(0, currency))
+        case TaxMode.INCLUSIVE:
+            base = round_money(Fraction(amount) * 100 / (100 + Fraction(rate)), currency)
+            return TaxLine(category, rate, base, EXACT.subtract(amount, base))
+        case TaxMode.EXCLUSIVE:
+            return TaxLine(
+                category, rate, amount, rounded(Fraction(amount) * Fraction(rate) / 100, currency)
+            )

@@ -1,22 +1,26 @@
-"""How far the use of each metered charge has come, live. Pure; steps 1 to 5 of ``price``."""
+"""How far the use of what is included has come, live. Pure; steps 1 to 5 of ``price``."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipeline.attribute import attribute
-from pipeline.rating.aggregate import aggregate
-from pipeline.rating.allowance import allowance
-from pipeline.rating.cut import Segment, cut
+from pipeline.rating.allowance import Place, included, pots
+from pipeline.rating.charge import Frame
+from pipeline.rating.cut import Group, Segment
 from pipeline.rating.gate import gate
-from schemas.billing import Inputs, Overage, Scope, Span, Unit
+from pipeline.rating.price import measured
+from schemas.billing import Inputs, Scope, Span
+from schemas.prices import Fee, Percentile, Sum, Unit
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Use of one charge of one item in the period so far."""
+    """Use of one charge of one item, or of a pool, in the period so far."""
 
     item: str
+    """Empty for a pool."""
     charge: str
+    """The charge, or the pool."""
     used: int
     """Base units."""
     allowance: int
@@ -31,25 +35,50 @@ class Progress:
 
 
 def progress(scope: Scope, inputs: Inputs, as_of: datetime) -> tuple[Progress, ...]:
-    """One entry for each metered charge that has begun by ``as_of``, by item and charge."""
-    period = gate(scope, inputs)
-    owned = attribute(scope, inputs).owned
-    groups = [aggregate(segments, owned) for segments in cut(scope, period, Overage)]
-    return tuple(_progress(period, group, as_of) for group in groups if group[0].start < as_of)
-
-
-def _progress(period: Span, segments: tuple[Segment[Overage], ...], as_of: datetime) -> Progress:
-    begun = [segment for segment in segments if segment.start < as_of]
-    row, model = begun[-1].row, begun[-1].model
-    used = sum(segment.used for segment in begun)
-    included = allowance(period, segments)
-    return Progress(
-        item=row.item,
-        charge=row.charge,
-        used=used,
-        allowance=included,
-        percent=used * 100 // included if included else 0,
-        unit=model.unit,
-        alerts=model.alerts,
-        limit_version=f"{row.version}/{model.allowance}",
+    """One entry for each metered charge or pool that has begun by ``as_of``, by item and charge."""
+    frame = Frame(scope, gate(scope, inputs), as_of)
+    groups = [
+        g for g in measured(frame, inputs) if not isinstance(g[0].charge.quantity, Percentile)
+    ]
+    found = (
+        entry
+        for pot, places in pots(groups).items()
+        for entry in _progress(frame.period, groups, pot, places, as_of)
     )
+    return tuple(sorted(found, key=lambda entry: (entry.item, entry.charge)))
+
+
+def _is_rate(group: Group) -> bool:
+    return isinstance(group[0].charge.quantity, Percentile)
+
+
+def _progress(
+    period: Span, groups: Sequence[Group], pot: str, places: Sequence[Place], as_of: datetime
+) -> Iterator[Progress]:
+    begun = [groups[g][s] for g, s in places if groups[g][s].start < as_of]
+    drawing = [segment for segment in begun if isinstance(segment.charge.quantity, Sum)]
+    if not drawing:
+        return
+    newest = drawing[-1]
+    pool = pot.removeprefix("/") if pot.startswith("/") else ""
+    limit = included(period, groups, places)
+    used = sum(segment.used for segment in begun if not isinstance(segment.charge.quantity, Fee))
+    yield Progress(
+        item="" if pool else newest.row.item,
+        charge=pool or newest.row.charge,
+        used=used,
+        allowance=limit,
+        percent=used * 100 // limit if limit else 0,
+        unit=newest.charge.unit,
+        alerts=newest.charge.alerts,
+        limit_version=f"{newest.row.version}/{_agreed(begun)}",
+    )
+
+
+def _agreed(begun: Sequence[Segment]) -> int:
+    """The limit as it is written: of a charge its newest, of a pool the sum of its members'."""
+    newest: dict[tuple[str, str], int] = {}
+    for segment in begun:
+        terms = segment.charge.allowance
+        newest[segment.row.item, segment.row.charge] = terms.quantity if terms else 0
+    return sum(newest.values())

@@ -20,19 +20,17 @@ from invoicing.lines import Header, document_lines, draft
 from pipeline.rating.price import price
 from schemas.billing import (
     Assignment,
-    HourlyCap,
     Inputs,
     Item,
     Line,
-    Overage,
     PriceRow,
     Scope,
     Seller,
     Span,
     TaxLine,
-    Unit,
     Usage,
 )
+from schemas.prices import Allowance, Charge, Hours, PerUnit, Sum, Unit
 
 TB = Unit("TB", "net.bytes", 10**12, Decimal("0.001"))
 START = datetime(2026, 1, 31, 23, tzinfo=UTC)
@@ -88,8 +86,9 @@ def _server(
     server: str, title: str, rng: random.Random
 ) -> tuple[Scope, Inputs, list[DocumentLine]]:
     item = f"item-{server}"
-    rent = HourlyCap(Decimal("0.0833"), Decimal("49.00"))
-    traffic = Overage(("net.tx_bytes",), TB, Decimal("1.29"), 20 * 10**12)
+    rate, per_tb, included = Decimal("0.0833"), Decimal("1.29"), 20 * 10**12
+    rent = Charge(Hours(), PerUnit(rate), "hosting", cap=Decimal("49.00"))
+    traffic = Charge(Sum(("net.tx_bytes",), TB), PerUnit(per_tb), "hosting", Allowance(included))
     scope = Scope(
         item,
         "acme",
@@ -98,14 +97,14 @@ def _server(
         (Item(item, title, "ax-hourly", Span(START)),),
         (Assignment(server, item, Span(START)),),
         (
-            PriceRow(item, "rent", Span(START), rent, "hosting", "2026-02"),
-            PriceRow(item, "traffic", Span(START), traffic, "hosting", "2026-02"),
+            PriceRow(item, "rent", Span(START), rent, "2026-02"),
+            PriceRow(item, "traffic", Span(START), traffic, "2026-02"),
         ),
     )
     level = rng.choice((2, 5, 8, 9)) * 10**11
     days = tuple(int(level * (0.5 + rng.random())) for _ in range(28))
     used = sum(days)
-    over = Decimal(max(0, used - traffic.allowance)) / TB.is_
+    over = Decimal(max(0, used - included)) / TB.is_
     step = over.quantize(TB.step)
     first, last = START, END - timedelta(minutes=5)
     readings = (
@@ -124,7 +123,7 @@ def _server(
     ) -> Line:
         key = f"{item}/{item}/{charge}/2026-01-31T23:00:00Z/1"
         name = {"rent": "rent", "traffic": "traffic above the allowance"}[charge]
-        base, allowance = (used, traffic.allowance) if charge == "traffic" else (28 * 86_400_000, 0)
+        base, allowance = (used, included) if charge == "traffic" else (28 * 86_400_000, 0)
         return Line(
             key, item, item, charge, f"{title}: {name}", PERIOD, quantity, unit, rate, net,
             "hosting", "2026-02", base, allowance, capped,
@@ -132,14 +131,14 @@ def _server(
 
     capped = rng.random() < 0.7
     hours = Decimal(672 if capped else 311)
-    rent_net = Decimal("49.00") if capped else (hours * rent.rate).quantize(Decimal("0.01"))
-    over_net = (step * traffic.price).quantize(Decimal("0.01"))
-    rate = Decimal("19")
+    rent_net = Decimal("49.00") if capped else (hours * rate).quantize(Decimal("0.01"))
+    over_net = (step * per_tb).quantize(Decimal("0.01"))
+    tax = Decimal("19")
     return scope, inputs, [
-        DocumentLine(line("rent", hours, "h", rent.rate, rent_net, capped), rate, (), None),
+        DocumentLine(line("rent", hours, "h", rate, rent_net, capped), tax, (), None),
         DocumentLine(
-            line("traffic", step, "TB", traffic.price, over_net, False),
-            rate, (series,), Decimal("99.93"),
+            line("traffic", step, "TB", per_tb, over_net, False),
+            tax, (series,), Decimal("99.93"),
         ),
     ]  # fmt: skip
 

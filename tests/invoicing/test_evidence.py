@@ -19,7 +19,8 @@ from invoicing.pieces import metered
 from invoicing.recount import recount
 from pipeline.periods import month
 from pipeline.rating.price import price
-from schemas.billing import Assignment, HourlyCap, Item, Overage, PriceRow, Scope, Span
+from schemas.billing import Assignment, Item, PriceRow, Scope, Span
+from schemas.prices import Charge, Hours, PerUnit, Sum
 from sinks.database import Connection
 from sinks.queries import usage_inputs
 from tests.fix_billing import meter_late, meter_windows
@@ -50,10 +51,10 @@ def scope_of(handovers: list[datetime], changes: list[datetime], end: datetime |
     ]
     rows = []
     for number, span in enumerate(spans(changes)):
-        traffic = Overage((TX[0], RX[0]), TB, Decimal(number + 1), allowance=0)
-        rows.append(PriceRow("item", "traffic", span, traffic, "hosting", str(number)))
-    rent = HourlyCap(Decimal("0.0833"), Decimal("49.00"))
-    rows.append(PriceRow("item", "rent", Span(START), rent, "hosting", "1"))
+        traffic = Charge(Sum((TX[0], RX[0]), TB), PerUnit(Decimal(number + 1)), "hosting")
+        rows.append(PriceRow("item", "traffic", span, traffic, str(number)))
+    rent = Charge(Hours(), PerUnit(Decimal("0.0833")), "hosting", cap=Decimal("49.00"))
+    rows.append(PriceRow("item", "rent", Span(START), rent, "1"))
     item = Item("item", "Item", "plan", valid)
     return Scope("item", "acme", "EUR", "UTC", (item,), tuple(assignments), tuple(rows))
 

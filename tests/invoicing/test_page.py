@@ -16,7 +16,8 @@ from invoicing.document import Document
 from invoicing.documents import figures
 from invoicing.documents.render import pdf
 from invoicing.documents.view import view
-from schemas.billing import Span, Unit
+from schemas.billing import Span
+from schemas.prices import Unit
 from tests.invoicing.papers import BUYER, END, START, TB, paper
 
 PROOF = "ab" * 32

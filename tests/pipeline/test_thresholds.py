@@ -9,7 +9,8 @@ from hypothesis import given
 
 from pipeline.rating.usage_state import progress
 from pipeline.thresholds import Crossing, crossings
-from schemas.billing import Inputs, PriceRow, Scope, Span, Unit, Usage
+from schemas.billing import Inputs, PriceRow, Scope, Span, Usage
+from schemas.prices import Unit
 from schemas.serial import from_json, to_json
 from tests.pipeline.rating.worlds import (
     END,
@@ -74,7 +75,7 @@ def test_a_crossing_tells_everything() -> None:
 
 
 def test_nothing_crosses_where_nothing_is_included() -> None:
-    none = replace(ROW, model=replace(traffic(tb=0), alerts=(50,)))
+    none = replace(ROW, price=replace(traffic(tb=0), alerts=(50,)))
     assert reached(none, use=10**15) == []
     (state,) = progress(scope_of(none), inputs_of(used(10**15)), END)
     assert (state.used, state.allowance, state.percent) == (10**15, 0, 0)
@@ -110,7 +111,7 @@ class TestLimitVersion:
         assert self.version(ROW) == self.version(ROW, rented=Span(START, hour(300)))
 
     def test_a_new_allowance_does(self) -> None:
-        assert self.version(ROW) != self.version(replace(ROW, model=traffic(tb=11)))
+        assert self.version(ROW) != self.version(replace(ROW, price=traffic(tb=11)))
 
     def test_a_new_version_of_the_price_list_does_from_its_day_on(self) -> None:
         rows = (

@@ -11,36 +11,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas import billing
-from schemas.billing import (
-    HourlyCap,
-    Inputs,
-    Line,
-    Overage,
-    PriceRow,
-    Scope,
-    Seller,
-    Span,
-    Unit,
-    Usage,
-)
-from schemas.serial import (
-    MODELS,
-    SerialError,
-    canonical,
-    digest,
-    from_json,
-    instant_text,
-    model_from_json,
-    to_json,
-)
+from schemas import billing, prices, terms
+from schemas.billing import Inputs, Line, PriceRow, Scope, Seller, Span, Usage
+from schemas.prices import Allowance, Charge, Hours, PerUnit, Sum, Unit
+from schemas.serial import KINDS, SerialError, canonical, digest, from_json, instant_text, to_json
 
-TYPES = [t for t in vars(billing).values() if is_dataclass(t) and isinstance(t, type)]
+WORDS = {**vars(billing), **vars(prices), **vars(terms)}
+TYPES = [t for t in WORDS.values() if is_dataclass(t) and isinstance(t, type)]
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
 TB = Unit("TB", "net.bytes", 10**12, Decimal("0.001"))
-ROW = PriceRow(
-    "web", "rent", Span(T0), HourlyCap(Decimal("0.0833"), Decimal("49.00")), "hosting", "v1"
-)
+RENT = Charge(Hours(), PerUnit(Decimal("0.0833")), "hosting", cap=Decimal("49.00"))
+TRAFFIC = Charge(
+    Sum(("net.tx_bytes",), TB), PerUnit(Decimal("1.29")), "hosting", Allowance(20 * 10**12),
+    alerts=(50,),
+)  # fmt: skip
+ROW = PriceRow("web", "rent", Span(T0), RENT, "v1")
 USAGE = Usage("srv", "net.tx_bytes", "eth0", T0, T0 + timedelta(minutes=5), 2**70, 300_000)
 
 st.register_type_strategy(
@@ -69,30 +54,36 @@ def test_the_written_form() -> None:
         "item": "web",
         "charge": "rent",
         "valid": {"start": "2026-03-01T00:00:00Z", "end": None},
-        "model": {"model": "hourly_cap", "rate": "0.0833", "cap": "49.00"},
-        "tax": "hosting",
+        "price": {
+            "quantity": {"kind": "hours"},
+            "model": {"kind": "per_unit", "price": "0.0833"},
+            "tax": "hosting",
+            "allowance": None,
+            "commit": None,
+            "cap": "49.00",
+            "share": {"taken": "1", "whole": "1"},
+            "prorate": True,
+            "free": ["trial", "exclusion"],
+            "alerts": [],
+        },
         "version": "v1",
         "reason": "",
     }
-    overage = to_json(Overage(("net.tx_bytes",), TB, Decimal("1.29"), 20 * 10**12, alerts=(50,)))
-    assert overage == {
-        "model": "overage",
+    traffic = to_json(TRAFFIC)
+    assert traffic["quantity"] == {
+        "kind": "sum",
         "meters": ["net.tx_bytes"],
         "unit": {"name": "TB", "of": "net.bytes", "is": "1000000000000", "step": "0.001"},
-        "price": "1.29",
-        "allowance": "20000000000000",
-        "prorate": True,
         "source": "agent",
         "gap": "interpolate",
-        "alerts": ["50"],
     }
+    assert traffic["allowance"] == {"quantity": "20000000000000", "prorate": True, "pool": ""}
+    assert traffic["alerts"] == ["50"]
     assert to_json(USAGE)["quantity"] == "1180591620717411303424"
 
 
-def test_every_model_has_a_name() -> None:
-    assert set(MODELS.values()) == set(billing.Model.__args__)
-    for model in (ROW.model, Overage(("m",), TB, Decimal(1))):
-        assert model_from_json(to_json(model)) == model
+def test_every_quantity_and_model_has_a_name() -> None:
+    assert set(KINDS.values()) == {*prices.Quantity.__args__, *prices.Model.__args__}
 
 
 def test_instants_are_utc_and_exact() -> None:
@@ -113,7 +104,7 @@ def test_instants_are_utc_and_exact() -> None:
         Decimal("NaN"),
         Decimal("inf"),
         datetime(2026, 3, 1),  # noqa: DTZ001  # refused for that
-        HourlyCap(0.0833),  # type: ignore[arg-type]  # refused for that
+        PerUnit(0.0833),  # type: ignore[arg-type]  # refused for that
     ],
     ids=repr,
 )
@@ -143,20 +134,21 @@ def changed(body: Any, path: str, value: object) -> Any:
     [
         (
             PriceRow,
-            "model.rate",
+            "price.model.price",
             0.0833,
-            r"PriceRow.model.rate: found 0.0833; a decimal number as text",
+            r"PriceRow.price.model.price: found 0.0833; a decimal number as text",
         ),
-        (PriceRow, "model.rate", 1, "a decimal number as text"),
-        (PriceRow, "model.rate", "1e3", "a decimal number as text"),
-        (PriceRow, "model.rate", "NaN", "a decimal number as text"),
-        (PriceRow, "model.rate", " 1", "a decimal number as text"),
-        (PriceRow, "model.rate", "1,29", "a decimal number as text"),
-        (PriceRow, "model.rate", "٣", "a decimal number as text"),
-        (PriceRow, "model.rate", None, "a decimal number as text"),
-        (PriceRow, "model.model", "free", r"found 'free'; one of hourly_cap, overage"),
-        (PriceRow, "model.model", None, "one of hourly_cap, overage"),
-        (PriceRow, "model", "hourly_cap", "an object"),
+        (PriceRow, "price.model.price", 1, "a decimal number as text"),
+        (PriceRow, "price.model.price", "1e3", "a decimal number as text"),
+        (PriceRow, "price.model.price", "NaN", "a decimal number as text"),
+        (PriceRow, "price.model.price", " 1", "a decimal number as text"),
+        (PriceRow, "price.model.price", "1,29", "a decimal number as text"),
+        (PriceRow, "price.model.price", "٣", "a decimal number as text"),
+        (PriceRow, "price.model.price", None, "a decimal number as text"),
+        (PriceRow, "price.model.kind", "free", r"found 'free'; one of per_unit, package"),
+        (PriceRow, "price.model.kind", None, "one of per_unit, package"),
+        (PriceRow, "price.model.kind", "hours", "found 'hours'; one of per_unit"),
+        (PriceRow, "price.model", "per_unit", "an object"),
         (PriceRow, "valid.start", "2026-03-01T00:00:00+00:00", "an instant such as"),
         (PriceRow, "valid.start", "2026-13-01T00:00:00Z", "an instant such as"),
         (PriceRow, "valid.start", "2026-03-01", "an instant such as"),
@@ -180,9 +172,9 @@ def test_anything_else_is_refused(cls: type[Any], path: str, value: object, said
 
 
 def test_enums_are_read_by_value() -> None:
-    body = to_json(Overage(("m",), TB, Decimal(1)))
-    with pytest.raises(SerialError, match=r"price.source: found 'moon'; one of agent, switch"):
-        model_from_json(changed(body, "source", "moon"))
+    said = r"Charge.quantity.source: found 'moon'; one of agent, switch"
+    with pytest.raises(SerialError, match=said):
+        from_json(Charge, changed(to_json(TRAFFIC), "quantity.source", "moon"))
 
 
 def test_a_field_with_a_default_may_be_missing_in_an_old_document() -> None:

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from pipeline.catalog import Catalog
-from schemas.billing import Assignment, Item, Overage, Scope, Span
+from schemas.billing import Assignment, Item, Scope, Span
 from schemas.errors import ConfigError, RefusedError
 from schemas.serial import digest
 from sinks.catalogs import apply, published_text
@@ -34,8 +34,9 @@ def test_renting_writes_scope_item_server_and_prices(customer: Connection) -> No
         ("rent", Span(START), "v1"),
         ("traffic", Span(START), "v1"),
     ]
-    assert isinstance(scope.prices[1].model, Overage)
-    assert scope.prices[1].model.allowance == 100_000_000
+    included = scope.prices[1].price.allowance
+    assert included is not None
+    assert included.quantity == 100_000_000
 
 
 def test_repeating_a_command_changes_nothing(customer: Connection) -> None:

@@ -6,8 +6,9 @@ from decimal import Decimal
 import pytest
 
 from pipeline.periods import MICROSECOND, closed, following, microseconds, month
-from pipeline.rating.hourly import hours_started
-from pipeline.rating.price import next_eval_at, price
+from pipeline.rating.hours import hours_started
+from pipeline.rating.next_eval import next_eval_at
+from pipeline.rating.price import price
 from schemas.billing import Inputs, Line, PriceRow, Span
 from tests.pipeline.rating.worlds import (
     END,

@@ -7,7 +7,8 @@ from decimal import Decimal
 import pytest
 
 from pipeline.rating.price import price
-from schemas.billing import Inputs, Line, Overage, PriceRow, Rounding, Span, Unit, Usage
+from schemas.billing import Inputs, Line, PriceRow, Rounding, Span, Usage
+from schemas.prices import Allowance, Charge, PerUnit, Sum, Unit
 from tests.pipeline.rating.worlds import (
     END,
     GB,
@@ -135,8 +136,10 @@ class TestPriceChange:
 
     def test_another_unit_family_has_an_allowance_of_its_own(self) -> None:
         hours = Unit("GPU-hour", "gpu.alloc_ms", 3_600_000, Decimal("0.01"))
-        gpu = Overage(("gpu.alloc_ms",), hours, Decimal("2.19"), 3_600_000)
-        rows = (self.FIRST, replace(self.SECOND, model=gpu))
+        gpu = Charge(
+            Sum(("gpu.alloc_ms",), hours), PerUnit(Decimal("2.19")), "hosting", Allowance(3_600_000)
+        )
+        rows = (self.FIRST, replace(self.SECOND, price=gpu))
         assert [line.allowance for line in lines(*rows, usage=())] == [5 * 10**12, 1_800_000]
 
 
@@ -147,7 +150,7 @@ def test_other_meters_and_other_servers_are_not_counted() -> None:
 
 
 def test_meters_and_resources_are_summed() -> None:
-    both = replace(traffic(tb=0), meters=(TX, "net.rx_bytes"))
+    both = replace(traffic(tb=0), quantity=Sum((TX, "net.rx_bytes"), TB))
     usage = (used(10**12), replace(used(10**12), meter="net.rx_bytes", resource="eth1"))
     (line,) = lines(row(both, "traffic"), usage=usage)
     assert (line.base_quantity, line.net) == (2 * 10**12, Decimal("2.58"))

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from pipeline.money import round_money, round_step
 from pipeline.periods import MICROSECOND
-from pipeline.rating.price import next_eval_at, price
-from schemas.billing import HourlyCap, Inputs, Line, Overage, PriceRow, Scope, Span, Usage
+from pipeline.rating.next_eval import next_eval_at
+from pipeline.rating.price import price
+from schemas.billing import Inputs, Line, PriceRow, Scope, Span, Usage
+from schemas.prices import Hours, Sum
 from schemas.serial import from_json, to_json
 from tests.pipeline.rating.worlds import (
     END,
@@ -106,9 +108,9 @@ def test_a_capped_month_never_exceeds_the_cap(scope: Scope, cap: str, as_of: dat
     """However often the price changes, when every version has that cap."""
 
     def capped(row_: PriceRow) -> PriceRow:
-        if not isinstance(row_.model, HourlyCap):
+        if not isinstance(row_.price.quantity, Hours):
             return row_
-        return replace(row_, model=replace(row_.model, cap=Decimal(cap)))
+        return replace(row_, price=replace(row_.price, cap=Decimal(cap)))
 
     scope = replace(scope, prices=tuple(map(capped, scope.prices)))
     for item in ITEMS:
@@ -162,7 +164,7 @@ def test_cutting_a_price_row_in_two_changes_no_allowance(
             sums[line.item, line.unit] = (used_ + line.base_quantity, over_ + over)
         return sums
 
-    whole = tuple(p for p in scope.prices if isinstance(p.model, Overage))
+    whole = tuple(p for p in scope.prices if isinstance(p.price.quantity, Sum))
     usage = tuple(u for u in given_.usage if not u.start < at < u.end)
     given_ = replace(given_, usage=usage)
     parts = [

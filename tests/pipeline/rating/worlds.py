@@ -8,19 +8,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from pipeline.windows import WIDTH_MS
-from schemas.billing import (
-    Assignment,
-    HourlyCap,
-    Inputs,
-    Item,
-    Model,
-    Overage,
-    PriceRow,
-    Scope,
-    Span,
-    Unit,
-    Usage,
-)
+from schemas.billing import Assignment, Inputs, Item, PriceRow, Scope, Span, Usage
+from schemas.prices import Allowance, Charge, Hours, PerUnit, Sum, Unit
 
 START = datetime(2026, 4, 1, tzinfo=UTC)
 END = datetime(2026, 5, 1, tzinfo=UTC)
@@ -40,19 +29,23 @@ def hour(hours: int | str) -> datetime:
     return START + timedelta(microseconds=int(microseconds))
 
 
-def hourly(rate: str, cap: str | None = None) -> HourlyCap:
-    return HourlyCap(Decimal(rate), None if cap is None else Decimal(cap))
+def hourly(rate: str, cap: str | None = None) -> Charge:
+    most = None if cap is None else Decimal(cap)
+    return Charge(Hours(), PerUnit(Decimal(rate)), "hosting", cap=most)
 
 
-def traffic(price: str = "1.29", tb: int = 20, *, unit: Unit = TB, prorate: bool = True) -> Overage:
+def traffic(price: str = "1.29", tb: int = 20, *, unit: Unit = TB, prorate: bool = True) -> Charge:
     """Sent bytes above ``tb`` billing units."""
-    return Overage((TX,), unit, Decimal(price), tb * unit.is_, prorate, alerts=(50, 80, 100))
+    included = Allowance(tb * unit.is_, prorate)
+    return Charge(
+        Sum((TX,), unit), PerUnit(Decimal(price)), "hosting", included, alerts=(50, 80, 100)
+    )
 
 
 def row(
-    model: Model, charge: str, valid: Span = MONTH, item: str = "web", at: str = "v1"
+    price: Charge, charge: str, valid: Span = MONTH, item: str = "web", at: str = "v1"
 ) -> PriceRow:
-    return PriceRow(item, charge, valid, model, "hosting", at)
+    return PriceRow(item, charge, valid, price, at)
 
 
 def scope_of(
@@ -112,7 +105,7 @@ def cuts(draw: st.DrawFn, most: int, fine: bool = False) -> list[Span]:
 
 
 @st.composite
-def models(draw: st.DrawFn, charge: str) -> Model:
+def charges(draw: st.DrawFn, charge: str) -> Charge:
     if charge == "rent":
         return hourly(draw(st.sampled_from(RATES)), draw(st.sampled_from(CAPS)))
     unit, prorate = draw(st.sampled_from([TB, GB])), draw(st.booleans())
@@ -129,7 +122,7 @@ def scopes(draw: st.DrawFn, fine: bool = False) -> Scope:
         items.append(Item(name, name, "ax", rented))
         for charge in ("rent", "traffic"):
             for number, span in enumerate(draw(cuts(3, fine))):
-                prices.append(row(draw(models(charge)), charge, span, name, f"v{number}"))
+                prices.append(row(draw(charges(charge)), charge, span, name, f"v{number}"))
     assignments = [
         Assignment(server, draw(st.sampled_from((*ITEMS, "elsewhere"))), span)
         for server in SERVERS

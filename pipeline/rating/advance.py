@@ -1,0 +1,70 @@
+"""Step 11: fees in advance, for the period that follows; what they turned out to be, for this one.
+
+Pure. An invoice carries the next period's fees of what is rented on. Then, when that period closes,
+its fees are computed from the timelines as they came to be: where they are what was billed before,
+nothing is left to say; where not, they are lines, less what was billed.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+
+from pipeline.periods import closed, following
+from pipeline.rating.charge import Frame, charge_lines
+from pipeline.rating.cut import Group, cut
+from pipeline.rating.discount import discounts
+from pipeline.rating.extra import extra, nets
+from pipeline.rating.fee import due
+from schemas.billing import Inputs, Line, LineKind
+from schemas.prices import Bill, Fee
+
+Name = tuple[str, str]
+"""Item and charge."""
+
+
+def arrears(frame: Frame, inputs: Inputs, lines: Iterable[Line]) -> Iterator[Line]:
+    """The lines of this period that are left when what was billed before is taken off."""
+    groups: dict[Name, list[Line]] = defaultdict(list)
+    for line in lines:
+        groups[line.item, line.charge].append(line)
+    billed: dict[Name, Decimal] = defaultdict(Decimal)
+    for before in inputs.billed:
+        billed[before.item, before.charge] += before.net
+    for name in sorted(groups.keys() | billed.keys()):
+        mine, paid = groups[name], billed.get(name)
+        if paid is None or nets(mine) != paid:
+            yield from mine
+            if paid:
+                yield _taken_off(frame, name, mine, paid)
+
+
+def following_fees(frame: Frame) -> list[Line]:
+    """The next period's fees in advance, once this period is over."""
+    if frame.as_of < closed(frame.period):
+        return []
+    period = following(frame.period, frame.scope.timezone)
+    coming = Frame(frame.scope, period, closed(period))
+    groups = [due(g, period) for g in cut(frame.scope, period) if _in_advance(g)]
+    lines = [line for group in groups for line in charge_lines(coming, group)]
+    return lines + discounts(coming, lines, amounts=False)
+
+
+def _in_advance(group: Group) -> bool:
+    quantity = group[0].charge.quantity
+    return isinstance(quantity, Fee) and quantity.bill is Bill.ADVANCE
+
+
+def _taken_off(frame: Frame, name: Name, mine: Iterable[Line], paid: Decimal) -> Line:
+    like = next(iter(mine), None) or _of_row(frame, name)
+    key = f"{frame.scope.scope}/{name[0]}/{name[1]}/{frame.period.start:%Y-%m-%dT%H:%M:%SZ}/billed"
+    title = f"{name[1]}: billed in advance"
+    return extra(LineKind.BILLED, key, title, -paid, like, frame.period)
+
+
+def _of_row(frame: Frame, name: Name) -> Line:
+    """A charge that was billed before and applied at no time of the period."""
+    row = next(r for r in frame.scope.prices if (r.item, r.charge) == name)
+    return Line(
+        "", frame.scope.scope, *name, "", frame.period, Decimal(1), "", Decimal(0), Decimal(0),
+        row.price.tax, row.version,
+    )  # fmt: skip

@@ -1,0 +1,29 @@
+"""Step 7, cap: the most that one item pays for a charge in a period, in money. Pure.
+
+The cap is never prorated. A price row is bounded by its own cap, and after a price change an item
+pays at most the dearest cap it has touched.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
+
+
+def limit(touched: Sequence[Decimal | None], billed: Fraction) -> Fraction | None:
+    """The most that the last row may cost: its own cap, within the dearest touched so far."""
+    own = touched[-1]
+    if own is None or None in touched:
+        return None if own is None else Fraction(own)
+    dearest = max(Fraction(cap) for cap in touched if cap is not None)
+    return min(Fraction(own), dearest - billed)
+
+
+def within(amounts: Sequence[Fraction], most: Fraction | None) -> list[Fraction]:
+    """The amounts, the last ones cut off where the sum would pass ``most``."""
+    if most is None:
+        return list(amounts)
+    kept: list[Fraction] = []
+    for amount in amounts:
+        kept.append(min(amount, most))
+        most -= kept[-1]
+    return kept

@@ -1,0 +1,100 @@
+"""Step 9: what the lines lack of an agreed minimum, when its month or year ends. Pure.
+
+Rounds here: the part of a commitment that a partial month or year holds, to the minor unit. The
+true-up itself is a difference of rounded nets, so late usage lowers it to the cent.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+
+from pipeline.money import round_money
+from pipeline.periods import anniversary, closed, microseconds
+from pipeline.rating.charge import Frame
+from pipeline.rating.extra import nets
+from schemas.billing import Inputs, Line, LineKind, Span
+from schemas.serial import instant_text
+from schemas.terms import Commitment, Term
+
+
+def true_ups(frame: Frame, inputs: Inputs, lines: Sequence[Line]) -> list[Line]:
+    """One line for each commitment of which a month or year has ended by ``as_of``, and lacks."""
+    found: list[Line] = []
+    for commitment in sorted(frame.scope.commitments, key=lambda one: one.name):
+        for whole, term in terms(commitment, frame.period, frame.scope.timezone):
+            end = closed(term)
+            if frame.period.start < end <= min(frame.as_of, closed(frame.period)):
+                lack = _lack(frame, inputs, commitment, whole, term, lines)
+                if lack > 0:
+                    found.append(_line(frame, commitment, term, lack))
+    return found
+
+
+def next_settlement(frame: Frame) -> datetime | None:
+    """The first end of a committed month or year after ``as_of`` in the period."""
+    scope = frame.scope
+    spans = (t for c in scope.commitments for _, t in terms(c, frame.period, scope.timezone))
+    ends = [closed(term) for term in spans]
+    return min((e for e in ends if frame.as_of < e <= closed(frame.period)), default=None)
+
+
+def terms(commitment: Commitment, period: Span, timezone: str) -> Iterator[tuple[Span, Span]]:
+    """Each month or year that touches the period: the whole one, and the committed part of it."""
+    for whole in _wholes(commitment, period, timezone):
+        term = commitment.valid.clip(whole.start, closed(whole))
+        if term is not None and term.clip(period.start, closed(period)):
+            yield whole, term
+
+
+def _wholes(commitment: Commitment, period: Span, timezone: str) -> Iterator[Span]:
+    if commitment.term is Term.MONTH:
+        yield period
+        return
+    start, year = commitment.valid.start, 0
+    while start < closed(period):
+        year += 1
+        end = anniversary(commitment.valid.start, year, timezone)
+        yield Span(start, end)
+        start = end
+
+
+def _lack(
+    frame: Frame, inputs: Inputs, commitment: Commitment, whole: Span, term: Span,
+    lines: Sequence[Line],
+) -> Decimal:  # fmt: skip
+    share = Fraction(
+        microseconds(term.start, closed(term)), microseconds(whole.start, closed(whole))
+    )
+    agreed = round_money(share * Fraction(commitment.amount), frame.scope.currency)
+    mine = (line for line in lines if _counts(commitment, line) and term.holds(line.service.start))
+    earlier = sum(
+        (one.net for one in inputs.spent if one.commitment == commitment.name), Decimal(0)
+    )
+    # What was spent before belongs to the year that was running when the period began.
+    running = term.start < frame.period.start
+    return agreed - nets(mine) - (earlier if running else 0)
+
+
+def _counts(commitment: Commitment, line: Line) -> bool:
+    return not commitment.charges or line.charge in commitment.charges
+
+
+def _line(frame: Frame, commitment: Commitment, term: Span, lack: Decimal) -> Line:
+    """On the scope's first item: an invoice groups by item."""
+    scope, start = frame.scope, instant_text(term.start)
+    return Line(
+        key=f"{scope.scope}/true-up/{commitment.name}/{instant_text(frame.period.start)}/{start}",
+        scope=scope.scope,
+        item=min((item.item for item in scope.items), default=""),
+        charge=commitment.name,
+        title=f"{commitment.name}: true-up to {commitment.amount} a {commitment.term.value}",
+        service=term,
+        quantity=Decimal(1),
+        unit=LineKind.TRUE_UP.value,
+        unit_price=lack,
+        net=lack,
+        tax=commitment.tax,
+        version="",
+        kind=LineKind.TRUE_UP,
+    )

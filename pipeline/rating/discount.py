@@ -1,0 +1,74 @@
+"""Step 8: discounts on lines and on what a scope pays, each a line of its own. Pure.
+
+A percentage is taken of every line, what earlier discounts left of it, in the order of names, and
+rounds once a line. An amount is taken of what is left of all lines together, shared among tax
+categories by their nets in whole minor units, so that it sums exactly. Nothing falls below zero.
+"""
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from fractions import Fraction
+
+from pipeline.attribute import apportion
+from pipeline.money import from_minor, round_money, to_minor
+from pipeline.rating.charge import Frame
+from pipeline.rating.extra import extra
+from schemas.billing import Line, LineKind
+from schemas.serial import instant_text
+from schemas.terms import Discount
+
+Left = dict[str, Decimal]
+"""What is left of each line, by its key."""
+
+
+def discounts(frame: Frame, lines: Sequence[Line], amounts: bool = True) -> list[Line]:
+    """The discount lines, amounts too unless the lines are of another period."""
+    left = {line.key: line.net for line in lines}
+    found: list[Line] = []
+    for discount in sorted(frame.scope.discounts, key=lambda one: one.name):
+        mine = [line for line in lines if counts(discount, line)]
+        if discount.percent:
+            found += _percent(frame, discount, mine, left)
+        if discount.amount and amounts:
+            found += _amount(frame, discount, mine, left)
+    return found
+
+
+def counts(discount: Discount, line: Line) -> bool:
+    """The line is one of the discount's charges, in its time."""
+    named = not discount.charges or line.charge in discount.charges
+    return named and discount.valid.holds(line.service.start)
+
+
+def _percent(frame: Frame, discount: Discount, lines: Sequence[Line], left: Left) -> Iterator[Line]:
+    for line in lines:
+        exact = Fraction(left[line.key]) * Fraction(discount.percent) / 100
+        off = round_money(exact, frame.scope.currency)
+        if off:
+            left[line.key] -= off
+            key = f"{line.key}/discount/{discount.name}"
+            title = f"{line.title}, {discount.name} {discount.percent} %"
+            yield extra(LineKind.DISCOUNT, key, title, -off, line)
+
+
+def _amount(frame: Frame, discount: Discount, lines: Sequence[Line], left: Left) -> Iterator[Line]:
+    """One line for each tax category, on its first line."""
+    currency, start = frame.scope.currency, instant_text(frame.period.start)
+    by_tax = {tax: [x for x in lines if x.tax == tax] for tax in sorted({x.tax for x in lines})}
+    bases = [to_minor(sum((left[x.key] for x in mine), Decimal(0)), currency)
+             for mine in by_tax.values()]  # fmt: skip
+    off = min(to_minor(discount.amount, currency), sum(bases))
+    if not off:
+        return
+    for (tax, mine), share in zip(by_tax.items(), apportion(off, bases), strict=True):
+        if share:
+            for line, part in zip(mine, _spread(share, mine, left, currency), strict=True):
+                left[line.key] -= part
+            key = f"{frame.scope.scope}/discount/{discount.name}/{start}/{tax}"
+            net = -from_minor(share, currency)
+            yield extra(LineKind.DISCOUNT, key, discount.name, net, mine[0], frame.period)
+
+
+def _spread(share: int, lines: Sequence[Line], left: Left, currency: str) -> list[Decimal]:
+    weights = [to_minor(left[line.key], currency) for line in lines]
+    return [from_minor(part, currency) for part in apportion(share, weights)]

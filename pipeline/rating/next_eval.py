@@ -1,0 +1,63 @@
+"""When time alone changes a price: what a sweep of silent servers goes by. Pure."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from fractions import Fraction
+
+from pipeline.periods import MICROSECOND, closed
+from pipeline.rating.allowance import include
+from pipeline.rating.charge import Frame, priced
+from pipeline.rating.commitment import next_settlement
+from pipeline.rating.cut import Group, Segment, cut
+from pipeline.rating.gate import gate
+from pipeline.rating.hours import next_hour
+from pipeline.rating.measure import measure
+from schemas.billing import Inputs, Scope
+from schemas.prices import Allocation, Bill, Fee, Hours
+
+
+def next_eval_at(scope: Scope, inputs: Inputs, as_of: datetime) -> datetime | None:
+    """When time alone will change the price next; None when only usage still can.
+
+    An allocation grows all the time and is looked at when its next hour starts. Once a cap is
+    reached, hours are passed over.
+    """
+    frame = Frame(scope, gate(scope, inputs), as_of)
+    groups = cut(scope, frame.period)
+    instants = [_next_change(frame, group) for group in groups]
+    instants += [next_settlement(frame), *(_end(frame, group) for group in groups)]
+    return min((instant for instant in instants if instant is not None), default=None)
+
+
+def _next_change(frame: Frame, group: Group) -> datetime | None:
+    now = _amount(frame, group, frame.as_of)
+    for segment in group:
+        instant = _next(segment, frame.as_of)
+        if instant is not None and _amount(frame, group, segment.end) != now:
+            return instant
+    return None
+
+
+def _next(segment: Segment, as_of: datetime) -> datetime | None:
+    """When the segment grows next: with an hour, or by beginning."""
+    if isinstance(segment.charge.quantity, Hours | Allocation):
+        return next_hour(segment, as_of)
+    return segment.start + MICROSECOND if segment.start >= as_of else None
+
+
+def _amount(frame: Frame, group: Group, as_of: datetime) -> Fraction:
+    """What the charge comes to without any usage."""
+    at = Frame(frame.scope, frame.period, as_of)
+    measured = measure(frame.scope, Inputs(frame.period), [group], (), as_of)
+    return sum(_amounts(at, include(frame.period, measured)), Fraction(0))
+
+
+def _amounts(frame: Frame, groups: list[Group]) -> Iterator[Fraction]:
+    return (one.amount for group in groups for one in priced(frame, group))
+
+
+def _end(frame: Frame, group: Group) -> datetime | None:
+    """The period's end where it brings fees in advance."""
+    end, quantity = closed(frame.period), group[0].charge.quantity
+    advance = isinstance(quantity, Fee) and quantity.bill is Bill.ADVANCE
+    return end if advance and frame.as_of < end else None

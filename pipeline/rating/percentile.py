@@ -1,0 +1,112 @@
+"""Step 4 of a percentile: the rate that all but the highest windows stay within. Pure.
+
+Of the N whole windows that were owned, floor((100 − percent) × N ÷ 100) are discarded from the top;
+the highest left is billed. Items of one pool are summed window by window first; the pool is billed
+on its first item.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from pipeline.periods import closed
+from pipeline.rating.cut import Group
+from pipeline.windows import WIDTH_MS
+from schemas.billing import Samples, Scope, Span
+from schemas.prices import Missing, Percentile, Take
+
+WIDTH: Final = timedelta(milliseconds=WIDTH_MS)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+Windows = dict[int, int]
+"""Window number since the epoch → base units."""
+
+
+def percentiles(
+    scope: Scope, samples: Iterable[Samples], groups: Sequence[Group], as_of: datetime
+) -> list[Group]:
+    """One group for each pool, its first, with the rate in base units a window."""
+    pools: dict[tuple[str, str], list[Group]] = defaultdict(list)
+    for group in groups:
+        pool = _quantity(group).pool
+        # A slash is in no name, so no item is taken for a pool.
+        pools[group[0].row.charge, f"/{pool}" if pool else group[0].item.item].append(group)
+    known = tuple(samples)
+    return [
+        tuple(replace(part, used=rate(_quantity(members[0]), owned, measured))
+              for part in members[0])
+        for members in pools.values()
+        for owned, measured in (_pooled(scope, known, members, as_of),)
+    ]  # fmt: skip
+
+
+def rate(quantity: Percentile, owned: set[int], measured: dict[str, Windows]) -> int:
+    """The billed rate of one pool: base units a window."""
+
+    def of(values: Windows) -> int:
+        missing = len(owned) - len(values) if quantity.missing is Missing.ZERO else 0
+        return percentile([*values.values(), *[0] * missing], quantity.percent)
+
+    if quantity.take is Take.MAX_OF_P95:
+        return max((of(values) for values in measured.values()), default=0)
+    return of(_combined(measured.values(), largest=quantity.take is Take.P95_OF_MAX))
+
+
+def percentile(values: Sequence[int], percent: int) -> int:
+    """The highest of the values that is left when the top ``100 − percent`` % are discarded."""
+    discarded = (100 - percent) * len(values) // 100
+    return sorted(values)[len(values) - discarded - 1] if values else 0
+
+
+def _quantity(group: Group) -> Percentile:
+    quantity = group[-1].charge.quantity
+    assert isinstance(quantity, Percentile)
+    return quantity
+
+
+def _combined(series: Iterable[Windows], largest: bool) -> Windows:
+    found: Windows = {}
+    for values in series:
+        for number, value in values.items():
+            before = found.get(number, 0)
+            found[number] = max(before, value) if largest else before + value
+    return found
+
+
+def _pooled(
+    scope: Scope, samples: Sequence[Samples], members: Iterable[Group], as_of: datetime
+) -> tuple[set[int], dict[str, Windows]]:
+    """The windows owned by any member, and what each meter measured in them."""
+    owned: set[int] = set()
+    measured: dict[str, Windows] = defaultdict(dict)
+    for group in members:
+        meters = _quantity(group).meters
+        for server, numbers in _owned(scope, group, as_of):
+            owned.update(numbers)
+            for row in samples:
+                if row.server == server and row.meter in meters:
+                    _add(measured[row.meter], row, numbers)
+    return owned, measured
+
+
+def _owned(scope: Scope, group: Group, as_of: datetime) -> Iterator[tuple[str, range]]:
+    """Each server that served the item, with the whole windows in which it did."""
+    for segment in group:
+        for row in scope.assignments:
+            served = row.valid.clip(segment.start, min(segment.end, as_of))
+            if row.item == segment.item.item and served is not None:
+                yield row.server, whole(served)
+
+
+def whole(span: Span) -> range:
+    """The windows that lie entirely inside."""
+    return range(-((EPOCH - span.start) // WIDTH), (closed(span) - EPOCH) // WIDTH)
+
+
+def _add(sums: Windows, row: Samples, numbers: range) -> None:
+    first = (row.start - EPOCH) // WIDTH
+    for at in range(max(numbers.start, first), min(numbers.stop, first + len(row.windows))):
+        value = row.windows[at - first]
+        if value is not None:
+            sums[at] = sums.get(at, 0) + value
