@@ -135,7 +135,7 @@ def _sums(
                  unnest(t.meter, t.resource) WITH ORDINALITY AS n (meter, resource, ix)
             WHERE t.set_id = u.set_id AND n.meter = ANY(%s)
         ) w
-        WHERE u.window_start >= %s AND u.window_start < %s -- constants: what is planned is their time
+        WHERE u.window_start >= %s AND u.window_start < %s -- constants: for planning
         GROUP BY 1, 2, 3
         """,
         (
