@@ -2,36 +2,42 @@
 
 One version per file; a published one never changes. Prices are texts, so that no binary fraction
 can enter. Which items a new version touches is decided by who applies it; ``price_rows`` says what
-an item of a plan costs from then on. The format is told in ``deploy/catalog/example.toml``.
+an item of a plan costs from then on, ``addon_row`` what is added to it. The format is told in
+``deploy/catalog/example.toml``, what differs for one customer is a ``pipeline.contract``.
 """
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Final
 
-from pipeline.catalog_charge import Charge, Plan, read_plan
+from pipeline.catalog_charge import Addon, Plan, read_addon, read_plan
 from pipeline.catalog_text import CatalogError, Table, parse
+from pipeline.catalog_units import Known, read_units
 from pipeline.money import minor_units
 from pipeline.periods import midnight, zone
-from schemas.billing import Item, PriceRow, Seller, Span, Unit
+from schemas.billing import Item, PriceRow, Seller, Span
 from schemas.errors import ConfigError
+from schemas.prices import Fee, Unit
 
-__all__ = ["Catalog", "CatalogError", "Charge", "Existing", "Plan", "load", "price_rows"]
+__all__ = [
+    "Addon",
+    "Catalog",
+    "CatalogError",
+    "Existing",
+    "Plan",
+    "addon_row",
+    "day",
+    "load",
+    "price_rows",
+    "read",
+]
 
 _PERCENT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
-_STEP: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
-_METER: Final = re.compile(r"[a-z0-9_]+(?:\.[a-z0-9_]+)+")
-_UNIT_MEND: Final = 'write TB = { of = "net.bytes", is = 1_000_000_000_000, step = "0.001" }'
 _SELLER_FIELDS: Final = ("entity", "name", "address", "vat_id", "timezone", "currency")
-
-BYTES: Final = {f"{letter}B": 1000**i for i, letter in enumerate("kMGTP", 1)} | {
-    f"{letter}iB": 1024**i for i, letter in enumerate("KMGTP", 1)
-}
-"""IEC 80000-13: a TB is 10**12 bytes, a TiB 2**40; a tenth of the bill lies between them."""
 
 
 class Existing(StrEnum):
@@ -52,25 +58,38 @@ class Catalog:
     seller: Seller
     units: dict[str, Unit]
     plans: dict[str, Plan]
+    addons: dict[str, Addon]
 
 
 def load(text: str, name: str) -> Catalog:
     """Read a catalogue. Raises CatalogError, which names every mistake by file, line and mend."""
     file = parse(text, name)
-    file.only(("version", "effective", "existing", "seller", "tax", "unit", "plan"))
+    if "contract" in file.values:
+        file.note("contract", "this is a contract, which is read with the catalogue of its base")
+        file.mistakes.refuse()
+    catalog = read(file)
+    file.mistakes.refuse()
+    return catalog
+
+
+def read(file: Table) -> Catalog:
+    """What the outermost table says; the caller refuses its mistakes."""
+    file.only(("version", "effective", "existing", "seller", "tax", "unit", "plan", "addon"))
     seller = _seller(file)
-    units = {table.name: _unit(table) for table in file.tables("unit", _UNIT_MEND)}
+    units, rates = read_units(file)
+    known = Known(seller.currency, tuple(seller.tax), units, rates)
     plans = file.tables("plan", "write [plan.NAME] with a name and its charges")
-    catalog = Catalog(
+    mend = "write [addon.NAME] with a name, a price and its tax"
+    addons = file.tables("addon", mend) if "addon" in file.values else []
+    return Catalog(
         version=file.text("version", 'write version = "2026-03"'),
-        effective=_day(file, "effective", seller.timezone),
+        effective=day(file, "effective", seller.timezone),
         existing=_existing(file, seller.timezone),
         seller=seller,
         units=units,
-        plans={table.name: read_plan(table, seller, units) for table in plans},
+        plans={table.name: read_plan(table, known) for table in plans},
+        addons={table.name: read_addon(table, known) for table in addons},
     )
-    file.mistakes.refuse()
-    return catalog
 
 
 def price_rows(catalog: Catalog, item: Item) -> tuple[PriceRow, ...]:
@@ -86,9 +105,34 @@ def price_rows(catalog: Catalog, item: Item) -> tuple[PriceRow, ...]:
         return ()
     valid = Span(start, item.valid.end)
     return tuple(
-        PriceRow(item.item, name, valid, charge.model, charge.tax, catalog.version)
+        PriceRow(item.item, name, valid, charge, catalog.version)
         for name, charge in plan.charges.items()
     )
+
+
+def addon_row(catalog: Catalog, item: Item, name: str, count: int, valid: Span) -> PriceRow:
+    """What ``count`` of an add-on cost the item: a row of its own, by the add-on's name."""
+    addon = catalog.addons.get(name)
+    if addon is None:
+        raise ConfigError(
+            f'catalogue {catalog.version} has no add-on "{name}"; its add-ons are'
+            f" {', '.join(sorted(catalog.addons)) or 'none'}"
+        )
+    plan = catalog.plans.get(item.plan)
+    if plan is not None and name in plan.charges:
+        raise ConfigError(f'add-on "{name}" is called like a charge of the plan "{item.plan}"')
+    if count < 1 or (count > 1 and not addon.each):
+        raise ConfigError(
+            f'add-on "{name}" is booked once, not {count} times; each = true in its table of'
+            " the catalogue allows more"
+        )
+    charge, fee = addon.charge, addon.charge.quantity
+    if isinstance(fee, Fee):
+        charge = replace(charge, quantity=replace(fee, count=fee.count * count))
+    if charge.allowance is not None:
+        more = replace(charge.allowance, quantity=charge.allowance.quantity * count)
+        charge = replace(charge, allowance=more)
+    return PriceRow(item.item, name, valid, charge, catalog.version)
 
 
 def _seller(file: Table) -> Seller:
@@ -125,24 +169,8 @@ def _tax(file: Table) -> dict[str, Decimal]:
     return {key: Decimal(rate[1] if rate else 0) for key, rate in rates.items()}
 
 
-def _unit(table: Table) -> Unit:
-    table.only(("of", "is", "step"))
-    of = table.match("of", _METER, 'write a meter or family of meters, for example "net.bytes"')
-    step = table.match("step", _STEP, 'write the step billed, in quotes, for example "0.001"')
-    if step and not Decimal(step[0]):
-        table.wrong("step", 'write a step above zero, for example "0.001"')
-    base = table.values.get("is")
-    if not isinstance(base, int) or isinstance(base, bool) or base < 1:
-        table.wrong("is", "write how many base units it is, for example 1_000_000_000_000")
-        base = 1
-    elif of and of[0].endswith("bytes") and BYTES.get(table.name, base) != base:
-        table.wrong(
-            "is", f"a {table.name} is {BYTES[table.name]:_} bytes: write that, or rename it"
-        )
-    return Unit(table.name, of[0] if of else "", base, Decimal(step[0] if step else 1))
-
-
-def _day(file: Table, key: str, timezone: str) -> datetime:
+def day(file: Table, key: str, timezone: str) -> datetime:
+    """The local midnight at which the date of a field begins."""
     value = file.values.get(key)
     if isinstance(value, date) and not isinstance(value, datetime):
         return midnight(value.year, value.month, value.day, timezone)
@@ -154,4 +182,4 @@ def _existing(file: Table, timezone: str) -> Existing | datetime:
     value = file.values.get("existing", Existing.KEEP.value)
     if isinstance(value, str):
         return Existing(file.choice("existing", [e.value for e in Existing], Existing.KEEP.value))
-    return _day(file, "existing", timezone)
+    return day(file, "existing", timezone)

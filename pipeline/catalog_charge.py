@@ -1,36 +1,58 @@
-"""What the plans of a catalogue charge: one reader for each price model. Pure.
+"""What the plans and add-ons of a catalogue charge: a quantity, a model, and their terms. Pure.
 
-A charge with a ``meter`` is usage above an allowance; one without is rent by the hour.
+A charge with a ``meter`` is for usage; one without is rent by the hour or a fee, as the word after
+its price says.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from difflib import get_close_matches
-from fractions import Fraction
 from typing import Final
 
+from pipeline.catalog_model import MODELS, read_model
+from pipeline.catalog_quantity import read_metered, read_time
 from pipeline.catalog_text import Table
-from pipeline.money import minor_units
-from schemas.billing import Gap, HourlyCap, Model, Overage, Seller, Source, Unit
-from schemas.meters import METERS
+from pipeline.catalog_units import AMOUNT, TIME_WORDS, Known, base_units, minor, same_family, unit
+from schemas.prices import (
+    Allowance,
+    Charge,
+    Commit,
+    Every,
+    Fee,
+    Hours,
+    IntervalKind,
+    Percentile,
+    Quantity,
+    Share,
+    Unit,
+)
 
-_AMOUNT: Final = r"([0-9]+(?:\.[0-9]+)?)"
-_PER_HOUR: Final = re.compile(rf"{_AMOUNT} ?/ ?hour")
-_PER_MONTH: Final = re.compile(rf"{_AMOUNT} ?/ ?month")
-_PER_UNIT: Final = re.compile(rf"{_AMOUNT} ?/ ?(\S+)")
-_QUANTITY: Final = re.compile(rf"{_AMOUNT} ?([^\s/]+) ?/ ?month")
+_PER_MONTH: Final = re.compile(rf"{AMOUNT} ?/ ?month")
+_QUANTITY: Final = re.compile(rf"{AMOUNT} ?([^\s/]+) ?/ ?month")
+_COMMIT: Final = re.compile(rf"{AMOUNT} ?([^\s/]+)(?: ?/ ?month)?")
+_COMMIT_PRICE: Final = re.compile(rf"{AMOUNT} ?/ ?(\S+)")
+_ADDS: Final = re.compile(rf"{AMOUNT} ?([^\s/]+)")
+_SHARE: Final = re.compile(r"([1-9][0-9]*) ?/ ?([1-9][0-9]*)")
 _PERCENT: Final = re.compile(r"([1-9][0-9]*) ?%")
 _CHARGE_MEND: Final = 'write a charge, for example { price = "0.0833 / hour", tax = "hosting" }'
+_TIME_MEND: Final = 'write a decimal number by the hour: "0.0833 / hour", a month or "50.00 once"'
 
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """One priced thing of a plan."""
-
-    model: Model
-    tax: str
-    """Tax category, a key of the seller's ``tax``."""
+METERED: Final = ("meter", "allow", "commit", "alert", "share")
+"""Fields that only a charge for usage has."""
+COMMON: Final = (*MODELS, "tax", "free")
+FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "hour": (*COMMON, "cap"),
+    "month": (*COMMON, "bill", "prorate", "count"),
+    "once": (*COMMON, "count"),
+    "usage": (*COMMON, "meter", "allow", "commit", "share", "cap", "prorate", "alert"),
+    "percentile": (*COMMON, "meter", "commit", "share", "cap", "prorate"),
+}
+"""Fields of a charge by what it is."""
+ANY: Final = tuple(dict.fromkeys(field for fields in FIELDS.values() for field in fields))
+"""Fields of some charge: what is allowed as long as nobody knows what the charge is."""
+ADDON: Final = ("name", "each", "adds", "to")
+"""Further fields of an add-on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,112 +64,165 @@ class Plan:
     charges: dict[str, Charge]
 
 
-def read_plan(table: Table, seller: Seller, units: dict[str, Unit]) -> Plan:
+@dataclass(frozen=True, slots=True)
+class Addon:
+    """What can be added to a rented item; with ``each`` by number, four addresses for example."""
+
+    name: str
+    title: str
+    charge: Charge
+    each: bool = False
+
+
+def read_plan(table: Table, known: Known) -> Plan:
     title = table.text("name", 'write the name customers see: name = "AX server, by the hour"')
-    charges = {key: table.table(key, _CHARGE_MEND) for key in table.values if key != "name"}
-    if not charges:
+    common = table.choice("tax", known.tax) if "tax" in table.values else ""
+    own = [key for key in table.values if key not in {"name", "tax"}]
+    if not own:
         table.note("", f"nothing is charged; {_CHARGE_MEND}")
-    read = {key: _charge(inner, seller, units) for key, inner in charges.items()}
-    return Plan(table.name, title, read)
+    for key in {*own} & {*MODELS}:
+        table.note(key, "a charge cannot be called like a price model: give it another name")
+    tables = ((key, table.table(key, _CHARGE_MEND)) for key in own)
+    return Plan(table.name, title, {key: read_charge(one, known, common) for key, one in tables})
 
 
-def _charge(table: Table, seller: Seller, units: dict[str, Unit]) -> Charge:
-    metered = not {"meter", "allow", "alert"}.isdisjoint(table.values)
-    model = _overage(table, units) if metered else _hourly(table, seller.currency)
-    return Charge(model, table.choice("tax", tuple(seller.tax)))
+def read_addon(table: Table, known: Known) -> Addon:
+    """A fee with a name of its own, that may fill a pool."""
+    title = table.text("name", 'write the name customers see: name = "IPv4 address"')
+    inner = {key: value for key, value in table.values.items() if key not in ADDON}
+    each = table.values.get("each", False)
+    if not isinstance(each, bool):
+        table.wrong("each", "write true where it is booked by number, else leave it out")
+    charge = read_charge(Table(inner, table.path, table.mistakes), known, "", ADDON)
+    if not isinstance(charge.quantity, Fee):
+        table.note("", 'an add-on is a fee: write price = "1.70 / month" or "50.00 once"')
+    return Addon(table.name, title, _filled(table, charge, known), each is True)
 
 
-# --- rent by the hour -----------------------------------------------------------------------------
-
-
-def _hourly(table: Table, currency: str) -> HourlyCap:
-    table.only(("price", "cap", "tax"))
-    rate = table.match("price", _PER_HOUR, 'write a decimal number by the hour: "0.0833 / hour"')
-    cap = None
-    if "cap" in table.values:
-        cap = table.match("cap", _PER_MONTH, 'write a decimal number a month: "49.00 / month"')
-    if cap and Fraction(cap[1]) * 10 ** minor_units(currency) % 1:
-        table.wrong("cap", f"{currency} is paid in {minor_units(currency)} decimals, so must a cap")
-    return HourlyCap(Decimal(rate[1] if rate else 0), Decimal(cap[1]) if cap else None)
-
-
-# --- usage above an allowance ---------------------------------------------------------------------
-
-
-def _overage(table: Table, units: dict[str, Unit]) -> Overage:
-    table.only(("meter", "allow", "price", "alert", "tax"))
-    mend = 'write a decimal number and a unit, for example "1.29 / TB"'
-    price = table.match("price", _PER_UNIT, mend)
-    unit = _unit(table, "price", price[2] if price else "", units)
-    meters, source, gap = _meter(table, unit)
-    allowance, prorate = _allow(table, unit, units)
-    return Overage(
-        meters=meters,
-        unit=unit,
-        price=Decimal(price[1] if price else 0),
-        allowance=allowance,
-        prorate=prorate,
-        source=source,
-        gap=gap,
+def read_charge(table: Table, known: Known, tax: str, also: tuple[str, ...] = ()) -> Charge:
+    """A charge; ``tax`` is the category of the plan, "" where it states none."""
+    metered = any(key in table.values for key in METERED)
+    model, word = read_model(table) if metered else read_model(table, _TIME_MEND)
+    if metered:
+        of = unit(table, _model_key(table), word, known)
+        quantity: Quantity = read_metered(table, of, known)
+    else:
+        of = Unit(word, "", 1, Decimal(1))
+        if word and word not in TIME_WORDS:
+            table.wrong(_model_key(table), f"{_TIME_MEND}; a price by {word} needs a meter")
+        quantity = read_time(table, word)
+    kind = _kind(quantity, metered)
+    table.only((*(FIELDS[kind] if metered or word in TIME_WORDS else ANY), *also))
+    if kind == "usage" and "prorate" in table.values and "commit" not in table.values:
+        table.wrong("prorate", "there is no commit that it could be about; allow has its own")
+    return Charge(
+        quantity=quantity,
+        model=model,
+        tax=table.choice("tax", known.tax, tax),
+        allowance=_allow(table, of, known),
+        commit=_commit(table, of, known),
+        cap=_cap(table, known.currency),
+        share=_share(table),
+        prorate=table.choice("prorate", ("time", "none"), "time") == "time",
+        free=_free(table),
         alerts=_alerts(table),
     )
 
 
-def _unit(table: Table, key: str, name: str, units: dict[str, Unit]) -> Unit:
-    """The unit of that name; one without a family, which fits every meter, when it is unknown."""
-    if name and units and name not in units:
-        table.wrong(key, f'"{name}" is not in [unit]; known are {", ".join(units)}')
-    return units.get(name, Unit(name, "", 1, Decimal(1)))
+def _kind(quantity: Quantity, metered: bool) -> str:
+    if metered:
+        return "percentile" if isinstance(quantity, Percentile) else "usage"
+    if isinstance(quantity, Hours):
+        return "hour"
+    return "once" if isinstance(quantity, Fee) and quantity.every is Every.ONCE else "month"
 
 
-def _meter(table: Table, unit: Unit) -> tuple[tuple[str, ...], Source, Gap]:
-    mend = 'write { sum = ["net.tx_bytes"], source = "agent", gap = "interpolate" }'
-    meter = table.table("meter", mend)
-    meter.only(("sum", "source", "gap"))
-    meters = meter.texts("sum", 'write the meters to add up, for example ["net.tx_bytes"]')
-    source = Source(meter.choice("source", [s.value for s in Source]))
-    gap = Gap(meter.choice("gap", [g.value for g in Gap]))
-    if source is Source.AGENT and gap is Gap.ZERO:
-        meter.wrong("gap", 'whoever stops the agent would pay nothing: write "interpolate"')
-    for name in meters:
-        _check_meter(meter, name, source, unit)
-    return meters, source, gap
+def _model_key(table: Table) -> str:
+    return next((key for key in MODELS if key in table.values), "price")
 
 
-def _check_meter(meter: Table, name: str, source: Source, unit: Unit) -> None:
-    """What the agent reads is known by name; the collectors of a provider may have more."""
-    if source is Source.AGENT and name not in METERS:
-        near = get_close_matches(name, METERS, n=1)
-        hint = f'did you mean "{near[0]}"?' if near else "known are " + ", ".join(METERS)
-        meter.wrong("sum", f'the agent has no meter "{name}"; {hint}')
-    elif unit.of and unit.of not in {name, family(name)}:
-        meter.wrong("sum", f'"{name}" is not measured in {unit.name}, a unit of {unit.of}')
+def _cap(table: Table, currency: str) -> Decimal | None:
+    if "cap" not in table.values:
+        return None
+    cap = table.match("cap", _PER_MONTH, 'write a decimal number a month: "49.00 / month"')
+    return minor(table, "cap", cap[1], currency) if cap else None
 
 
-def family(meter: str) -> str:
-    """Meters that count the same: ``net.rx_bytes`` and ``net.tx_bytes`` are ``net.bytes``."""
-    room, _, kind = meter.partition(".")
-    return f"{room}.{kind.partition('_')[2]}"
-
-
-def _allow(table: Table, unit: Unit, units: dict[str, Unit]) -> tuple[int, bool]:
+def _allow(table: Table, of: Unit, known: Known) -> Allowance | None:
     """Base units a month, and whether they are prorated; nothing included when not stated."""
     if "allow" not in table.values:
-        return 0, True
+        return None
     allow = table.table("allow", 'write { quantity = "20 TB / month", prorate = "time" }')
-    allow.only(("quantity", "prorate"))
+    allow.only(("quantity", "prorate", "pool"))
     prorate = allow.choice("prorate", ("time", "none"), "time") == "time"
+    pool = _pool(allow, "pool", of, known) if "pool" in allow.values else ""
     mend = 'write a quantity a month, for example "20 TB / month"'
     quantity = allow.match("quantity", _QUANTITY, mend)
     if quantity is None:
-        return 0, prorate
-    own = _unit(allow, "quantity", quantity[2], units)
-    if unit.of and own.of and own.of != unit.of:
-        allow.wrong("quantity", f"{own.name} is a unit of {own.of}, the price one of {unit.of}")
-    base = Fraction(quantity[1]) * own.is_
-    if base.denominator != 1:
-        allow.wrong("quantity", "it is not a whole number of base units")
-    return int(base), prorate
+        return Allowance(0, prorate, pool)
+    own = unit(allow, "quantity", quantity[2], known)
+    if not same_family(own, of):
+        allow.wrong("quantity", f"{own.name} is a unit of {own.of}, the price one of {of.of}")
+    return Allowance(base_units(allow, "quantity", quantity[1], own), prorate, pool)
+
+
+def _pool(table: Table, key: str, of: Unit, known: Known) -> str:
+    """The pool's name; all that draw on one measure the same."""
+    name = table.text(key, 'write the name of a pool, for example "traffic-eu"')
+    first = known.pools.setdefault(name, of)
+    if not same_family(first, of):
+        table.wrong(key, f"the pool holds {first.of}, which {of.name} is no unit of")
+    return name
+
+
+def _filled(table: Table, charge: Charge, known: Known) -> Charge:
+    """The add-on's charge with what it adds to a pool."""
+    if "adds" not in table.values and "to" not in table.values:
+        return charge
+    adds = table.match("adds", _ADDS, 'write what it adds a month, for example "10 TB"')
+    to = table.text("to", "write the pool it adds to, one that a plan's allow names")
+    if to and to not in known.pools:
+        pools = ", ".join(known.pools) or "none"
+        table.wrong("to", f"no allow of a plan has that pool; known are {pools}")
+    if adds is None:
+        return charge
+    own = unit(table, "adds", adds[2], known)
+    if to in known.pools and not same_family(own, known.pools[to]):
+        table.wrong("adds", f"{own.name} is a unit of {own.of}, the pool of {known.pools[to].of}")
+    included = Allowance(base_units(table, "adds", adds[1], own), charge.prorate, to)
+    return replace(charge, allowance=included)
+
+
+def _commit(table: Table, of: Unit, known: Known) -> Commit | None:
+    if "commit" not in table.values:
+        return None
+    commit = table.table("commit", 'write { quantity = "250 Mbps", price = "0.60 / Mbps" }')
+    commit.only(("quantity", "price"))
+    found = commit.match("quantity", _COMMIT, 'write what is paid in any case: "250 Mbps"')
+    price = commit.match("price", _COMMIT_PRICE, 'write what a unit of it costs: "0.60 / Mbps"')
+    for key, word in (("quantity", found and found[2]), ("price", price and price[2])):
+        if word and of.name and word != of.name:
+            commit.wrong(key, f"the charge is by {of.name}, so must be its commit")
+    return Commit(Decimal(found[1] if found else 0), Decimal(price[1] if price else 0))
+
+
+def _share(table: Table) -> Share:
+    if "share" not in table.values:
+        return Share()
+    mend = 'write parts of a whole, for example "1/7"'
+    found = table.match("share", _SHARE, mend)
+    if found and int(found[1]) > int(found[2]):
+        table.wrong("share", f"it is more than the whole; {mend}")
+    return Share(int(found[1]), int(found[2])) if found else Share()
+
+
+def _free(table: Table) -> tuple[IntervalKind, ...]:
+    kinds = [kind.value for kind in IntervalKind]
+    value = table.values.get("free", [IntervalKind.TRIAL.value, IntervalKind.EXCLUSION.value])
+    if not isinstance(value, list) or any(part not in kinds for part in value):
+        table.wrong("free", f"write in which intervals nothing is charged, of {', '.join(kinds)}")
+        return ()
+    return tuple(kind for kind in IntervalKind if kind in value)
 
 
 def _alerts(table: Table) -> tuple[int, ...]:

@@ -1,7 +1,8 @@
-"""Reads a catalogue's tables field by field and notes every mistake with its line. Pure.
+"""Reads tables that a person wrote field by field and notes every mistake with its line. Pure.
 
-What a field means is decided in ``pipeline.catalog`` and ``catalog_charge``. A reader that finds a
-mistake notes it and returns a stand-in, so that a person sees all mistakes of a file at once.
+What a field means is decided by the readers of catalogues, contracts and usage files. A reader that
+finds a mistake notes it and returns a stand-in, so that a person sees all mistakes of a file at
+once.
 """
 
 import re
@@ -14,8 +15,8 @@ from typing import Any, Final
 from schemas.errors import ConfigError
 
 Path = tuple[str, ...]
-_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
-"""Names become parts of line keys and thresholds, where a slash divides."""
+NAME: Final = re.compile(r"[A-Za-z0-9_-]+|[0-9]+\.[0-9]+")
+"""Names become parts of line keys and thresholds, where a slash divides; tiers are numbers."""
 
 
 class CatalogError(ConfigError):
@@ -34,7 +35,8 @@ class Mistakes:
         """Remember ``said`` at the line of the nearest part of ``path`` that the file has."""
         known = (path[:size] for size in range(len(path), 0, -1))
         line = next((self.lines[part] for part in known if part in self.lines), 1)
-        self.found.append((line, f"{self.name}:{line}: {'.'.join(path)}: {said}"))
+        place = f"{self.name}:{line}" if self.lines else self.name
+        self.found.append((line, f"{place}: {'.'.join(path)}: {said}"))
 
     def refuse(self) -> None:
         """Raise when anything was noted."""
@@ -51,7 +53,7 @@ class Table:
     mistakes: Mistakes
 
     def note(self, key: str, said: str) -> None:
-        self.mistakes.note((*self.path, *key.split(".")) if key else self.path, said)
+        self.mistakes.note((*self.path, key) if key else self.path, said)
 
     def wrong(self, key: str, mend: str) -> None:
         """Say what was found at ``key`` and what to do."""
@@ -132,15 +134,18 @@ def shown(value: object) -> str:
     return f"[{', '.join(map(shown, value))}]" if isinstance(value, list) else str(value)
 
 
-def parse(text: str, name: str) -> Table:
-    """The file as its outermost table. A file that is not TOML gives one sentence."""
+def parse(text: str, name: str, names: re.Pattern[str] = NAME) -> Table:
+    """The file as its outermost table. A file that is not TOML gives one sentence.
+
+    Keys that are not of the pattern ``names`` are noted.
+    """
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise CatalogError(_not_toml(text, name, str(error))) from error
     file = Table(values, (), Mistakes(name, line_numbers(text)))
     for path in file.mistakes.lines:
-        if not _NAME.fullmatch(path[-1]):
+        if not names.fullmatch(path[-1]):
             file.mistakes.note(path, "a name consists of letters, digits, - and _")
     return file
 

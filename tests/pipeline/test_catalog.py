@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.catalog import Existing, load, price_rows
-from pipeline.catalog_charge import family
-from schemas.billing import Gap, HourlyCap, Item, Overage, PriceRow, Source, Span, Unit
+from pipeline.catalog import Existing, addon_row, load, price_rows
+from pipeline.catalog_units import family
+from schemas.billing import Item, PriceRow, Span
 from schemas.errors import ConfigError
 from schemas.meters import METERS
+from schemas.prices import Allowance, Charge, Fee, Hours, PerUnit, Sum, Unit
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "catalog"
 EFFECTIVE = datetime(2023, 12, 31, 23, tzinfo=UTC)
@@ -28,7 +29,10 @@ def changed(*changes: tuple[str, str]) -> str:
     return text
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: str(path.name))
+CATALOGUES = [path for path in sorted(FOLDER.glob("*.toml")) if path.stem in {"demo", "example"}]
+
+
+@pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: str(path.name))
 def test_every_file_of_the_folder_is_good(path: Path) -> None:
     assert load(path.read_text("utf-8"), path.name).plans
 
@@ -51,27 +55,21 @@ class TestDemo:
     def test_plan(self) -> None:
         plan = self.CATALOG.plans["ax-hourly"]
         assert (plan.name, plan.title) == ("ax-hourly", "AX server, by the hour")
-        assert {name: charge.tax for name, charge in plan.charges.items()} == {
-            "rent": "hosting",
-            "traffic": "hosting",
-        }
-        assert plan.charges["rent"].model == HourlyCap(Decimal("0.0833"), Decimal("49.00"))
-        assert plan.charges["traffic"].model == Overage(
-            meters=("net.tx_bytes",),
-            unit=TB,
-            price=Decimal("1.29"),
-            allowance=20 * 10**12,
-            prorate=True,
-            source=Source.AGENT,
-            gap=Gap.INTERPOLATE,
+        assert plan.charges["rent"] == Charge(
+            Hours(), PerUnit(Decimal("0.0833")), "hosting", cap=Decimal("49.00")
+        )
+        assert plan.charges["traffic"] == Charge(
+            Sum(("net.tx_bytes",), TB),
+            PerUnit(Decimal("1.29")),
+            "hosting",
+            Allowance(20 * 10**12),
             alerts=(50, 80, 100),
         )
 
     def test_small_plan(self) -> None:
-        traffic = self.CATALOG.plans["demo-hourly"].charges["traffic"].model
-        assert isinstance(traffic, Overage)
-        assert (traffic.allowance, traffic.prorate) == (256 * 10**6, False)
-        assert (str(traffic.price), traffic.unit.name) == ("2.00", "GB")
+        traffic = self.CATALOG.plans["demo-hourly"].charges["traffic"]
+        assert traffic.allowance == Allowance(256 * 10**6, prorate=False)
+        assert (traffic.model, traffic.unit.name) == (PerUnit(Decimal("2.00")), "GB")
 
 
 class TestPriceRows:
@@ -84,7 +82,7 @@ class TestPriceRows:
         span = Span(datetime(2026, 3, 4, tzinfo=UTC), datetime(2026, 5, 6, tzinfo=UTC))
         rows = self.rows(span.start, datetime(2026, 5, 6, tzinfo=UTC))
         assert [(row.item, row.charge) for row in rows] == [("web", "rent"), ("web", "traffic")]
-        assert {(row.valid, row.version, row.tax) for row in rows} == {(span, "demo-1", "hosting")}
+        assert {(row.valid, row.version) for row in rows} == {(span, "demo-1")}
 
     def test_no_price_before_the_version_is_effective(self) -> None:
         before = datetime(2023, 6, 1, tzinfo=UTC)
@@ -94,6 +92,41 @@ class TestPriceRows:
     def test_an_unknown_plan_names_the_known_ones(self) -> None:
         with pytest.raises(ConfigError, match=r'plan "ax", .* ax-hourly, ax-large-hourly, demo-ho'):
             self.rows(EFFECTIVE, plan="ax")
+
+
+class TestAddons:
+    """What a rented item gets besides its plan."""
+
+    CATALOG = load((FOLDER / "example.toml").read_text("utf-8"), "example.toml")
+    ITEM = Item("web", "web-1", "ax-hourly", Span(EFFECTIVE))
+
+    def row(self, name: str, count: int = 1) -> PriceRow:
+        return addon_row(self.CATALOG, self.ITEM, name, count, Span(EFFECTIVE))
+
+    def test_four_addresses_are_one_row(self) -> None:
+        row = self.row("ipv4", 4)
+        assert (row.item, row.charge, row.version) == ("web", "ipv4", "2026-03")
+        assert row.price.quantity == Fee(count=4)
+
+    def test_two_packs_bring_twice_their_traffic(self) -> None:
+        assert self.row("bw-10tb", 2).price.allowance == Allowance(20 * 10**12, pool="traffic-eu")
+
+    @pytest.mark.parametrize(
+        ("name", "count", "said"),
+        [
+            ("ipv5", 1, 'has no add-on "ipv5"; its add-ons are bw-10tb, ipv4'),
+            ("ssd-3840", 2, 'add-on "ssd-3840" is booked once, not 2 times; each = true'),
+            ("ipv4", 0, "not 0 times"),
+        ],
+    )
+    def test_what_cannot_be_booked(self, name: str, count: int, said: str) -> None:
+        with pytest.raises(ConfigError, match=said):
+            self.row(name, count)
+
+    def test_a_name_that_the_plan_has_already(self) -> None:
+        text = DEMO + '[addon.rent]\nname = "Rent"\nprice = "1.00 / month"\ntax = "hosting"\n'
+        with pytest.raises(ConfigError, match='is called like a charge of the plan "ax-hourly"'):
+            addon_row(load(text, NAME), self.ITEM, "rent", 1, Span(EFFECTIVE))
 
 
 def test_an_existing_date_is_a_midnight_of_the_seller() -> None:
@@ -109,9 +142,9 @@ def test_a_provider_may_have_meters_of_its_own() -> None:
         ),
         ('gap = "interpolate"', 'gap = "zero"'),
     )
-    model = load(text, NAME).plans["ax-hourly"].charges["traffic"].model
-    assert isinstance(model, Overage)
-    assert (model.meters, model.source, model.gap) == (("net.uplink_bytes",), "switch", "zero")
+    used = load(text, NAME).plans["ax-hourly"].charges["traffic"].quantity
+    assert isinstance(used, Sum)
+    assert (used.meters, used.source, used.gap) == (("net.uplink_bytes",), "switch", "zero")
 
 
 @pytest.mark.parametrize("meter", sorted(METERS))

@@ -37,7 +37,13 @@ MISTAKES = """
 
     "0.0833 / hour"
     "49.00 / month"
-    26: plan.ax-hourly.rent.price: found "49.00 / month"; write a decimal number by the hour
+    26: plan.ax-hourly.rent.cap: not a field; remove it. Known here: price, package, graduated,
+    volume, tax, free, bill, prorate, count
+
+    "0.0833 / hour"
+    "49.00 / day"
+    26: plan.ax-hourly.rent.price: found "49.00 / day"; write a decimal number by the hour:
+    "0.0833 / hour", a month or "50.00 once"; a price by day needs a meter
 
     "49.00 / month"
     "49.00"
@@ -57,11 +63,13 @@ MISTAKES = """
 
     cap =
     capp =
-    26: plan.ax-hourly.rent.capp: not a field; did you mean "cap"? Known here: price, cap, tax
+    26: plan.ax-hourly.rent.capp: not a field; did you mean "cap"? Known here: price, package,
+    graduated, volume, tax, free, cap
 
     cap =
     zzz =
-    26: plan.ax-hourly.rent.zzz: not a field; remove it. Known here: price, cap, tax
+    26: plan.ax-hourly.rent.zzz: not a field; remove it. Known here: price, package,
+    graduated, volume, tax, free, cap
 
     "20 TB / month"
     "20 TB"

@@ -1,0 +1,189 @@
+"""Mistakes in charges and add-ons: each answer names line, field, what was found and the mend."""
+
+import pytest
+
+from pipeline.catalog import CatalogError, load
+from tests.pipeline.catalogs import LINE, NAME, SUM, text_of
+
+# A charge that is wrong, and how the answer about it begins. {SUM} measures traffic from the agent.
+CHARGES = """
+    price = "1 / month"; bill = "later"
+    c.bill: found "later"; write one of "arrears", "advance"
+
+    price = "1 once"; bill = "advance"
+    c.bill: not a field; remove it. Known here: price, package, graduated, volume, tax, free, count
+
+    price = "1 / month"; count = 0
+    c.count: found the number 0; write how many, a whole number from 1 on, without quotes
+
+    price = "1 / hour"; package = "1 / 2 hour"
+    c.package: a charge has one of price, package, graduated, volume: keep price or this
+
+    package = "5.00 / 0 TB"; {SUM}
+    c.package: found "5.00 / 0 TB"; write a price for every so many units begun, for example
+
+    package = "5.00 / TB"; {SUM}
+    c.package: found "5.00 / TB"; write a price for every so many units begun
+
+    graduated = "5.00 / TB"; {SUM}
+    c.graduated: found "5.00 / TB"; write where each tier begins and what a unit costs there
+
+    graduated = {}; {SUM}
+    c.graduated: there is no tier; write where each tier begins
+
+    graduated = { 1 = "5.00 / TB" }; {SUM}
+    c.graduated.1: the first tier begins at 0: write one that does
+
+    graduated = { zero = "5.00 / TB" }; {SUM}
+    c.graduated.zero: a tier begins at a number of units; write where
+
+    graduated = { 0 = "5.00" }; {SUM}
+    c.graduated.0: found "5.00"; write a price, a flat fee or both: "10.00 flat + 1.29 / TB"
+
+    graduated = { 0 = "" }; {SUM}
+    c.graduated.0: found ""; write a price, a flat fee or both
+
+    volume = { 0 = "5.00 flat" }; {SUM}
+    c.volume: at least one tier names the unit: write "5.00 flat + 0 / GB"
+
+    volume = { 0 = "5.00 / TB", 1 = "1 / Mbps" }; {SUM}
+    c.volume.1: found a price by Mbps; the tiers before are by TB
+
+    meter = { source = "agent" }; price = "1 / TB"
+    c.meter: nothing is measured: write one of sum, a percentile (p95) or allocation
+
+    meter = { p95 = ["port.tx_bytes"], sum = ["port.tx_bytes"] }; price = "1 / Mbps"
+    c.meter.sum: a charge measures one of sum, a percentile (p95) or allocation: keep p95 or this
+
+    meter = { p95 = ["port.tx_bytes"] }; price = "1 / TB"
+    c.meter.p95: TB does not fit it: its unit is by the second: write per = "second" in [unit]
+
+    {SUM}; price = "1 / Mbps"
+    c.meter.sum: Mbps does not fit it: its unit is no rate
+
+    meter = { p95 = ["port.tx_bytes"], take = "p95" }; price = "1 / Mbps"
+    c.meter.take: found "p95"; write one of "max of p95", "p95 of max", "sum"
+
+    meter = { p95 = ["net.tx_bytes"], source = "agent", missing = "zero" }; price = "1 / Mbps"
+    c.meter.missing: found "zero"; whoever stops the agent would pay less: write "skip"
+
+    meter = { p95 = ["port.tx_bytes"], pool = "" }; price = "1 / Mbps"
+    c.meter.pool: found ""; write the name of a pool
+
+    meter = { allocation = "cpu" }; price = "1 / GPU-hour"
+    c.meter.allocation: found "cpu"; GPU-hour is a unit of gpu.alloc_ms, not of cpu.alloc_ms
+
+    meter = { allocation = "gpu", evidence = "gpu.busy" }; price = "1 / GPU-hour"
+    c.meter.evidence: found "gpu.busy"; the agent has no meter "gpu.busy"; did you mean
+
+    meter = { allocation = "gpu", count = true }; price = "1 / GPU-hour"
+    c.meter.count: found true; write how many
+
+    {SUM}; price = "1 / TB"; commit = { quantity = "1 Mbps", price = "1 / TB" }
+    c.commit.quantity: found "1 Mbps"; the charge is by TB, so must be its commit
+
+    {SUM}; price = "1 / TB"; commit = { quantity = "1 TB" }
+    c.commit.price: missing; write what a unit of it costs
+
+    {SUM}; price = "1 / TB"; share = "8/7"
+    c.share: found "8/7"; it is more than the whole; write parts of a whole, for example "1/7"
+
+    {SUM}; price = "1 / TB"; share = "0.14"
+    c.share: found "0.14"; write parts of a whole
+
+    {SUM}; price = "1 / TB"; free = ["sunday"]
+    c.free: found ["sunday"]; write in which intervals nothing is charged, of trial, suspension
+
+    {SUM}; price = "1 / TB"; prorate = "none"
+    c.prorate: found "none"; there is no commit that it could be about; allow has its own
+
+    {SUM}; price = "1 / TB"; allow = { quantity = "1 TB / month", pool = 1 }
+    c.allow.pool: found the number 1; write the name of a pool
+
+    meter = { p95 = ["port.tx_bytes"] }; price = "1 / Mbps"; allow = { quantity = "1 Mbps / month" }
+    c.allow: not a field; remove it. Known here: price, package
+"""
+CHARGE_CASES = [block.strip().split("\n    ") for block in CHARGES.split("\n\n")]
+
+
+@pytest.mark.parametrize("case", CHARGE_CASES, ids=lambda case: str(case[0]))
+def test_in_a_charge(case: list[str]) -> None:
+    lines = case[0].replace("{SUM}", SUM).split("; ")
+    place, _, said = case[1].partition(": ")
+    key = place.split(".")[1]
+    text = text_of("\n".join([*lines, 'tax = "hosting"']))
+    line = LINE + next((n for n, one in enumerate(lines) if one.startswith(key)), 0)
+    with pytest.raises(CatalogError) as raised:
+        load(text, NAME)
+    (found,) = str(raised.value).split("\n")
+    assert found.startswith(f"{NAME}:{line}: plan.p.{place}: {said}"), found
+
+
+ADDONS = """
+    price = "1 / hour"
+    an-addon: an add-on is a fee: write price = "1.70 / month" or "50.00 once"
+
+    price = "1 / month"; each = 4
+    an-addon.each: found the number 4; write true where it is booked by number, else leave it out
+
+    price = "1 / month"; adds = "1 TB"; to = "us"
+    an-addon.to: found "us"; no allow of a plan has that pool; known are eu
+
+    price = "1 / month"; adds = "1 GPU-hour"; to = "eu"
+    an-addon.adds: found "1 GPU-hour"; GPU-hour is a unit of gpu.alloc_ms, the pool of net.bytes
+
+    price = "1 / month"; adds = "1"; to = "eu"
+    an-addon.adds: found "1"; write what it adds a month, for example "10 TB"
+
+    price = "1 / month"; count = 2; eech = true
+    an-addon.eech: not a field; did you mean "each"?
+"""
+ADDON_CASES = [block.strip().split("\n    ") for block in ADDONS.split("\n\n")]
+
+
+@pytest.mark.parametrize("case", ADDON_CASES, ids=lambda case: str(case[0]))
+def test_in_an_addon(case: list[str]) -> None:
+    pool = f'{SUM}\nprice = "1 / TB"\nallow = {{ quantity = "1 TB / month", pool = "eu" }}'
+    lines = [*case[0].split("; "), 'name = "It"', 'tax = "hosting"']
+    text = text_of(f'{pool}\ntax = "hosting"') + "\n".join(["[addon.an-addon]", *lines])
+    with pytest.raises(CatalogError) as raised:
+        load(text, NAME)
+    (found,) = str(raised.value).split("\n")
+    assert f": addon.{case[1]}" in found
+
+
+AROUND = """
+    [unit]
+    [unit] hour = { of = "bytes", is = 1, step = "1" }
+    unit.hour: hour is known already: give the unit another name
+
+    is = 125_000,
+    is = 1_000_000,
+    unit.Mbps.is: found the number 1000000; a Mbps is 125_000 bytes a second: write that
+
+    per = "second"
+    per = "minute"
+    unit.Mbps.per: found "minute"; write one of "second"
+
+    name = "A plan"
+    tax = "none"
+    plan.p.tax: found "none"; write one of "hosting", "ports"
+
+    name = "A plan"
+    volume = {}
+    plan.p.volume: a charge cannot be called like a price model: give it another name
+"""
+
+
+@pytest.mark.parametrize("case", AROUND.strip().split("\n\n"))
+def test_around_a_charge(case: str) -> None:
+    old, new, said = (line.strip() for line in case.strip().split("\n"))
+    text = text_of('price = "1 / hour"\ntax = "hosting"')
+    with pytest.raises(CatalogError) as raised:
+        load(text.replace(old, new.replace("] ", "]\n"), 1), NAME)
+    assert said in str(raised.value)
+
+
+def test_a_contract_is_not_a_catalogue() -> None:
+    with pytest.raises(CatalogError, match="1: contract: this is a contract, which is read with"):
+        load('contract = "acme"', NAME)
