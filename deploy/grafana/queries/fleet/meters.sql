@@ -1,15 +1,12 @@
--- What was used of each meter in the time shown, and how that compares with as long a time before it. Summed before
--- names are looked up: several times as quick.
-WITH place AS (
-    SELECT set_id, ix, sum(q) FILTER (WHERE at >= $__timeFrom()) AS used,
-           sum(q) FILTER (WHERE at < $__timeFrom()) AS before
+-- What was used of each meter in the time shown, and how that compares with as long a time before it.
+WITH total AS (
+    SELECT meter, sum(qty[ix]) FILTER (WHERE at >= $__timeFrom()) AS used,
+           sum(qty[ix]) FILTER (WHERE at < $__timeFrom()) AS before
     FROM $grain AS u (server_id, at, set_id, qty, covered_ms)
-    CROSS JOIN LATERAL unnest(qty) WITH ORDINALITY AS n (q, ix)
+    JOIN series USING (set_id)
     WHERE at >= $__timeFrom()::timestamptz - ($__timeTo()::timestamptz - $__timeFrom()::timestamptz)
       AND at < $__timeTo()
-    GROUP BY 1, 2
-), total AS (
-    SELECT meter, sum(used) AS used, sum(before) AS before FROM place JOIN series USING (set_id, ix) GROUP BY 1
+    GROUP BY 1
 )
 SELECT meter,
        CASE
