@@ -59,6 +59,11 @@ class Catalog:
     units: dict[str, Unit]
     plans: dict[str, Plan]
     addons: dict[str, Addon]
+    until: datetime | None = None
+    """When its prices end and those of ``then`` begin: a contract's end."""
+    then: "Catalog | None" = None
+    reason: str = ""
+    """Why it is not the price list that everybody has."""
 
 
 def load(text: str, name: str) -> Catalog:
@@ -93,7 +98,10 @@ def read(file: Table) -> Catalog:
 
 
 def price_rows(catalog: Catalog, item: Item) -> tuple[PriceRow, ...]:
-    """What each charge of the item costs from this version on, as long as the item is rented."""
+    """What each charge of the item costs from this version on, as long as the item is rented.
+
+    Where the version ends, the prices of the one that follows it come after.
+    """
     plan = catalog.plans.get(item.plan)
     if plan is None:
         raise ConfigError(
@@ -101,13 +109,16 @@ def price_rows(catalog: Catalog, item: Item) -> tuple[PriceRow, ...]:
             f" does not have; its plans are {', '.join(sorted(catalog.plans))}"
         )
     start = max(item.valid.start, catalog.effective)
-    if item.valid.end is not None and item.valid.end <= start:
-        return ()
-    valid = Span(start, item.valid.end)
-    return tuple(
-        PriceRow(item.item, name, valid, charge, catalog.version)
+    end = min((e for e in (item.valid.end, catalog.until) if e is not None), default=None)
+    rows = tuple(
+        PriceRow(item.item, name, Span(start, end), charge, catalog.version, catalog.reason)
         for name, charge in plan.charges.items()
+        if end is None or start < end
     )
+    if catalog.until is None or catalog.then is None or end != catalog.until:
+        return rows
+    rest = replace(item, valid=Span(max(item.valid.start, catalog.until), item.valid.end))
+    return (*rows, *price_rows(catalog.then, rest))
 
 
 def addon_row(catalog: Catalog, item: Item, name: str, count: int, valid: Span) -> PriceRow:

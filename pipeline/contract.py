@@ -1,0 +1,197 @@
+"""What was agreed with one customer: a file that says only what differs from a catalogue. Pure.
+
+The tables of its plans and add-ons are laid over those of the ``base``, field by field; a price
+model takes the place of the other one. It holds for the items of one rating scope, for a time, with
+discounts and commitments of the scope. ``deploy/catalog/contract.toml`` explains every field.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import Any, Final
+
+from pipeline.catalog import Catalog, day, load, read
+from pipeline.catalog_model import MODELS
+from pipeline.catalog_text import Table, parse
+from pipeline.catalog_units import AMOUNT, minor
+from pipeline.periods import zone
+from schemas.billing import Seller, Span
+from schemas.terms import Commitment, Discount, Term
+
+FIELDS: Final = (
+    "contract", "base", "scope", "effective", "until", "plan", "addon", "discount", "commitment",
+)  # fmt: skip
+_PERCENT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
+_OFF: Final = re.compile(rf"{AMOUNT} ?/ ?month")
+_AGREED: Final = re.compile(rf"{AMOUNT} ?/ ?(month|year)")
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """The prices and terms of one scope during ``valid``."""
+
+    scope: str
+    valid: Span
+    catalog: Catalog
+    """The base with what differs, and after it the base; its version is the contract's name."""
+    discounts: tuple[Discount, ...]
+    commitments: tuple[Commitment, ...]
+
+
+def is_contract(text: str) -> bool:
+    """The file says that it is one; no more is known of it."""
+    return re.search(r"(?m)^contract\s*=", text) is not None
+
+
+def base_of(text: str, name: str) -> str:
+    """The version that the contract rests on."""
+    file = parse(text, name)
+    version = file.text("base", 'write the version of a catalogue: base = "2026-03"')
+    file.mistakes.refuse()
+    return version
+
+
+def load_contract(text: str, name: str, base_text: str) -> Contract:
+    """Read a contract. Raises CatalogError, which names every mistake by file, line and mend."""
+    base = load(base_text, f"{base_of(text, name)} (base of {name})")
+    file = parse(text, name)
+    file.only(FIELDS)
+    if file.values.get("base") != base.version:
+        file.wrong("base", f"the catalogue given is version {base.version}")
+    _refuse_strangers(file, base)
+    merged = _over(parse(base_text, name).values, _prices(file))
+    merged |= {key: file.values[key] for key in ("effective",) if key in file.values}
+    merged |= {"version": file.text("contract", 'write contract = "acme-2026"'), "existing": "keep"}
+    catalog = read(Table(merged, (), file.mistakes))
+    valid = _valid(file, base.seller.timezone)
+    contract = Contract(
+        scope=file.text("scope", 'write the rating scope it holds for: scope = "acme"'),
+        valid=valid,
+        catalog=replace(
+            catalog,
+            existing=valid.start,
+            until=valid.end,
+            then=base,
+            reason=f"contract {catalog.version}",
+        ),
+        discounts=tuple(_discount(t, base.seller, valid) for t in _tables(file, "discount")),
+        commitments=tuple(_commitment(t, base.seller, valid) for t in _tables(file, "commitment")),
+    )
+    _refuse_unknown_charges(file, contract)
+    file.mistakes.refuse()
+    return contract
+
+
+def _inside(span: Span, other: Span) -> Span | None:
+    """What both have in common; either may be open."""
+    ends = [end for end in (span.end, other.end) if end is not None]
+    both = Span(max(span.start, other.start), min(ends, default=None))
+    return both if both.end is None or both.start < both.end else None
+
+
+def _prices(file: Table) -> dict[str, Any]:
+    return {key: file.values[key] for key in ("plan", "addon") if key in file.values}
+
+
+def _refuse_strangers(file: Table, base: Catalog) -> None:
+    """A plan that the base lacks is the customer's own where it has a name, else a slip."""
+    for key, known in (("plan", base.plans), ("addon", base.addons)):
+        values = file.values.get(key)
+        for name, inner in values.items() if isinstance(values, dict) else ():
+            if name not in known and not (isinstance(inner, dict) and "name" in inner):
+                near = get_close_matches(name, known, n=1)
+                hint = f'did you mean "{near[0]}"?' if near else "known are " + ", ".join(known)
+                Table(values, (key,), file.mistakes).note(
+                    name, f"{base.version} has no {key} of that name; {hint}"
+                )
+
+
+def _over(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """``own`` laid over ``base``; tiers are replaced whole, and so is another price model."""
+    model = any(key in own for key in MODELS)
+    kept = {key: value for key, value in base.items() if not (model and key in MODELS)}
+    both = {
+        key: _over(kept[key], value)
+        for key, value in own.items()
+        if isinstance(value, dict) and isinstance(kept.get(key), dict)
+    }
+    return {**kept, **own, **both}
+
+
+def _valid(file: Table, timezone: str) -> Span:
+    start = day(file, "effective", timezone)
+    if "until" not in file.values:
+        return Span(start)
+    end = day(file, "until", timezone)
+    if end <= start:
+        file.wrong(
+            "until", f"it ends before it begins, on {start.astimezone(zone(timezone)):%Y-%m-%d}"
+        )
+    return Span(start, end)
+
+
+def _tables(file: Table, key: str) -> list[Table]:
+    return file.tables(key, f"write [{key}.NAME]") if key in file.values else []
+
+
+def _discount(table: Table, seller: Seller, valid: Span) -> Discount:
+    table.only(("percent", "amount", "charges", "from", "until"))
+    if ("percent" in table.values) == ("amount" in table.values):
+        table.note("", 'write one of percent = "10 %" and amount = "50.00 / month"')
+    percent = amount = None
+    if "percent" in table.values:
+        percent = table.match("percent", _PERCENT, 'write a percentage, for example "10 %"')
+        if percent and Decimal(percent[1]) > 100:
+            table.wrong("percent", "nothing costs less than nothing: write at most 100 %")
+    if "amount" in table.values:
+        amount = table.match("amount", _OFF, 'write an amount a month: "50.00 / month"')
+    return Discount(
+        name=table.name,
+        valid=_part(table, seller, valid),
+        percent=Decimal(percent[1]) if percent else Decimal(0),
+        amount=minor(table, "amount", amount[1], seller.currency) if amount else Decimal(0),
+        charges=_charges(table),
+    )
+
+
+def _commitment(table: Table, seller: Seller, valid: Span) -> Commitment:
+    table.only(("amount", "tax", "charges", "from", "until"))
+    mend = 'write what is paid at least: "500.00 / month" or "6000.00 / year"'
+    found = table.match("amount", _AGREED, mend)
+    return Commitment(
+        name=table.name,
+        valid=_part(table, seller, valid),
+        amount=minor(table, "amount", found[1], seller.currency) if found else Decimal(0),
+        term=Term(found[2]) if found else Term.MONTH,
+        tax=table.choice("tax", tuple(seller.tax)),
+        charges=_charges(table),
+    )
+
+
+def _part(table: Table, seller: Seller, valid: Span) -> Span:
+    """The time of one term, all of the contract's where it says nothing."""
+
+    def edge(key: str, default: datetime | None) -> datetime | None:
+        return day(table, key, seller.timezone) if key in table.values else default
+
+    part = _inside(Span(edge("from", valid.start) or valid.start, edge("until", None)), valid)
+    if part is None:
+        table.note("until" if "until" in table.values else "from", "it is not in force on any day")
+    return part or valid
+
+
+def _charges(table: Table) -> tuple[str, ...]:
+    mend = 'write names of charges, for example ["rent"]; without it all count'
+    return table.texts("charges", mend) if "charges" in table.values else ()
+
+
+def _refuse_unknown_charges(file: Table, contract: Contract) -> None:
+    catalog = contract.catalog
+    known = {name for plan in catalog.plans.values() for name in plan.charges} | {*catalog.addons}
+    for key, terms in (("discount", contract.discounts), ("commitment", contract.commitments)):
+        for term, table in zip(terms, _tables(file, key), strict=True):
+            if unknown := sorted({*term.charges} - known):
+                said = f'no plan has a charge "{unknown[0]}"; known are {", ".join(sorted(known))}'
+                table.wrong("charges", said)

@@ -1,0 +1,135 @@
+"""What a request costs: priced by the one pricing function, told line by line. Pure.
+
+No broker and no database: the same lines as an invoice's of the same use, with a sentence for each.
+Discounts on a line stand beside it; those on the whole scope are lines of their own.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+
+from pipeline.money import exact_sum, exact_text
+from pipeline.periods import closed
+from pipeline.quote_read import Request
+from pipeline.rating.price import price
+from pipeline.rating.settle import Settlement, settle
+from schemas.billing import Line, LineKind, Seller, Span
+from schemas.prices import Allocation, Charge, Fee, Hours, Percentile, Sum
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteLine:
+    """One line; ``gross`` is before discounts, both are without tax."""
+
+    item: str
+    charge: str
+    service_period: Span
+    quantity: Decimal
+    unit: str
+    price: Decimal
+    gross: Decimal
+    discount: Decimal
+    net: Decimal
+    tax_group: str
+    explain: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """All lines and what they come to."""
+
+    period: Span
+    currency: str
+    lines: tuple[QuoteLine, ...]
+    totals: Settlement
+
+
+def quote(request: Request, seller: Seller) -> Quote:
+    """The whole month of the request, with tax and credits."""
+    scope, period = request.scope, request.inputs.period
+    end = closed(period)
+    lines = price(scope, request.inputs, end)
+    totals = settle(lines, seller, scope.currency, request.profile, request.credits, end)
+    charges = {(row.item, row.charge): row.price for row in scope.prices}
+    beside = {line.key for line in lines if _beside(line, lines)}
+    return Quote(
+        period,
+        scope.currency,
+        tuple(
+            _quoted(line, [x for x in lines if x.key in beside and _is_of(x, line)], charges)
+            for line in totals.lines
+            if line.key not in beside
+        ),
+        totals,
+    )
+
+
+def _beside(line: Line, lines: Sequence[Line]) -> bool:
+    return line.kind is LineKind.DISCOUNT and any(_is_of(line, other) for other in lines)
+
+
+def _is_of(discount: Line, line: Line) -> bool:
+    """A discount's key begins with that of its line."""
+    return discount.key.startswith(f"{line.key}/discount/")
+
+
+def _quoted(
+    line: Line, discounts: Sequence[Line], charges: dict[tuple[str, str], Charge]
+) -> QuoteLine:
+    off = -exact_sum(one.net for one in discounts)
+    charge = charges.get((line.item, line.charge))
+    said = explained(line, charge if line.kind is LineKind.CHARGE else None)
+    return QuoteLine(
+        item=line.item,
+        charge=line.charge,
+        service_period=line.service,
+        quantity=line.quantity,
+        unit=line.unit,
+        price=line.unit_price,
+        gross=line.net,
+        discount=off,
+        net=line.net - off,
+        tax_group=line.tax,
+        explain=said + "".join(f"; {one.title.rpartition(', ')[2]} off" for one in discounts),
+    )
+
+
+def explained(line: Line, charge: Charge | None) -> str:
+    """Where the figures of a line come from, in one sentence."""
+    if charge is None:
+        return line.title
+    exact = Fraction(line.quantity) * Fraction(line.unit_price)
+    product = f"{line.quantity:f} {line.unit} × {line.unit_price:f} = {exact_text(exact)}"
+    if line.capped:
+        product += f", capped to {line.net}"
+    elif Fraction(line.net) != exact:
+        product += f", rounded to {line.net}"
+    return f"{_measured(line, charge)}{product}"
+
+
+def _measured(line: Line, charge: Charge) -> str:
+    """What was used, less what is included; nothing for fees, hours and later tiers."""
+    unit, used = charge.unit, Fraction(line.base_quantity, charge.unit.is_)
+    shown = f"{_short(used)} {unit.name}"
+    included = f" − {_short(Fraction(line.allowance, unit.is_))} included" if line.allowance else ""
+    share = charge.share
+    part = f" × {share.taken}/{share.whole}" if share.taken != share.whole else ""
+    match charge.quantity:
+        case _ if line.tier > 0:
+            return ""
+        case Sum():
+            return f"{shown} used{included}{part}; "
+        case Percentile(percent=percent):
+            return f"{percent}th percentile {shown}; "
+        case Allocation():
+            return f"{shown} allocated{included}{part}; "
+        case Fee() | Hours():
+            return ""
+
+
+def _short(value: Fraction) -> str:
+    """Exact where it ends within six decimals, else a rounded one, marked."""
+    rounded = round(value, 6)
+    text = exact_text(rounded)
+    return text if rounded == value else f"≈{text}"

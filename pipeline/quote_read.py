@@ -1,0 +1,334 @@
+"""Reads a usage file: what is rented or planned, in a month, as ``price`` wants it. Pure.
+
+TOML or JSON, by the name of the file. Nothing of a ledger is needed: each item stands for a server
+of its own. ``deploy/catalog/usage.toml`` explains every field.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Final
+
+from pipeline.catalog import Catalog, addon_row
+from pipeline.catalog_text import CatalogError, Mistakes, Table, parse
+from pipeline.catalog_units import AMOUNT, minor
+from pipeline.periods import closed, microseconds, midnight, month, zone
+from pipeline.windows import WIDTH_MS
+from schemas.billing import (
+    Assignment,
+    Inputs,
+    Interval,
+    Item,
+    PriceRow,
+    Samples,
+    Scope,
+    Span,
+    Usage,
+)
+from schemas.errors import ConfigError
+from schemas.prices import IntervalKind, Percentile, Sum, Unit
+from schemas.terms import Commitment, Credit, CreditKind, Discount, TaxMode, TaxProfile
+
+NAMES: Final = re.compile(r"[A-Za-z0-9_.-]+")
+"""Meters are keys here."""
+ITEM: Final = ("plan", "count", "from", "until", "addons", "usage", "windows", "intervals")
+_PERIOD: Final = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
+_TOTAL: Final = re.compile(rf"{AMOUNT} ?(\S+)")
+_CREDIT: Final = re.compile(AMOUNT)
+_ITEM_MEND: Final = 'write [item.NAME] with plan = "…" and what it used'
+_TOTAL_MEND: Final = 'write a quantity in a unit of the catalogue, for example "21.5 TB"'
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be priced."""
+
+    scope: Scope
+    inputs: Inputs
+    profile: TaxProfile
+    credits: tuple[Credit, ...]
+    silent: tuple[str, ...]
+    """Meters that a charge measures and the file does not give, ``item meter``: counted as none."""
+
+
+@dataclass(frozen=True, slots=True)
+class _One:
+    """One item with all that belongs to it."""
+
+    item: Item
+    prices: tuple[PriceRow, ...]
+    usage: tuple[Usage, ...]
+    samples: tuple[Samples, ...]
+    intervals: tuple[Interval, ...]
+    silent: tuple[str, ...]
+
+
+def read_usage(
+    text: str,
+    name: str,
+    catalog: Catalog,
+    discounts: tuple[Discount, ...] = (),
+    commitments: tuple[Commitment, ...] = (),
+) -> Request:
+    """The request of a file. Raises CatalogError, which names every mistake."""
+    file = _json(text, name) if name.endswith(".json") else parse(text, name, NAMES)
+    file.only(("period", "timezone", "tax", "item", "credit"))
+    timezone = _timezone(file, catalog.seller.timezone)
+    period = _period(file, timezone)
+    ones = [
+        one
+        for table in file.tables("item", _ITEM_MEND)
+        for one in _items(table, catalog, period, timezone)
+    ]
+    mode = TaxMode(file.choice("tax", [m.value for m in TaxMode], TaxMode.EXCLUSIVE.value))
+    tables = file.tables("credit", "write [credit.NAME]") if "credit" in file.values else []
+    credits_ = tuple(_credit(t, catalog, period) for t in tables)
+    file.mistakes.refuse()
+    scope = Scope(
+        scope="quote",
+        account="quote",
+        currency=catalog.seller.currency,
+        timezone=timezone,
+        items=tuple(one.item for one in ones),
+        assignments=tuple(Assignment(o.item.item, o.item.item, o.item.valid) for o in ones),
+        prices=tuple(row for one in ones for row in one.prices),
+        intervals=tuple(row for one in ones for row in one.intervals),
+        discounts=discounts,
+        commitments=commitments,
+    )
+    usage = tuple(row for one in ones for row in one.usage)
+    samples = tuple(row for one in ones for row in one.samples)
+    silent = tuple(said for one in ones for said in one.silent)
+    inputs = Inputs(period, usage, samples)
+    return Request(scope, inputs, TaxProfile(mode), credits_, silent)
+
+
+def _json(text: str, name: str) -> Table:
+    try:
+        values = json.loads(text, parse_float=Decimal)
+    except json.JSONDecodeError as error:
+        said = f"{name}:{error.lineno}: not JSON: {error.msg}"
+        raise CatalogError(said) from error
+    if not isinstance(values, dict):
+        raise CatalogError(f"{name}:1: not an object: write period and item")
+    return Table(values, (), Mistakes(name, {}))
+
+
+def _timezone(file: Table, default: str) -> str:
+    if "timezone" not in file.values:
+        return default
+    value = file.text("timezone", 'write an IANA name, for example "Europe/Berlin"') or default
+    try:
+        zone(value)
+    except ConfigError as error:
+        file.note("timezone", str(error))
+        return default
+    return value
+
+
+def _period(file: Table, timezone: str) -> Span:
+    found = file.match("period", _PERIOD, 'write a month: period = "2026-10"')
+    year, number = (int(found[1]), int(found[2])) if found else (2026, 1)
+    return month(midnight(year, number, 1, timezone), timezone)
+
+
+def _items(table: Table, catalog: Catalog, period: Span, timezone: str) -> Iterator[_One]:
+    """The item, or as many alike as ``count`` says."""
+    table.only(ITEM)
+    plan = table.choice("plan", sorted(catalog.plans))
+    count = _whole(table, "count")
+    valid = _rented(table, period, timezone)
+    for number in range(1, count + 1):
+        name = table.name if count == 1 else f"{table.name}-{number}"
+        item = Item(name, name, plan, valid)
+        yield _one(table, catalog, item, period, timezone)
+        if table.mistakes.found:
+            return
+
+
+def _one(table: Table, catalog: Catalog, item: Item, period: Span, timezone: str) -> _One:
+    charges = catalog.plans[item.plan].charges
+    prices = [
+        PriceRow(item.item, name, item.valid, charge, catalog.version)
+        for name, charge in charges.items()
+    ]
+    prices += _addons(table, catalog, item)
+    inside = item.valid.clip(period.start, closed(period)) or period
+    usage, samples = _metered(table, catalog, prices, item, inside, period)
+    given = {row.meter for row in (*usage, *samples)}
+    silent = tuple(f"{item.item} {meter}" for meter in _measured(prices) if meter not in given)
+    return _One(item, tuple(prices), usage, samples, _intervals(table, item, timezone), silent)
+
+
+def _addons(table: Table, catalog: Catalog, item: Item) -> Iterator[PriceRow]:
+    if "addons" not in table.values:
+        return
+    addons = table.table("addons", "write { ipv4 = 4 }")
+    for name in addons.values:
+        try:
+            yield addon_row(catalog, item, name, _whole(addons, name), item.valid)
+        except ConfigError as error:
+            addons.note(name, str(error))
+
+
+def _whole(table: Table, key: str) -> int:
+    value = table.values.get(key, 1)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    table.wrong(key, "write how many, a whole number from 1 on, without quotes")
+    return 1
+
+
+def _rented(table: Table, period: Span, timezone: str) -> Span:
+    start = _instant(table, "from", timezone) if "from" in table.values else period.start
+    end = _instant(table, "until", timezone) if "until" in table.values else None
+    if start >= closed(period):
+        table.wrong("from", "it begins after the period")
+    elif end is not None and end <= max(start, period.start):
+        table.wrong("until", "it ends before the period, or before it begins")
+    else:
+        return Span(start, end)
+    return period
+
+
+def _instant(table: Table, key: str, timezone: str) -> datetime:
+    value = table.values.get(key)
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            value = None
+    if isinstance(value, datetime):
+        aware = value if value.tzinfo else value.replace(tzinfo=zone(timezone))
+        return aware.astimezone(UTC)
+    if isinstance(value, date):
+        return midnight(value.year, value.month, value.day, timezone)
+    table.wrong(key, "write a day or a time: 2026-10-05 or 2026-10-05T14:30:00")
+    return datetime.fromtimestamp(0, UTC)
+
+
+# --- what was metered -----------------------------------------------------------------------------
+
+
+def _measured(prices: list[PriceRow]) -> Mapping[str, list[Unit]]:
+    """Meter → units of the charges that measure it."""
+    found: dict[str, list[Unit]] = {}
+    for row in prices:
+        quantity = row.price.quantity
+        if isinstance(quantity, Sum | Percentile):
+            for meter in quantity.meters:
+                found.setdefault(meter, []).append(quantity.unit)
+    return found
+
+
+def _rates(prices: list[PriceRow]) -> dict[str, Unit]:
+    """Units of percentiles, by name."""
+    quantities = (row.price.quantity for row in prices)
+    return {q.unit.name: q.unit for q in quantities if isinstance(q, Percentile)}
+
+
+def _metered(
+    table: Table, catalog: Catalog, prices: list[PriceRow], item: Item, inside: Span, period: Span
+) -> tuple[tuple[Usage, ...], tuple[Samples, ...]]:
+    """Totals lie evenly in the time rented; rates are the same in every window of the period."""
+    usage: list[Usage] = []
+    samples: list[Samples] = []
+    measured, rates = _measured(prices), _rates(prices)
+    count = microseconds(period.start, closed(period)) // (WIDTH_MS * 1000)
+
+    def total(meter: str, quantity: int) -> None:
+        start, end = inside.start, closed(inside)
+        usage.append(Usage(item.item, meter, "", start, end, quantity))
+
+    for key, meter, given in _given(table, measured, item.plan):
+        if key.path[-1] == "windows":
+            windows = _windows(key, meter, given, count)
+            samples.append(Samples(item.item, meter, "", period.start, windows))
+            total(meter, sum(value or 0 for value in windows))
+            continue
+        base, unit = _total(key, meter, given, catalog)
+        if unit in rates:
+            samples.append(Samples(item.item, meter, "", period.start, (base,) * count))
+        elif all(one.name in rates for one in measured[meter]):
+            key.wrong(meter, f'it is charged by percentile: write a rate, "300 {min(rates)}"')
+        else:
+            total(meter, base)
+    return tuple(usage), tuple(samples)
+
+
+def _given(
+    table: Table, measured: Mapping[str, object], plan: str
+) -> Iterator[tuple[Table, str, Any]]:
+    for kind in ("usage", "windows"):
+        if kind not in table.values:
+            continue
+        inner = table.table(kind, 'write { "net.tx_bytes" = "21.5 TB" }')
+        for meter, value in inner.values.items():
+            if meter in measured:
+                yield inner, meter, value
+            else:
+                known = ", ".join(measured) or "none"
+                inner.note(meter, f'no charge of plan "{plan}" measures it; measured are {known}')
+
+
+def _total(table: Table, meter: str, value: object, catalog: Catalog) -> tuple[int, str]:
+    """Base units and the name of the unit; a whole number is in base units."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value, ""
+    found = table.match(meter, _TOTAL, _TOTAL_MEND)
+    if found is None:
+        return 0, ""
+    if found[2] not in catalog.units:
+        table.wrong(meter, f'"{found[2]}" is not in [unit]; known are {", ".join(catalog.units)}')
+        return 0, ""
+    base = Fraction(found[1]) * catalog.units[found[2]].is_
+    if base.denominator != 1:
+        table.wrong(meter, "it is not a whole number of base units")
+    return int(base), found[2]
+
+
+def _windows(table: Table, meter: str, value: object, count: int) -> tuple[int | None, ...]:
+    """Base units of every five minutes from the beginning of the period on."""
+    whole = isinstance(value, list) and all(
+        part is None or (isinstance(part, int) and not isinstance(part, bool) and part >= 0)
+        for part in value
+    )
+    if not isinstance(value, list) or not whole or len(value) > count:
+        table.note(meter, f"write whole numbers, one for each of at most {count} windows of 300 s")
+        return ()
+    return tuple(value)
+
+
+# --- what else there is ---------------------------------------------------------------------------
+
+
+def _intervals(table: Table, item: Item, timezone: str) -> tuple[Interval, ...]:
+    if "intervals" not in table.values:
+        return ()
+    mend = "write { trial = { from = 2026-10-01, until = 2026-10-08 } }"
+    found = []
+    for one in table.tables("intervals", mend):
+        one.only(("from", "until"))
+        start, end = _instant(one, "from", timezone), _instant(one, "until", timezone)
+        if one.name not in set(IntervalKind):
+            one.note("", f"no kind of interval; write one of {', '.join(IntervalKind)}")
+        elif end <= start:
+            one.wrong("until", "it ends before it begins")
+        else:
+            found.append(Interval(item.item, IntervalKind(one.name), Span(start, end)))
+    return tuple(found)
+
+
+def _credit(table: Table, catalog: Catalog, period: Span) -> Credit:
+    table.only(("kind", "amount"))
+    amount = table.match("amount", _CREDIT, 'write an amount: "25.00"')
+    return Credit(
+        credit=table.name,
+        kind=CreditKind(table.choice("kind", [kind.value for kind in CreditKind])),
+        left=minor(table, "amount", amount[1], catalog.seller.currency) if amount else Decimal(0),
+        granted_at=period.start,
+    )
