@@ -52,7 +52,8 @@ def maintain(dry_run: DryRun = False, data_dir: DataDir = None, json: Json = Fal
     else:
         lines(_told(report))
     if report.refused:
-        raise RefusedError(report.refused)
+        note(report.refused)
+        raise typer.Exit(RefusedError.exit_code)
 
 
 def _told(report: "Report") -> list[str]:
