@@ -25,7 +25,8 @@ def above(commits: Sequence[Decimal], used: Sequence[Billable]) -> list[Decimal]
     """What each segment used above the period's commit."""
     left, found = sum(commits, Decimal(0)), []
     for one in used:
-        found.append(max(one.quantity - left, Decimal(0)))
+        nothing = round_step(0, one.segment.charge.unit.step)
+        found.append(max(one.quantity - left, nothing))
         left = max(left - one.quantity, Decimal(0))
     return found
 

@@ -1,15 +1,18 @@
 """Small worlds to price: one month, a few items, and Hypothesis strategies for whole months."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
+from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from pipeline.rating.price import price
 from pipeline.windows import WIDTH_MS
-from schemas.billing import Assignment, Inputs, Item, PriceRow, Scope, Span, Usage
-from schemas.prices import Allowance, Charge, Hours, PerUnit, Sum, Unit
+from schemas.billing import Assignment, Inputs, Item, Line, PriceRow, Scope, Span, Usage
+from schemas.prices import Allowance, Charge, Hours, Model, PerUnit, Sum, Tier, Unit
 
 START = datetime(2026, 4, 1, tzinfo=UTC)
 END = datetime(2026, 5, 1, tzinfo=UTC)
@@ -143,3 +146,38 @@ def usages(draw: st.DrawFn) -> Usage:
 
 inputs = st.builds(Inputs, st.just(MONTH), st.lists(usages(), max_size=6).map(tuple))
 instants = st.integers(-60, 31 * 1440).map(lambda minute: START + timedelta(minutes=minute))
+
+
+# --- one charge, one line of text for each invoice line ------------------------------------------
+
+COUNT = Unit("call", "net.bytes", 1, Decimal(1))
+"""Whole things, counted one by one."""
+
+
+def counted(model: Model, unit: Unit = COUNT, **terms: Any) -> Charge:
+    """Metered usage of that price."""
+    return Charge(Sum((TX,), unit), model, "hosting", **terms)
+
+
+def tiers(*rows: tuple[str | None, str, str]) -> tuple[Tier, ...]:
+    """(up to, price a unit, flat fee)."""
+    return tuple(
+        Tier(None if up is None else Decimal(up), Decimal(p), Decimal(f)) for up, p, f in rows
+    )
+
+
+def bill(
+    charge: Charge, quantity: int = 0, rented: Span = MONTH, currency: str = "EUR"
+) -> list[Line]:
+    """What one charge of one item comes to at the end of the month."""
+    scope = scope_of(row(charge, "it", Span(rented.start)), rented=rented, currency=currency)
+    usage = (used(quantity, rented.start, rented.end or END),) if quantity else ()
+    return list(price(scope, inputs_of(*usage), END))
+
+
+def said(lines: Iterable[Line]) -> list[str]:
+    return [f"{x.quantity} {x.unit} × {x.unit_price} = {x.net}" for x in lines]
+
+
+def total(lines: Iterable[Line]) -> Decimal:
+    return sum((line.net for line in lines), Decimal(0))

@@ -1,0 +1,60 @@
+"""A committed quantity: paid whether used or not."""
+
+from decimal import Decimal
+
+import pytest
+
+from pipeline.rating.next_eval import next_eval_at
+from pipeline.rating.price import price
+from schemas.billing import Span
+from schemas.prices import Commit, PerUnit
+from tests.pipeline.rating.worlds import (
+    END,
+    MONTH,
+    START,
+    TB,
+    bill,
+    counted,
+    hour,
+    inputs_of,
+    row,
+    said,
+    scope_of,
+    total,
+    used,
+)
+
+ZENLAYER = "docs.console.zenlayer.com/welcome/pricing/network-billing/burstable-95th"
+TEN = counted(PerUnit(Decimal("0.90")), TB, commit=Commit(Decimal(10), Decimal("0.60")))
+
+
+@pytest.mark.parametrize(
+    ("rule", "tb", "rented", "lines"),
+    [
+        (f"{ZENLAYER}: less than the commit costs the commit", 3, MONTH,
+         ["0.000 TB × 0.90 = 0.00", "10.000 TB × 0.60 = 6.00"]),
+        (f"{ZENLAYER}: usage above it is billed apart", 12, MONTH,
+         ["2.000 TB × 0.90 = 1.80", "10.000 TB × 0.60 = 6.00"]),
+        ("exactly the commit", 10, MONTH, ["0.000 TB × 0.90 = 0.00", "10.000 TB × 0.60 = 6.00"]),
+        ("half the month commits to half", 7, Span(hour(360), END),
+         ["2.000 TB × 0.90 = 1.80", "5.000 TB × 0.60 = 3.00"]),
+        ("nothing used", 0, MONTH, ["0.000 TB × 0.90 = 0.00", "10.000 TB × 0.60 = 6.00"]),
+    ],
+)  # fmt: skip
+def test_one_price(rule: str, tb: int, rented: Span, lines: list[str]) -> None:
+    assert said(bill(TEN, tb * 10**12, rented)) == lines, rule
+
+
+def test_what_one_half_leaves_the_other_uses() -> None:
+    """2 TB and 9 TB of 10: 1 TB above, also where a price row is cut in two."""
+    rows = (row(TEN, "it", Span(START, hour(360))), row(TEN, "it", Span(hour(360))))
+    usage = (used(2 * 10**12, START, hour(360)), used(9 * 10**12, hour(360), END))
+    lines = price(scope_of(*rows), inputs_of(*usage), END)
+    assert total(lines) == total(bill(TEN, 11 * 10**12)) == Decimal("6.90")
+
+
+def test_a_commit_that_begins_later_is_swept() -> None:
+    scope = scope_of(row(TEN, "it", Span(hour(360))), rented=Span(hour(360)))
+    due = next_eval_at(scope, inputs_of(), START)
+    assert due is not None
+    assert total(price(scope, inputs_of(), due)) == Decimal("3.00")

@@ -1,0 +1,111 @@
+"""Discounts: percentages line by line, amounts over all lines and tax categories."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.rating.price import price
+from schemas.billing import Line, LineKind, Scope, Span
+from schemas.prices import Charge, Fee, PerUnit
+from schemas.terms import Discount
+from tests.pipeline.rating.worlds import END, START, hour, inputs_of, laws, row, scope_of, total
+
+FLEXPRICE = "docs.flexprice.io/docs/invoices/calculation"
+ALWAYS = Span(START)
+MONEY = st.integers(0, 50_000).map(lambda cents: Decimal(cents) / 100)
+
+
+def world(fees: dict[str, str], *discounts: Discount, tax: str = "hosting") -> Scope:
+    """One item with a monthly fee for each name; those that end in a star are in another tax."""
+    rows = [
+        row(
+            Charge(Fee(), PerUnit(Decimal(net)), "books" if name.endswith("*") else tax),
+            name,
+            ALWAYS,
+        )
+        for name, net in fees.items()
+    ]
+    return replace(scope_of(*rows), discounts=discounts)
+
+
+def lines(scope: Scope) -> list[Line]:
+    return list(price(scope, inputs_of(), END))
+
+
+def off(scope: Scope) -> dict[str, str]:
+    """What each discount line takes, by charge and tax."""
+    return {
+        f"{x.charge} {x.key.split('/discount/')[1]}": str(x.net)
+        for x in lines(scope)
+        if x.kind is LineKind.DISCOUNT
+    }
+
+
+@pytest.mark.parametrize(
+    ("rule", "fees", "discounts", "net"),
+    [
+        (f"{FLEXPRICE}: 25 % off one line, then 10 off all: 70",
+         {"api": "80.00", "fee": "20.00"},
+         [Discount("a", ALWAYS, percent=Decimal(25), charges=("api",)),
+          Discount("b", ALWAYS, amount=Decimal(10))], "70.00"),
+        (f"{FLEXPRICE}: two of 10 % are 19 %", {"fee": "100.00"},
+         [Discount("a", ALWAYS, percent=Decimal(10)), Discount("b", ALWAYS, percent=Decimal(10))],
+         "81.00"),
+        ("half a cent is taken off whole, away from zero", {"fee": "0.05"},
+         [Discount("a", ALWAYS, percent=Decimal(10))], "0.04"),
+        ("an amount takes no more than there is", {"fee": "7.00"},
+         [Discount("a", ALWAYS, amount=Decimal(10))], "0.00"),
+        ("nothing is left for a second one", {"fee": "7.00"},
+         [Discount("a", ALWAYS, percent=Decimal(100)), Discount("b", ALWAYS, amount=Decimal(1))],
+         "0.00"),
+        ("of other charges nothing", {"fee": "7.00"},
+         [Discount("a", ALWAYS, percent=Decimal(50), charges=("rent",))], "7.00"),
+        ("not before it begins", {"fee": "7.00"},
+         [Discount("a", Span(hour(1)), percent=Decimal(50))], "7.00"),
+        ("not after it ends", {"fee": "7.00"},
+         [Discount("a", Span(hour(-9), START), percent=Decimal(50))], "7.00"),
+    ],
+)  # fmt: skip
+def test_what_is_left(rule: str, fees: dict[str, str], discounts: list[Discount], net: str) -> None:
+    assert str(total(lines(world(fees, *discounts)))) == net, rule
+
+
+def test_an_amount_is_shared_among_tax_categories_to_the_cent() -> None:
+    """10.00 on 20.00 of hosting and 10.00 of books: 6.67 and 3.33."""
+    scope = world({"web": "20.00", "book*": "10.00"}, Discount("ten", ALWAYS, amount=Decimal(10)))
+    assert off(scope) == {
+        "web ten/2026-04-01T00:00:00Z/hosting": "-6.67",
+        "book* ten/2026-04-01T00:00:00Z/books": "-3.33",
+    }
+
+
+def test_a_discount_is_a_line_beside_its_own() -> None:
+    scope = world({"fee": "100.00"}, Discount("spring", ALWAYS, percent=Decimal("12.5")))
+    line, less = lines(scope)
+    assert (less.key, str(less.net)) == (f"{line.key}/discount/spring", "-12.50")
+    assert (less.item, less.charge, less.tax) == (line.item, line.charge, line.tax)
+    assert less.title == "web-1: fee, spring 12.5 %"
+
+
+@laws
+@given(
+    st.lists(MONEY, min_size=1, max_size=4),
+    st.lists(st.tuples(st.integers(0, 100), MONEY), max_size=3),
+)
+def test_nothing_falls_below_zero_and_amounts_sum(
+    nets: list[Decimal], discounts: list[tuple[int, Decimal]]
+) -> None:
+    fees = {f"c{n}{'*' * (n % 2)}": str(net) for n, net in enumerate(nets)}
+    terms = [
+        Discount(f"d{n}", ALWAYS, percent=Decimal(percent), amount=amount)
+        for n, (percent, amount) in enumerate(discounts)
+    ]
+    found = lines(world(fees, *terms))
+    assert total(found) >= 0
+    for tax in {line.tax for line in found}:
+        assert total(line for line in found if line.tax == tax) >= 0
+    if len(terms) == 1 and not terms[0].percent:
+        assert total(found) == max(Decimal(0), sum(nets) - terms[0].amount)

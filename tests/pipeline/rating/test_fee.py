@@ -1,0 +1,166 @@
+"""Fixed fees: once, by the month in arrears or in advance, prorated, add-ons."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from pipeline.periods import following, month
+from pipeline.rating.next_eval import next_eval_at
+from pipeline.rating.price import price
+from schemas.billing import Billed, Inputs, Line, LineKind, PriceRow, Scope, Span
+from schemas.prices import Bill, Charge, Every, Fee, PerUnit
+from tests.pipeline.rating.worlds import (
+    END,
+    MONTH,
+    START,
+    bill,
+    hour,
+    inputs_of,
+    row,
+    said,
+    scope_of,
+    total,
+)
+
+STRIPE = "docs.stripe.com/billing/subscriptions/prorations"
+MAY = following(MONTH, "UTC")
+
+
+def fee(price_: str, **terms: object) -> Charge:
+    prorate = bool(terms.pop("prorate", True))
+    return Charge(Fee(**terms), PerUnit(Decimal(price_)), "hosting", prorate=prorate)  # type: ignore[arg-type]
+
+
+def days(number: int) -> datetime:
+    return hour(24 * number)
+
+
+@pytest.mark.parametrize(
+    ("rule", "charge", "rented", "lines"),
+    [
+        ("a whole month", fee("129.00"), (0, 30), ["1.000000 month × 129.00 = 129.00"]),
+        (f"{STRIPE}: half the period costs half", fee("10.00"), (0, 15),
+         ["0.500000 month × 10.00 = 5.00"]),
+        ("ten days of thirty", fee("129.00"), (20, 30), ["0.333333 month × 129.00 = 43.00"]),
+        ("not prorated: whole, however short", fee("129.00", prorate=False), (29, 30),
+         ["1.000000 month × 129.00 = 129.00"]),
+        ("billing.md: `each`, four addresses", fee("1.70", count=4), (0, 30),
+         ["4.000000 month × 1.70 = 6.80"]),
+        ("once: in the month in which the item starts", fee("49.00", every=Every.ONCE), (3, 30),
+         ["1 fee × 49.00 = 49.00"]),
+        ("once: not in a later month", fee("49.00", every=Every.ONCE), (-3, 30), []),
+        ("free", fee("0"), (0, 30), ["1.000000 month × 0 = 0.00"]),
+    ],
+)  # fmt: skip
+def test_one_fee(rule: str, charge: Charge, rented: tuple[int, int], lines: list[str]) -> None:
+    assert said(bill(charge, rented=Span(days(rented[0]), days(rented[1])))) == lines, rule
+
+
+@pytest.mark.parametrize(
+    ("zone", "year", "month_", "cut", "first", "second"),
+    [
+        ("UTC", 2026, 4, 10, "0.333333", "0.666667"),
+        ("UTC", 2026, 2, 14, "0.500000", "0.500000"),
+        ("Europe/Berlin", 2026, 10, 10, "0.322148", "0.677852"),  # 745 hours; 10 days are 240
+    ],
+)
+def test_a_plan_change_splits_one_month_exactly(
+    zone: str, year: int, month_: int, cut: int, first: str, second: str
+) -> None:
+    """Elapsed time ÷ length of the period, as a cumulative share: the parts are one month."""
+    period = month(datetime(year, month_, 15, tzinfo=UTC), zone)
+    at = period.start.replace() + (days(cut) - START)
+    rows = (
+        row(fee("129.00"), "plan", Span(period.start, at), at="v1"),
+        row(fee("129.00"), "plan", Span(at), at="v2"),
+    )
+    scope = replace(scope_of(*rows, rented=Span(period.start)), timezone=zone)
+    lines = price(scope, Inputs(period), period.end or END)
+    assert [str(line.quantity) for line in lines] == [first, second]
+    assert (sum(line.quantity for line in lines), total(lines)) == (1, Decimal("129.00"))
+
+
+def test_a_price_change_does_not_charge_a_set_up_again() -> None:
+    setup = fee("49.00", every=Every.ONCE)
+    rows = (
+        row(setup, "setup", Span(hour(5), hour(9)), at="v1"),
+        row(setup, "setup", Span(hour(9)), at="v2"),
+    )
+    scope = scope_of(*rows, rented=Span(hour(5)))
+    assert [line.version for line in price(scope, inputs_of(), END)] == ["v1"]
+
+
+def test_a_fee_is_due_whole_as_soon_as_its_time_begins() -> None:
+    scope = scope_of(row(fee("129.00"), "plan", Span(days(10))), rented=Span(days(10)))
+    assert price(scope, inputs_of(), days(10)) == ()
+    due = next_eval_at(scope, inputs_of(), START)
+    assert due is not None
+    assert price(scope, inputs_of(), due) == price(scope, inputs_of(), END)
+    assert next_eval_at(scope, inputs_of(), due) is None
+
+
+class TestAdvance:
+    """The invoice of a month carries the next month's fee, and what this one turned out to be."""
+
+    PLAN = fee("30.00", bill=Bill.ADVANCE)
+
+    def scope(self, end: datetime | None = None, *rows: PriceRow) -> Scope:
+        return scope_of(*(rows or (row(self.PLAN, "plan", Span(START)),)), rented=Span(START, end))
+
+    def lines(self, scope: Scope, *billed: str, as_of: datetime = END) -> list[Line]:
+        before = tuple(Billed("web", "plan", Decimal(net)) for net in billed)
+        return list(price(scope, Inputs(MONTH, billed=before), as_of))
+
+    def test_the_first_invoice_has_both_months(self) -> None:
+        this, next_ = self.lines(self.scope())
+        assert (this.service, next_.service) == (MONTH, MAY)
+        assert [str(line.net) for line in (this, next_)] == ["30.00", "30.00"]
+        assert this.key != next_.key
+
+    def test_later_only_the_next_one(self) -> None:
+        (line,) = self.lines(self.scope(), "30.00")
+        assert (line.service, str(line.net)) == (MAY, "30.00")
+
+    def test_what_was_not_used_comes_back(self) -> None:
+        """Cancelled after ten of thirty days: 10.00 are owed, 30.00 were billed."""
+        owed, back = self.lines(self.scope(days(10)), "30.00")
+        assert (str(owed.net), str(back.net)) == ("10.00", "-30.00")
+        assert (owed.kind, back.kind) == (LineKind.CHARGE, LineKind.BILLED)
+
+    def test_cancelled_before_its_month_began(self) -> None:
+        scope = scope_of(row(self.PLAN, "plan", Span(days(-30))), rented=Span(days(-30), START))
+        (back,) = self.lines(scope, "30.00")
+        assert (str(back.net), back.service) == ("-30.00", MONTH)
+
+    def test_a_dearer_plan_pays_the_difference(self) -> None:
+        dearer = replace(self.PLAN, model=PerUnit(Decimal("60.00")))
+        rows = (
+            row(self.PLAN, "plan", Span(START, days(15)), at="v1"),
+            row(dearer, "plan", Span(days(15)), at="v2"),
+        )
+        lines = self.lines(self.scope(None, *rows), "30.00")
+        assert [str(line.net) for line in lines] == ["15.00", "-30.00", "30.00", "60.00"]
+
+    def test_the_next_month_is_billed_when_this_one_ends(self) -> None:
+        scope = self.scope()
+        assert self.lines(scope, "30.00", as_of=days(29)) == []
+        assert next_eval_at(scope, inputs_of(), days(29)) == END
+
+    def test_twelve_invoices_charge_every_day_once(self) -> None:
+        """Each month's invoice is given what the one before billed for it."""
+        scope, period, paid, sum_ = self.scope(days(100)), MONTH, Decimal(0), Decimal(0)
+        for _ in range(12):
+            billed = (Billed("web", "plan", paid),) if paid else ()
+            lines = price(scope, Inputs(period, billed=billed), period.end or END)
+            sum_ += total(lines)
+            paid = total(x for x in lines if x.service.start >= (period.end or END))
+            period = following(period, "UTC")
+        # 30 of 30 days in April, 31 of 31 in May, 30 of 30 in June, 9 of 31 in July
+        assert sum_ == Decimal("30.00") * 3 + Decimal("8.71")
+
+    def test_money_for_a_charge_that_never_was_is_refused(self) -> None:
+        before = (Billed("web", "plam", Decimal(1)),)
+        with pytest.raises(ValueError, match="web has no charge plam"):
+            price(self.scope(), Inputs(MONTH, billed=before), END)

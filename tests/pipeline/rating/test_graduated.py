@@ -1,0 +1,107 @@
+"""Graduated tiers: each unit at its own tier's price."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.rating.price import price
+from schemas.billing import LineKind, Span
+from schemas.prices import Graduated, Tier
+from tests.pipeline.rating.worlds import (
+    END,
+    START,
+    bill,
+    counted,
+    hour,
+    inputs_of,
+    laws,
+    row,
+    said,
+    scope_of,
+    tiers,
+    total,
+    used,
+)
+
+STRIPE = "docs.stripe.com/subscriptions/pricing-models/tiered-pricing"
+AUTUMN = "docs.useautumn.com/documentation/modelling-pricing/graduated-pricing"
+ZUPLO = "zuplo.com/docs/articles/monetization/pricing-models"
+LAGO = "getlago.com/docs/guide/plans/charges/charge-models/graduated"
+FONTS = tiers(("5", "7", "0"), ("10", "6.5", "0"), (None, "6", "0"))
+CALLS = tiers(("100", "1", "0"), ("200", "0.50", "0"), (None, "0.10", "0"))
+FLAT = tiers(("10", "1", "5"), ("20", "1", "7"), (None, "1", "9"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "model", "quantity", "net"),
+    [
+        (f"{STRIPE}: 5 fonts", FONTS, 5, "35.00"),
+        (f"{STRIPE}: up_to is inclusive, the 6th is in the second tier", FONTS, 6, "41.50"),
+        (f"{STRIPE}: 20 are 5 × 7 + 5 × 6.5 + 10 × 6", FONTS, 20, "127.50"),
+        (f"{LAGO}: 100 × 1 + 100 × 0.50 + 50 × 0.10", CALLS, 250, "155.00"),
+        (f"{AUTUMN}: 15,000 requests are 107",
+         tiers(("1000", "0.01", "0"), ("10000", "0.008", "0"), (None, "0.005", "0")), 15_000,
+         "107.00"),
+        (f"{ZUPLO}: 15,000 units are 600",
+         tiers(("1000", "0.10", "0"), ("10000", "0.05", "0"), (None, "0.01", "0")), 15_000,
+         "600.00"),
+        ("the first flat fee is charged at zero usage", FLAT, 0, "5.00"),
+        ("the last unit of a tier does not enter the next", FLAT, 10, "15.00"),
+        ("its first unit does: both flat fees", FLAT, 11, "23.00"),
+        ("all three", FLAT, 21, "42.00"),
+        ("one open tier is a price a unit", tiers((None, "2", "0")), 3, "6.00"),
+    ],
+)  # fmt: skip
+def test_one_price(rule: str, model: tuple[Tier, ...], quantity: int, net: str) -> None:
+    lines = bill(counted(Graduated(model)), quantity)
+    assert str(total(lines)) == net, rule
+    assert sum(x.quantity for x in lines if x.kind is LineKind.CHARGE) == quantity
+    assert sum(x.base_quantity for x in lines) == quantity
+
+
+def test_one_line_a_tier() -> None:
+    lines = bill(counted(Graduated(FLAT)), 12)
+    assert said(lines) == [
+        "10 call × 1 = 10.00",
+        "2 call × 1 = 2.00",
+        "1 flat fee × 5 = 5.00",
+        "1 flat fee × 7 = 7.00",
+    ]
+    assert [line.key.rpartition("/")[2] for line in lines] == ["0", "tier2", "flat1", "flat2"]
+    assert [line.above for line in lines] == [0, 10, 0, 0]
+
+
+def test_a_price_change_goes_on_where_the_month_stands() -> None:
+    """8 fonts, then 4: the 9th and 10th at 6.50, two more at 6."""
+    model = counted(Graduated(FONTS))
+    rows = (
+        row(model, "it", Span(START, hour(360)), at="v1"),
+        row(model, "it", Span(hour(360)), at="v2"),
+    )
+    usage = (used(8, START, hour(360)), used(4, hour(360), END))
+    lines = price(scope_of(*rows), inputs_of(*usage), END)
+    assert said(lines) == [
+        "5 call × 7 = 35.00",
+        "3 call × 6.5 = 19.50",
+        "2 call × 6.5 = 13.00",
+        "2 call × 6 = 12.00",
+    ]
+
+
+edges = st.lists(st.integers(1, 1000), min_size=1, max_size=4, unique=True).map(sorted)
+prices = st.integers(0, 500).map(lambda cents: Decimal(cents) / 100)
+
+
+@laws
+@given(edges, st.lists(prices, min_size=5, max_size=5), st.integers(0, 1100))
+def test_without_flat_fees_a_unit_more_costs_its_own_price(
+    ends: list[int], costs: list[Decimal], quantity: int
+) -> None:
+    """Continuous: nothing jumps where a tier ends."""
+    rows = [(str(end), str(cost), "0") for end, cost in zip(ends, costs, strict=False)]
+    model = counted(Graduated(tiers(*rows, (None, str(costs[4]), "0"))))
+    step = total(bill(model, quantity + 1)) - total(bill(model, quantity))
+    own = next((c for e, c in zip(ends, costs, strict=False) if quantity + 1 <= e), costs[4])
+    assert step == own

@@ -1,0 +1,166 @@
+"""The 95th percentile: which windows count, how directions and ports are put together."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from pipeline.rating.percentile import percentile, whole
+from pipeline.rating.price import price
+from schemas.billing import Assignment, Inputs, Item, Line, Samples, Scope, Span
+from schemas.prices import Charge, Commit, Missing, Percentile, PerUnit, Take, Unit
+from tests.pipeline.rating.worlds import END, MONTH, START, WIDTH, hour, row, said, scope_of
+
+SWIFT = "docs.swiftfederation.com/Billing/95th_Percentile"
+ZENLAYER = "docs.console.zenlayer.com/welcome/pricing/network-billing/burstable-95th"
+MBPS = Unit("Mbps", "net.bytes", 37_500_000, Decimal("0.001"))
+"""1 Mbps for one window of 300 s is 37.5 MB."""
+RX, TX = "port.rx_bytes", "port.tx_bytes"
+MONTH_WINDOWS = 8640
+
+
+def port(take: Take = Take.MAX_OF_P95, **terms: object) -> Charge:
+    pool, missing = str(terms.pop("pool", "")), terms.pop("missing", Missing.SKIP)
+    quantity = Percentile((RX, TX), MBPS, take, pool=pool, missing=Missing(missing))
+    return Charge(quantity, PerUnit(Decimal("0.90")), "hosting", **terms)  # type: ignore[arg-type]
+
+
+def sampled(
+    *mbps: int | None, meter: str = TX, server: str = "srv", start: datetime = START
+) -> Samples:
+    windows = tuple(None if rate is None else rate * MBPS.is_ for rate in mbps)
+    return Samples(server, meter, "1", start, windows)
+
+
+def lines(
+    charge: Charge, *samples: Samples, rented: Span = MONTH, at: datetime = END
+) -> list[Line]:
+    scope = scope_of(row(charge, "port", Span(rented.start)), rented=rented)
+    return list(price(scope, Inputs(MONTH, samples=samples), at))
+
+
+@pytest.mark.parametrize(
+    ("rule", "values", "percent", "expected"),
+    [
+        (f"{SWIFT}: 432 of 8640 are discarded", [*range(1, 8641)], 95, 8208),
+        ("floor(5 × 19 ÷ 100) = 0: the highest counts", [*range(1, 20)], 95, 19),
+        ("of 20 one is discarded", [*range(1, 21)], 95, 19),
+        ("of 39 still one", [*range(1, 40)], 95, 38),
+        ("one window", [7], 95, 7),
+        ("no window", [], 95, 0),
+        ("the 90th", [*range(1, 101)], 90, 90),
+        ("the 100th is the highest", [*range(1, 101)], 100, 100),
+        ("order does not matter", [3, 1, 2], 95, 3),
+    ],
+)
+def test_percentile(rule: str, values: list[int], percent: int, expected: int) -> None:
+    assert percentile(values, percent) == expected, rule
+
+
+@pytest.mark.parametrize(
+    ("rule", "take", "rx", "tx", "mbps"),
+    [
+        # 20 windows: one of each meter is discarded
+        ("each direction drops its own peak", Take.MAX_OF_P95, [9] * 2 + [1] * 18,
+         [1] * 19 + [8], "9.000"),
+        ("one peak in each", Take.MAX_OF_P95, [90] + [1] * 19, [2] * 19 + [80], "2.000"),
+        ("of the larger, two peaks: one stays", Take.P95_OF_MAX, [90] + [1] * 19,
+         [2] * 19 + [80], "80.000"),
+        ("the sum of both", Take.SUM, [3] * 20, [4] * 20, "7.000"),
+        ("billing.md: max of p95 is never above p95 of max", Take.MAX_OF_P95, [5] * 20, [4] * 20,
+         "5.000"),
+    ],
+)  # fmt: skip
+def test_directions(rule: str, take: Take, rx: list[int], tx: list[int], mbps: str) -> None:
+    found = lines(port(take), sampled(*rx, meter=RX), sampled(*tx))
+    assert [str(line.quantity) for line in found] == [mbps], rule
+
+
+@pytest.mark.parametrize(
+    ("rule", "missing", "values", "mbps"),
+    [
+        ("a missing window is skipped", Missing.SKIP, [9, None, 9], "9.000"),
+        ("as zero it makes room: 432 windows of 9 are discarded", Missing.ZERO, [9] * 432, "0.000"),
+        ("the 433rd is not", Missing.ZERO, [9] * 433, "9.000"),
+    ],
+)
+def test_missing_windows(rule: str, missing: Missing, values: list[int | None], mbps: str) -> None:
+    (line,) = lines(port(missing=missing), sampled(*values))
+    assert str(line.quantity) == mbps, rule
+
+
+def test_nothing_measured_is_a_line_of_nothing() -> None:
+    assert said(lines(port())) == ["0.000 Mbps × 0.90 = 0.00"]
+
+
+def test_only_whole_windows_that_were_owned_count() -> None:
+    """Rented from 2.5 windows into the month: the window that the beginning cuts is not billed."""
+    rented = Span(START + WIDTH * 5 / 2)
+    assert whole(Span(rented.start, START + WIDTH * 9 / 2)) == range(
+        whole(MONTH).start + 3, whole(MONTH).start + 4
+    )
+    (line,) = lines(port(), sampled(50, 50, 50, 1, 1), rented=rented)
+    assert line.base_quantity == MBPS.is_
+
+
+def test_half_a_month_pays_half_the_rate() -> None:
+    (line,) = lines(port(), sampled(*[100] * MONTH_WINDOWS), rented=Span(hour(360)))
+    assert said([line]) == ["50.000 Mbps × 0.90 = 45.00"]
+    (whole_,) = lines(port(prorate=False), sampled(*[100] * MONTH_WINDOWS), rented=Span(hour(360)))
+    assert said([whole_]) == ["100.000 Mbps × 0.90 = 90.00"]
+
+
+def test_a_commit_of_bandwidth() -> None:
+    """250 Mbps at 0.60, what is above at 0.90."""
+    charge = port(commit=Commit(Decimal(250), Decimal("0.60")))
+    assert said(lines(charge, sampled(*[400] * 30))) == [
+        "150.000 Mbps × 0.90 = 135.00",
+        "250.000 Mbps × 0.60 = 150.00",
+    ]
+    assert said(lines(charge, sampled(*[100] * 30)))[0] == "0.000 Mbps × 0.90 = 0.00", ZENLAYER
+
+
+def test_live_is_the_percentile_of_what_has_passed() -> None:
+    """Windows that are not over yet are neither zero nor measured."""
+    samples = sampled(*[10] * 20, *[90] * 8)
+    (line,) = lines(port(), samples, at=START + 20 * WIDTH)
+    assert str(line.quantity) == "10.000"
+
+
+class TestPool:
+    """Two ports of one pool: summed window by window, then the percentile; one line."""
+
+    def scope(self, pool: str) -> Scope:
+        charge = port(pool=pool)
+        names = ("db", "web")
+        return Scope(
+            "acme", "acme", "EUR", "UTC",
+            tuple(Item(name, name, "edge", MONTH) for name in names),
+            tuple(Assignment(f"srv-{name}", name, MONTH) for name in names),
+            tuple(row(charge, "port", Span(START), name) for name in names),
+        )  # fmt: skip
+
+    def rates(self, pool: str) -> list[str]:
+        day, night = [100] * 12 + [0] * 12, [0] * 12 + [100] * 12
+        samples = (sampled(*day, server="srv-db"), sampled(*night, server="srv-web"))
+        found = price(self.scope(pool), Inputs(MONTH, samples=samples), END)
+        return [f"{line.item} {line.quantity}" for line in found]
+
+    def test_ports_that_take_turns_pay_once(self) -> None:
+        assert self.rates("edge") == ["db 100.000"]
+        assert self.rates("") == ["db 100.000", "web 100.000"]
+
+    def test_a_swapped_server_is_the_same_port(self) -> None:
+        half = START + timedelta(hours=1)
+        scope = scope_of(row(port(), "port", Span(START)))
+        swapped = (
+            Assignment("old", "web", Span(START, half)),
+            Assignment("new", "web", Span(half)),
+        )
+        scope = Scope("a", "a", "EUR", "UTC", scope.items, swapped, scope.prices)
+        samples = (
+            sampled(*[10] * 24, server="old"),
+            sampled(*[99] * 12, *[30] * 12, server="new"),
+        )
+        (line,) = price(scope, Inputs(MONTH, samples=samples), END)
+        assert str(line.quantity) == "30.000"
