@@ -123,6 +123,7 @@ class Billed:
 
     item: str
     charge: str
+    tax: str
     net: Decimal
 
 

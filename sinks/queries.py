@@ -14,6 +14,8 @@ from pipeline.windows import WIDTH_MS
 from schemas.billing import Inputs, Scope, Span, Usage
 from schemas.prices import Sum
 from sinks.database import Connection
+from sinks.earlier import billed_in_advance, spent
+from sinks.samples import samples
 
 WIDTH = timedelta(milliseconds=WIDTH_MS)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -36,7 +38,7 @@ def usage_inputs(conn: Connection, scope: Scope, period: Span, as_of: datetime) 
 def usage_inputs_bulk(
     conn: Connection, wanted: Sequence[tuple[Scope, Span]], as_of: datetime
 ) -> list[Inputs]:
-    """The same for many scopes in one statement, in their order."""
+    """The same for many scopes, their usage in one statement, in their order."""
     owners: list[int] = []
     segments: list[Segment] = []
     meters: list[frozenset[str]] = []
@@ -49,9 +51,16 @@ def usage_inputs_bulk(
     for at, usage in _sums(conn, segments, sorted(frozenset[str]().union(*meters))):
         if usage.meter in meters[owners[at]]:
             found[owners[at]].append(usage)
+    billed = billed_in_advance(conn, wanted)
     return [
-        Inputs(period, tuple(sorted(rows, key=_order)))
-        for (_, period), rows in zip(wanted, found, strict=True)
+        Inputs(
+            period,
+            usage=tuple(sorted(rows, key=_order)),
+            samples=samples(conn, scope, period, as_of),
+            spent=spent(conn, scope, period),
+            billed=before,
+        )
+        for (scope, period), rows, before in zip(wanted, found, billed, strict=True)
     ]
 
 

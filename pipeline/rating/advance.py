@@ -13,29 +13,30 @@ from pipeline.periods import closed, following
 from pipeline.rating.charge import Frame, charge_lines
 from pipeline.rating.cut import Group, cut
 from pipeline.rating.discount import discounts
-from pipeline.rating.extra import extra, nets
+from pipeline.rating.extra import nets
 from pipeline.rating.fee import due
 from schemas.billing import Inputs, Line, LineKind
 from schemas.prices import Bill, Fee
+from schemas.serial import instant_text
 
-Name = tuple[str, str]
-"""Item and charge."""
+Name = tuple[str, str, str]
+"""Item, charge and tax category."""
 
 
 def arrears(frame: Frame, inputs: Inputs, lines: Iterable[Line]) -> Iterator[Line]:
     """The lines of this period that are left when what was billed before is taken off."""
     groups: dict[Name, list[Line]] = defaultdict(list)
     for line in lines:
-        groups[line.item, line.charge].append(line)
+        groups[line.item, line.charge, line.tax].append(line)
     billed: dict[Name, Decimal] = defaultdict(Decimal)
     for before in inputs.billed:
-        billed[before.item, before.charge] += before.net
+        billed[before.item, before.charge, before.tax] += before.net
     for name in sorted(groups.keys() | billed.keys()):
         mine, paid = groups[name], billed.get(name)
         if paid is None or nets(mine) != paid:
             yield from mine
             if paid:
-                yield _taken_off(frame, name, mine, paid)
+                yield _taken_off(frame, name, paid)
 
 
 def following_fees(frame: Frame) -> list[Line]:
@@ -54,17 +55,22 @@ def _in_advance(group: Group) -> bool:
     return isinstance(quantity, Fee) and quantity.bill is Bill.ADVANCE
 
 
-def _taken_off(frame: Frame, name: Name, mine: Iterable[Line], paid: Decimal) -> Line:
-    like = next(iter(mine), None) or _of_row(frame, name)
-    key = f"{frame.scope.scope}/{name[0]}/{name[1]}/{frame.period.start:%Y-%m-%dT%H:%M:%SZ}/billed"
-    title = f"{name[1]}: billed in advance"
-    return extra(LineKind.BILLED, key, title, -paid, like, frame.period)
-
-
-def _of_row(frame: Frame, name: Name) -> Line:
-    """A charge that was billed before and applied at no time of the period."""
-    row = next(r for r in frame.scope.prices if (r.item, r.charge) == name)
+def _taken_off(frame: Frame, name: Name, paid: Decimal) -> Line:
+    item, charge, tax = name
+    start = instant_text(frame.period.start)
     return Line(
-        "", frame.scope.scope, *name, "", frame.period, Decimal(1), "", Decimal(0), Decimal(0),
-        row.price.tax, row.version,
-    )  # fmt: skip
+        key=f"{frame.scope.scope}/{item}/{charge}/{start}/billed/{tax}",
+        scope=frame.scope.scope,
+        item=item,
+        charge=charge,
+        title=f"{charge}: {LineKind.BILLED.value}",
+        service=frame.period,
+        quantity=Decimal(1),
+        unit=LineKind.BILLED.value,
+        unit_price=-paid,
+        net=-paid,
+        tax=tax,
+        version="",
+        kind=LineKind.BILLED,
+        tier=1,
+    )

@@ -23,9 +23,6 @@ def gate(scope: Scope, inputs: Inputs) -> Span:
             )
     rows = ((f"price {row.item}/{row.charge}", row.valid) for row in scope.prices)
     _refuse_overlap(rows)
-    for before in inputs.billed:
-        if not any((r.item, r.charge) == (before.item, before.charge) for r in scope.prices):
-            raise ValueError(f"billed in advance: {before.item} has no charge {before.charge}")
     _refuse_overlap((f"assignment of {a.server}", a.valid) for a in scope.assignments)
     return inputs.period
 

@@ -40,7 +40,7 @@ def test_one_price(
     allowance = Allowance(free) if free else None
     charge = counted(Package(Decimal(size), Decimal(price_)), allowance=allowance)
     (line,) = bill(charge, used)
-    assert (line.quantity, str(line.net)) == (packages, net), rule
+    assert (int(line.quantity), str(line.net)) == (packages, net), rule
     assert line.unit == f"package of {size} call"
 
 
@@ -52,4 +52,4 @@ def test_a_price_change_in_the_middle_of_a_package_begins_no_other() -> None:
     )
     usage = (moved(150, START, hour(360)), moved(40, hour(360), END))
     lines = price(scope_of(*rows), inputs_of(*usage), END)
-    assert [(line.quantity, line.net) for line in lines] == [(2, 10), (0, 0)]
+    assert [f"{line.quantity} × {line.unit_price}" for line in lines] == ["2 × 5", "0 × 7"]

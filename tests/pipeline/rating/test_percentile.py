@@ -20,7 +20,7 @@ MONTH_WINDOWS = 8640
 
 
 def port(take: Take = Take.MAX_OF_P95, **terms: object) -> Charge:
-    pool, missing = str(terms.pop("pool", "")), terms.pop("missing", Missing.SKIP)
+    pool, missing = str(terms.pop("pool", "")), str(terms.pop("missing", Missing.SKIP))
     quantity = Percentile((RX, TX), MBPS, take, pool=pool, missing=Missing(missing))
     return Charge(quantity, PerUnit(Decimal("0.90")), "hosting", **terms)  # type: ignore[arg-type]
 

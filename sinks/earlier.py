@@ -1,0 +1,95 @@
+"""What earlier invoices say that a period's price depends on: fees in advance, and what a year's
+commitment has come to. Reads only.
+"""
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+
+from pipeline.rating.commitment import terms
+from schemas.billing import Billed, LineKind, Scope, Span, Spent
+from schemas.prices import Bill, Fee
+from schemas.terms import Commitment, Term
+from sinks.database import Connection
+
+
+def billed_in_advance(
+    conn: Connection, wanted: Sequence[tuple[Scope, Span]]
+) -> list[tuple[Billed, ...]]:
+    """For each scope and period, in their order; nothing is asked for scopes without such fees."""
+    asked = [number for number, (scope, _) in enumerate(wanted) if _in_advance(scope)]
+    found: list[list[Billed]] = [[] for _ in wanted]
+    if asked:
+        rows = conn.execute(
+            """
+            SELECT s.no, x.line->>'item', x.line->>'charge', x.line->>'tax',
+                   sum((x.line->>'net')::numeric)
+            FROM unnest(%s::int[], %s::text[], %s::text[], %s::timestamptz[])
+                 AS s (no, scope_id, account_id, period_start)
+            JOIN invoice i ON i.account_id = s.account_id AND i.period_end = s.period_start
+            CROSS JOIN LATERAL (
+                SELECT row->'line' AS line FROM jsonb_array_elements(i.document->'lines') AS row
+            ) x
+            WHERE x.line->>'scope' = s.scope_id
+              AND (x.line->'service'->>'start')::timestamptz >= s.period_start
+            GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+            """,
+            (
+                asked,
+                [wanted[number][0].scope for number in asked],
+                [wanted[number][0].account for number in asked],
+                [wanted[number][1].start for number in asked],
+            ),
+        )
+        for number, item, charge, tax, net in rows:
+            found[number].append(Billed(item, charge, tax, net))
+    return [tuple(rows) for rows in found]
+
+
+def _in_advance(scope: Scope) -> bool:
+    return any(
+        isinstance(row.price.quantity, Fee) and row.price.quantity.bill is Bill.ADVANCE
+        for row in scope.prices
+    )
+
+
+def spent(conn: Connection, scope: Scope, period: Span) -> tuple[Spent, ...]:
+    """Net of each yearly commitment's running year, by the time of service, before the period."""
+    return tuple(
+        Spent(commitment.name, _net(conn, scope, commitment, Span(year.start, period.start)))
+        for commitment, year in _running(scope, period)
+    )
+
+
+def _running(scope: Scope, period: Span) -> Iterator[tuple[Commitment, Span]]:
+    """Each yearly commitment of which a year was running when the period began."""
+    for commitment in scope.commitments:
+        if commitment.term is Term.YEAR:
+            for _, year in terms(commitment, period, scope.timezone):
+                if year.start < period.start:
+                    yield commitment, year
+
+
+def _net(conn: Connection, scope: Scope, commitment: Commitment, before: Span) -> Decimal:
+    row = conn.execute(
+        """
+        SELECT coalesce(sum((x.line->>'net')::numeric), 0)
+        FROM invoice i CROSS JOIN LATERAL (
+            SELECT row->'line' AS line FROM jsonb_array_elements(i.document->'lines') AS row
+        ) x
+        WHERE i.account_id = %(account)s AND i.period_end > %(start)s
+          AND x.line->>'scope' = %(scope)s AND x.line->>'kind' <> %(true_up)s
+          AND (x.line->'service'->>'start')::timestamptz >= %(start)s
+          AND (x.line->'service'->>'start')::timestamptz < %(end)s
+          AND (%(charges)s::text[] = '{}' OR x.line->>'charge' = ANY(%(charges)s))
+        """,
+        {
+            "account": scope.account,
+            "scope": scope.scope,
+            "start": before.start,
+            "end": before.end,
+            "true_up": LineKind.TRUE_UP.value,
+            "charges": list(commitment.charges),
+        },
+    ).fetchone()
+    assert row is not None
+    return Decimal(row[0])

@@ -1,0 +1,130 @@
+"""What pricing reads besides sums: windows for percentiles, earlier invoices, intervals."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from psycopg.types.json import Jsonb
+
+from pipeline.rating.percentile import percentile
+from pipeline.rating.price import price
+from schemas.billing import Billed, Line, LineKind, Samples, Scope, Span, Spent
+from schemas.prices import Bill, Charge, Fee, IntervalKind, Percentile, PerUnit, Unit
+from schemas.serial import to_json
+from schemas.terms import Commitment, Term
+from sinks.database import Connection
+from sinks.queries import usage_inputs
+from sinks.scopes import load_scope
+from tests.fix_billing import START, TX, WINDOW, meter_late, meter_windows, rent_small
+
+APRIL = datetime(2026, 4, 1, tzinfo=UTC)
+MARCH = Span(START, APRIL)
+MBPS = Unit("Mbps", "net.bytes", 37_500_000, Decimal("0.001"))
+PORT = Charge(Percentile((TX,), MBPS), PerUnit(Decimal("0.90")), "hosting")
+PLAN = Charge(Fee(bill=Bill.ADVANCE), PerUnit(Decimal("30.00")), "hosting")
+
+
+def with_charge(conn: Connection, charge: Charge) -> Scope:
+    """The scope with that as its only charge."""
+    scope = load_scope(conn, "i-1")
+    return replace(scope, prices=(replace(scope.prices[0], price=charge),))
+
+
+class TestSamples:
+    def test_one_figure_a_window_and_none_where_nothing_was_measured(
+        self, customer: Connection
+    ) -> None:
+        rent_small(customer)
+        meter_windows(customer, "s-1", {(TX, "eth0"): [5, 6], (TX, "eth1"): [0, 1]})
+        meter_windows(customer, "s-1", {(TX, "eth0"): [8]}, START + 3 * WINDOW)
+        meter_late(customer, "s-1", TX, "eth0", START + WINDOW, 10)
+        found = usage_inputs(customer, with_charge(customer, PORT), MARCH, START + 5 * WINDOW)
+        assert found.samples == (
+            Samples("s-1", TX, "eth0", START, (5, 16, None, 8, None)),
+            Samples("s-1", TX, "eth1", START, (0, 1, None, None, None)),
+        )
+        assert found.usage == ()
+
+    def test_sums_read_no_windows(self, customer: Connection) -> None:
+        rent_small(customer)
+        meter_windows(customer, "s-1", {(TX, "eth0"): [5]})
+        assert usage_inputs(customer, load_scope(customer, "i-1"), MARCH, APRIL).samples == ()
+
+    @pytest.mark.parametrize("count", [1, 19, 20, 21, 40, 399, 400])
+    def test_the_database_finds_the_same_percentile(self, customer: Connection, count: int) -> None:
+        """percentile_disc(0.95): the first of the sorted values that 95 % of them do not pass."""
+        rent_small(customer)
+        values = [number * 7919 % 10_007 for number in range(count)]
+        meter_windows(customer, "s-1", {(TX, "eth0"): values})
+        row = customer.execute(
+            "SELECT percentile_disc(0.95) WITHIN GROUP (ORDER BY quantity) FROM usage"
+        ).fetchone()
+        assert row == (percentile(values, 95),)
+        inputs = usage_inputs(customer, with_charge(customer, PORT), MARCH, APRIL)
+        (line,) = price(with_charge(customer, PORT), inputs, APRIL)
+        assert line.base_quantity == percentile(values, 95)
+
+
+def invoiced(conn: Connection, number: int, period: Span, *lines: Line) -> None:
+    """An invoice that says no more than these lines."""
+    conn.execute(
+        """
+        INSERT INTO invoice (invoice_id, number, entity, account_id, period_start, period_end,
+                             currency, net, tax, gross, issued_at, document, digest)
+        VALUES (gen_random_uuid(), %s, 'test', 'acme', %s, %s, 'EUR', 0, 0, 0, %s, %s, '')
+        """,
+        (
+            f"T-{number}", period.start, period.end, period.end,
+            Jsonb({"lines": [{"line": to_json(line)} for line in lines]}),
+        ),
+    )  # fmt: skip
+
+
+class TestEarlierInvoices:
+    def test_a_fee_in_advance_is_billed_once_over_two_invoices(self, customer: Connection) -> None:
+        """March's invoice carries April's fee; April is then given it, and asks for May's only."""
+        rent_small(customer)
+        scope = with_charge(customer, PLAN)
+        first = price(scope, usage_inputs(customer, scope, MARCH, APRIL), APRIL)
+        assert [line.service.start for line in first] == [START, APRIL]
+        invoiced(customer, 1, MARCH, *first)
+        april = Span(APRIL, datetime(2026, 5, 1, tzinfo=UTC))
+        inputs = usage_inputs(customer, scope, april, april.end or APRIL)
+        assert inputs.billed == (Billed("i-1", "rent", "hosting", Decimal("30.00")),)
+        (second,) = price(scope, inputs, april.end or APRIL)
+        assert second.service.start == april.end
+
+    def test_a_year_is_what_its_invoices_say_by_the_time_of_service(
+        self, customer: Connection
+    ) -> None:
+        """Of three months 100.00 each, one was before the year; a true-up does not count."""
+        rent_small(customer)
+        january = datetime(2026, 1, 1, tzinfo=UTC)
+        year = Commitment("min", Span(january), Decimal(1200), Term.YEAR, "hosting")
+        scope = replace(load_scope(customer, "i-1"), commitments=(year,))
+        (line, *_) = price(with_charge(customer, PLAN), usage_inputs(
+            customer, with_charge(customer, PLAN), MARCH, APRIL), APRIL)  # fmt: skip
+        hundred = replace(line, net=Decimal("100.00"))
+        for number, start in enumerate((january - timedelta(31), january, START - timedelta(28))):
+            period = Span(start, start + timedelta(28))
+            top_up = replace(hundred, kind=LineKind.TRUE_UP, service=period, key="t")
+            invoiced(customer, number, period, replace(hundred, service=period), top_up)
+        inputs = usage_inputs(customer, scope, MARCH, APRIL)
+        assert inputs.spent == (Spent("min", Decimal("200.00")),)
+
+
+def test_intervals_come_with_the_scope_and_cut_what_is_summed(customer: Connection) -> None:
+    """A trial of the first ten minutes: its two windows are a row apart, and free."""
+    rent_small(customer)
+    customer.execute(
+        "INSERT INTO item_interval VALUES ('i-1', 'trial', tstzrange(%s, %s, '[)'), '', %s)",
+        (START, START + 2 * WINDOW, START),
+    )
+    meter_windows(customer, "s-1", {(TX, "eth0"): [70_000_000, 50_000_000, 120_000_000]})
+    scope = load_scope(customer, "i-1")
+    assert [(i.item, i.kind) for i in scope.intervals] == [("i-1", IntervalKind.TRIAL)]
+    inputs = usage_inputs(customer, scope, MARCH, APRIL)
+    assert [row.quantity for row in inputs.usage] == [120_000_000, 120_000_000]
+    traffic = [line for line in price(scope, inputs, APRIL) if line.charge == "traffic"]
+    assert [line.base_quantity for line in traffic] == [120_000_000]
