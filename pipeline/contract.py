@@ -98,14 +98,11 @@ def _prices(file: Table) -> dict[str, Any]:
 def _refuse_strangers(file: Table, base: Catalog) -> None:
     """A plan that the base lacks is the customer's own where it has a name, else a slip."""
     for key, known in (("plan", base.plans), ("addon", base.addons)):
-        values = file.values.get(key)
-        for name, inner in values.items() if isinstance(values, dict) else ():
-            if name not in known and not (isinstance(inner, dict) and "name" in inner):
-                near = get_close_matches(name, known, n=1)
+        for table in _tables(file, key):
+            if table.name not in known and "name" not in table.values:
+                near = get_close_matches(table.name, known, n=1)
                 hint = f'did you mean "{near[0]}"?' if near else "known are " + ", ".join(known)
-                Table(values, (key,), file.mistakes).note(
-                    name, f"{base.version} has no {key} of that name; {hint}"
-                )
+                table.note("", f"{base.version} has no {key} of that name; {hint}")
 
 
 def _over(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -190,8 +187,10 @@ def _charges(table: Table) -> tuple[str, ...]:
 def _refuse_unknown_charges(file: Table, contract: Contract) -> None:
     catalog = contract.catalog
     known = {name for plan in catalog.plans.values() for name in plan.charges} | {*catalog.addons}
-    for key, terms in (("discount", contract.discounts), ("commitment", contract.commitments)):
-        for term, table in zip(terms, _tables(file, key), strict=True):
-            if unknown := sorted({*term.charges} - known):
-                said = f'no plan has a charge "{unknown[0]}"; known are {", ".join(sorted(known))}'
-                table.wrong("charges", said)
+    tables = (*_tables(file, "discount"), *_tables(file, "commitment"))
+    named = [one.charges for one in contract.discounts]
+    named += [one.charges for one in contract.commitments]
+    for table, charges in zip(tables, named, strict=True):
+        if unknown := sorted({*charges} - known):
+            said = f'no plan has a charge "{unknown[0]}"; known are {", ".join(sorted(known))}'
+            table.wrong("charges", said)

@@ -40,6 +40,7 @@ class Quote:
     """All lines and what they come to."""
 
     period: Span
+    timezone: str
     currency: str
     lines: tuple[QuoteLine, ...]
     totals: Settlement
@@ -55,6 +56,7 @@ def quote(request: Request, seller: Seller) -> Quote:
     beside = {line.key for line in lines if _beside(line, lines)}
     return Quote(
         period,
+        scope.timezone,
         scope.currency,
         tuple(
             _quoted(line, [x for x in lines if x.key in beside and _is_of(x, line)], charges)

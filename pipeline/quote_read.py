@@ -159,7 +159,7 @@ def _one(table: Table, catalog: Catalog, item: Item, period: Span, timezone: str
     prices += _addons(table, catalog, item)
     inside = item.valid.clip(period.start, closed(period)) or period
     usage, samples = _metered(table, catalog, prices, item, inside, period)
-    given = {row.meter for row in (*usage, *samples)}
+    given = {row.meter for row in usage} | {row.meter for row in samples}
     silent = tuple(f"{item.item} {meter}" for meter in _measured(prices) if meter not in given)
     return _One(item, tuple(prices), usage, samples, _intervals(table, item, timezone), silent)
 

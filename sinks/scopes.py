@@ -14,6 +14,7 @@ from schemas.billing import Assignment, Interval, Item, PriceRow, Scope, Span
 from schemas.errors import RefusedError
 from schemas.prices import Charge, IntervalKind
 from schemas.serial import from_json
+from sinks.contracts import terms_of
 from sinks.database import Connection
 from sinks.queries import EPOCH, WIDTH
 
@@ -27,7 +28,7 @@ def load_scope(conn: Connection, scope_id: str) -> Scope:
 
 
 def load_scopes(conn: Connection, scope_ids: Sequence[str]) -> dict[str, Scope]:
-    """Many scopes with five statements; those that do not exist are left out."""
+    """Many scopes with six statements; those that do not exist are left out."""
     wanted = (list(scope_ids),)
     heads = conn.execute(
         """
@@ -79,7 +80,7 @@ def load_scopes(conn: Connection, scope_ids: Sequence[str]) -> dict[str, Scope]:
         wanted,
     ).fetchall()
     item_of, served_of, price_of = _grouped(items), _grouped(assignments), _grouped(prices)
-    interval_of = _grouped(intervals)
+    interval_of, agreed = _grouped(intervals), terms_of(conn, scope_ids)
     return {
         scope: Scope(
             scope,
@@ -93,6 +94,7 @@ def load_scopes(conn: Connection, scope_ids: Sequence[str]) -> dict[str, Scope]:
                 Interval(i, IntervalKind(kind), Span(lo, hi))
                 for i, kind, lo, hi in interval_of[scope]
             ),
+            *agreed.get(scope, ((), ())),
         )
         for scope, account, currency, timezone in heads
     }

@@ -1,25 +1,56 @@
-"""Finding a catalogue: the files that come with rackmeter, a file, or a published version."""
+"""Finding prices: the files that come with rackmeter, a file, or a published version."""
 
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from pipeline.catalog import Catalog, load
+from pipeline.contract import base_of, is_contract, load_contract
 from rackmeter.errors import ConfigError
-from sinks.catalogs import published_text
+from schemas.terms import Commitment, Discount
 from sinks.database import Connection
+from sinks.versions import published
 
 DEMO = "demo.toml"
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a file offers; a contract has terms too."""
+
+    catalog: Catalog
+    discounts: tuple[Discount, ...] = ()
+    commitments: tuple[Commitment, ...] = ()
+
+
+def offer(file: Path, base: Path | None = None) -> Offer:
+    """A catalogue, or a contract with its base: ``base``, or the file beside it of that version."""
+    text = text_of(file)
+    if not is_contract(text):
+        return Offer(load(text, str(file)))
+    beside = base or _beside(file, base_of(text, str(file)))
+    contract = load_contract(text, str(file), text_of(beside))
+    return Offer(contract.catalog, contract.discounts, contract.commitments)
+
+
+def text_of(file: Path) -> str:
+    """The text of a file; one sentence where it has none."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError(f"The file {file} cannot be read: {reason}.") from error
+
+
 def catalogue(conn: Connection, named: str | None) -> Catalog:
-    """A file, a published version, or the newest published one."""
+    """A file, a published version, or the newest published one that is no contract."""
     if named is not None and Path(named).is_file():
-        return load(Path(named).read_text(encoding="utf-8"), named)
+        return offer(Path(named)).catalog
     version = named or _newest(conn)
-    text = published_text(conn, version)
-    if text is None:
+    found = published(conn, version)
+    if found is None:
         raise ConfigError(f"{version} is neither a file nor a published catalogue.")
-    return load(text, version)
+    return found
 
 
 def shipped(name: str) -> str:
@@ -27,8 +58,25 @@ def shipped(name: str) -> str:
     return files("rackmeter").joinpath("catalogs", name).read_text(encoding="utf-8")
 
 
+def _beside(file: Path, version: str) -> Path:
+    for other in sorted(file.parent.glob("*.toml")):
+        text = "" if other == file else text_of(other)
+        if f'version = "{version}"' in text and not is_contract(text):
+            return other
+    raise ConfigError(
+        f"{file} rests on {version}, and no catalogue beside it has that version:"
+        " name its file with --base."
+    )
+
+
 def _newest(conn: Connection) -> str:
-    row = conn.execute("SELECT version FROM catalog_version ORDER BY applied_at DESC").fetchone()
+    row = conn.execute(
+        """
+        SELECT version FROM catalog_version v
+        WHERE NOT EXISTS (SELECT FROM contract c WHERE c.version = v.version)
+        ORDER BY applied_at DESC LIMIT 1
+        """
+    ).fetchone()
     if row is None:
         raise ConfigError("No catalogue is published yet: `rackmeter catalog apply FILE`.")
     return str(row[0])

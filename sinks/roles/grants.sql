@@ -31,12 +31,13 @@ GRANT SELECT (account_id, name, address, country, vat_id, currency, timezone, we
 
 -- What worker and close both read: timelines, usage and what it came to.
 GRANT SELECT ON
-    alembic_version, account, accrual, alert_outbox, assignment, catalog_version, chain, ingest_offset, ingest_topic,
-    item, item_interval, item_price, rating_scope, reading_anchor, scope_seal, series, series_set, server_origin,
+    alembic_version, account, accrual, alert_outbox, assignment, budget, catalog_version, chain, contract, ingest_offset,
+    ingest_topic, item, item_interval, item_price, rating_scope, reading_anchor, scope_seal, series, series_set, server_origin,
     server_state, store_mark, usage, usage_late, usage_row, usage_window
     TO rackmeter_writer, rackmeter_invoicer;
--- Both rate: the close asks once more where hints were lost.
+-- Both rate: the close asks once more where hints were lost. What was billed in advance is on earlier invoices.
 GRANT INSERT ON accrual, alert_outbox TO rackmeter_writer, rackmeter_invoicer;
+GRANT SELECT (account_id, period_end, document) ON invoice TO rackmeter_writer;
 GRANT UPDATE (as_of, inputs, figures, next_eval_at, revision) ON accrual TO rackmeter_writer, rackmeter_invoicer;
 
 -- The writer: worker with its rater and deliveries, API, `rackmeter dlq`.
@@ -48,6 +49,7 @@ GRANT SELECT ON dead_letter TO rackmeter_writer;
 GRANT UPDATE (published, retried_ms) ON dead_letter TO rackmeter_writer;
 GRANT UPDATE (attempts, next_try_at, delivered_at, last_error, failed) ON alert_outbox TO rackmeter_writer;
 GRANT UPDATE (webhook_disabled_at) ON account TO rackmeter_writer;
+GRANT SELECT, INSERT, UPDATE ON budget_watch TO rackmeter_writer;
 -- Enrolment locks the table of keys, which takes the right to change all of it.
 GRANT SELECT, INSERT, UPDATE ON agent_key TO rackmeter_writer;
 GRANT SELECT ON enrol_token TO rackmeter_writer;
@@ -70,7 +72,7 @@ GRANT UPDATE ON rating_scope, item TO rackmeter_invoicer;
 -- The customer: what he sees of these tables is decided by the policies below, of all else by the views.
 GRANT SELECT (account_id, name, address, country, vat_id, currency, timezone) ON account TO rackmeter_customer;
 GRANT SELECT ON rating_scope, item, invoice, invoice_line TO rackmeter_customer;
-GRANT SELECT (alert_id, account_id, scope_id, period_start, threshold, kind, body, sampled_at, created_at, attempts,
+GRANT SELECT (alert_id, account_id, channel, scope_id, period_start, threshold, kind, body, sampled_at, created_at, attempts,
               delivered_at, last_error, failed) ON alert_outbox TO rackmeter_customer;
 GRANT USAGE ON SCHEMA customer TO rackmeter_customer;
 GRANT SELECT ON
@@ -87,7 +89,8 @@ DECLARE
     said CONSTANT text := 'account_id = (SELECT customer.current_account())';
 BEGIN
     FOR tab, mine IN VALUES
-        ('account', said), ('rating_scope', said), ('invoice', said), ('alert_outbox', said),
+        ('account', said), ('rating_scope', said), ('invoice', said),
+        ('alert_outbox', said || ' AND channel <> ''command'''),
         ('item', 'scope_id IN (SELECT scope_id FROM rating_scope)'),
         ('invoice_line', 'invoice_id IN (SELECT invoice_id FROM invoice)')
     LOOP

@@ -10,10 +10,11 @@ from pipeline.catalog import Catalog
 from schemas.billing import Assignment, Item, Scope, Span
 from schemas.errors import ConfigError, RefusedError
 from schemas.serial import digest
-from sinks.catalogs import apply, published_text
+from sinks.catalogs import apply
 from sinks.database import Connection, connect
 from sinks.scopes import list_scopes, load_scope, load_scopes, scopes_of_servers
 from sinks.timelines import add_account, assign, end, swap
+from sinks.versions import published_text
 from tests.fix_billing import START, a_catalog, rent_small
 
 DAY = timedelta(days=1)

@@ -1,0 +1,64 @@
+"""Changes of prices and what they come to, as documents and for people."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pipeline.money import exact_sum
+from rackmeter.cli.output import lines, table
+
+if TYPE_CHECKING:
+    from pipeline.catalog_diff import Change
+    from sinks.catalog_effect import Effect
+
+
+def change_lines(changes: Iterable["Change"]) -> Iterable[str]:
+    """Each place once, with its fields below."""
+    place = ""
+    for change in changes:
+        if change.place != place:
+            place = change.place
+            yield place
+        match change.before, change.after:
+            case "", after:
+                yield f"  {change.field}: new, {after}"
+            case before, "":
+                yield f"  {change.field}: gone, was {before}"
+            case before, after:
+                yield f"  {change.field}: {before} → {after}"
+
+
+def effect_document(effects: Iterable["Effect"]) -> list[dict[str, Any]]:
+    return [
+        {
+            "account": one.account,
+            "scope": one.scope,
+            "items": one.items,
+            "month": {"from": one.period.start, "until": one.period.end},
+            "currency": one.currency,
+            "before": one.before,
+            "after": one.after,
+            "change": one.change,
+        }
+        for one in effects
+    ]
+
+
+def effect_table(effects: Sequence["Effect"]) -> None:
+    """By customer and scope, with the sum of each currency."""
+    if not effects:
+        return
+    lines(["", "What the last whole month comes to, net:"])
+    rows = [
+        (e.account, e.scope, len(e.items), e.before, e.after, _signed(e.change), e.currency)
+        for e in effects
+    ]
+    for currency in sorted({one.currency for one in effects}):
+        mine = [one for one in effects if one.currency == currency]
+        before, after = exact_sum(e.before for e in mine), exact_sum(e.after for e in mine)
+        count = sum(len(e.items) for e in mine)
+        rows.append(("all", "", count, before, after, _signed(after - before), currency))
+    table(("customer", "scope", "items", "before", "after", "change", ""), rows)
+
+
+def _signed(amount: Any) -> str:
+    return f"{amount:+}"

@@ -1,0 +1,75 @@
+"""What was agreed for a rating scope beyond prices: discounts and commitments of its contracts."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from psycopg.types.json import Jsonb
+
+from pipeline.contract import Contract
+from schemas.billing import Span
+from schemas.serial import from_json, to_json
+from schemas.terms import Commitment, Discount
+from sinks.database import Connection
+
+Terms = tuple[tuple[Discount, ...], tuple[Commitment, ...]]
+
+
+def terms_of(conn: Connection, scopes: Sequence[str]) -> dict[str, Terms]:
+    """The terms of every contract of the scopes, each as long as its contract holds."""
+    rows = conn.execute(
+        """
+        SELECT scope_id, lower(valid), upper(valid), discounts, commitments
+        FROM contract WHERE scope_id = ANY(%s) ORDER BY scope_id, lower(valid)
+        """,
+        (list(scopes),),
+    ).fetchall()
+    discounts: dict[str, list[Discount]] = defaultdict(list)
+    commitments: dict[str, list[Commitment]] = defaultdict(list)
+    for scope, low, high, less, least in rows:
+        for discount in from_json(tuple[Discount, ...], less):
+            if span := _inside(discount.valid, low, high):
+                discounts[scope].append(replace(discount, valid=span))
+        for commitment in from_json(tuple[Commitment, ...], least):
+            if span := _inside(commitment.valid, low, high):
+                commitments[scope].append(replace(commitment, valid=span))
+    found = {row[0] for row in rows}
+    return {scope: (tuple(discounts[scope]), tuple(commitments[scope])) for scope in found}
+
+
+def agree(conn: Connection, contract: Contract, at: datetime) -> None:
+    """From its start on the contract holds for its scope; the one before ends there."""
+    start = contract.valid.start
+    conn.execute(
+        "DELETE FROM contract WHERE scope_id = %s AND lower(valid) >= %s", (contract.scope, start)
+    )
+    conn.execute(
+        """
+        UPDATE contract SET valid = tstzrange(lower(valid), %s, '[)')
+        WHERE scope_id = %s AND (upper_inf(valid) OR upper(valid) > %s)
+        """,
+        (start, contract.scope, start),
+    )
+    catalog = contract.catalog
+    assert catalog.then is not None
+    conn.execute(
+        "INSERT INTO contract VALUES (%s, %s, %s, tstzrange(%s, %s, '[)'), %s, %s, %s)",
+        (
+            catalog.version,
+            catalog.then.version,
+            contract.scope,
+            start,
+            contract.valid.end,
+            Jsonb(to_json(contract.discounts)),
+            Jsonb(to_json(contract.commitments)),
+            at,
+        ),
+    )
+
+
+def _inside(span: Span, low: datetime, high: datetime | None) -> Span | None:
+    """The part of a term in which its contract holds: a later one may have ended it early."""
+    ends = [end for end in (span.end, high) if end is not None]
+    part = Span(max(span.start, low), min(ends, default=None))
+    return part if part.end is None or part.start < part.end else None

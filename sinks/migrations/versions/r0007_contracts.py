@@ -1,0 +1,12 @@
+"""What was agreed with one customer."""
+
+from alembic import op
+
+from sinks.migrations import revisions, script
+
+revision = "0007_contracts"
+down_revision = revisions()[revisions().index(revision) - 1]
+
+
+def upgrade() -> None:
+    op.get_bind().connection.cursor().execute(script(revision))

@@ -1,0 +1,90 @@
+"""Published versions: the files of catalogues and contracts as they were applied, for good."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from hashlib import sha256
+
+from pipeline.catalog import Catalog, load
+from pipeline.contract import Contract, base_of, is_contract, load_contract
+from schemas.errors import ConfigError, RefusedError
+from schemas.prices import Bill, Charge, Fee, Percentile
+from schemas.terms import Term
+from sinks.database import Connection
+
+
+def published_text(conn: Connection, version: str) -> str | None:
+    """The file of a version as it was applied."""
+    row = conn.execute("SELECT body FROM catalog_version WHERE version = %s", (version,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def published(conn: Connection, version: str) -> Catalog | None:
+    """A version as it was applied; a contract with what it takes from its base."""
+    text = published_text(conn, version)
+    if text is None:
+        return None
+    if not is_contract(text):
+        return load(text, version)
+    return read_contract(conn, text, version).catalog
+
+
+def read_contract(conn: Connection, text: str, name: str) -> Contract:
+    """A contract's file with its base, which must be published."""
+    base = base_of(text, name)
+    base_text = published_text(conn, base)
+    if base_text is None or is_contract(base_text):
+        raise ConfigError(f"{name}: base: {base} is no published catalogue; apply that one first.")
+    return load_contract(text, name, base_text)
+
+
+def publish(conn: Connection, catalog: Catalog, text: str, at: datetime) -> bool:
+    """False when exactly this file is published; refuses one that differs."""
+    digest = sha256(text.encode()).hexdigest()
+    added = conn.execute(
+        """
+        INSERT INTO catalog_version (version, effective, digest, body, applied_at)
+        VALUES (%s, %s, %s, %s, %s) ON CONFLICT (version) DO NOTHING RETURNING version
+        """,
+        (catalog.version, catalog.effective, digest, text, at),
+    ).fetchone()
+    if added:
+        return True
+    stored = conn.execute(
+        "SELECT digest FROM catalog_version WHERE version = %s", (catalog.version,)
+    ).fetchone()
+    if stored is not None and stored[0] != digest:
+        raise RefusedError(
+            f"Catalogue {catalog.version} is published and this file differs from it:"
+            " a published version never changes, give the new one another version."
+        )
+    return False
+
+
+def refuse_unbilled(version: str, catalog: Catalog, terms: Sequence[Term]) -> None:
+    """What is priced, but whose inputs the ledger does not give yet, may be quoted only."""
+    places = [
+        f"plan.{plan.name}.{name} is {what}"
+        for plan in catalog.plans.values()
+        for name, charge in plan.charges.items()
+        if (what := _unbilled(charge))
+    ]
+    places += [
+        f"addon.{addon.name} is {what}"
+        for addon in catalog.addons.values()
+        if (what := _unbilled(addon.charge))
+    ]
+    places += ["a commitment is by the year" for term in terms if term is Term.YEAR]
+    if places:
+        raise RefusedError(
+            f"{version} cannot be published: {'; '.join(places)}. That can be quoted with"
+            " `rackmeter catalog price`, and not be invoiced yet."
+        )
+
+
+def _unbilled(charge: Charge) -> str:
+    match charge.quantity:
+        case Percentile():
+            return "a percentile"
+        case Fee(bill=Bill.ADVANCE):
+            return "billed in advance"
+    return ""
