@@ -1,0 +1,150 @@
+"""Laws that hold for every quantity with every model, whatever was agreed besides."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from random import Random
+from typing import Any, TypeVar
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.money import round_money
+from pipeline.rating.next_eval import next_eval_at
+from pipeline.rating.price import price
+from schemas.billing import Billed, Inputs, Line, LineKind, Scope
+from schemas.prices import Allocation, Every, Fee, Hours, Percentile, Sum
+from schemas.serial import from_json, to_json
+from tests.pipeline.rating.drawn import billed, cut_at, inputs, worlds
+from tests.pipeline.rating.worlds import END, MONTH, WIDTH, instants, laws, total, windows
+
+T = TypeVar("T")
+
+
+@laws
+@given(worlds(), inputs, st.integers(0, 10**9))
+def test_live_at_the_end_is_the_close(scope: Scope, given_: Inputs, late: int) -> None:
+    close = price(scope, given_, END)
+    assert price(scope, given_, END + timedelta(seconds=late)) == close
+    stored = from_json(Inputs, to_json(given_))
+    assert price(from_json(Scope, to_json(scope)), stored, END) == close
+
+
+@laws
+@given(worlds(), inputs, instants, st.lists(billed, max_size=3), st.randoms(use_true_random=False))
+def test_order_does_not_matter(
+    scope: Scope, given_: Inputs, as_of: datetime, before: list[Billed], random: Random
+) -> None:
+    def shuffled(rows: tuple[T, ...]) -> tuple[T, ...]:
+        return tuple(random.sample(rows, len(rows)))
+
+    def mixed(value: T) -> T:
+        parts = {f.name: getattr(value, f.name) for f in fields(value)}  # type: ignore[arg-type]
+        changed = {k: shuffled(v) for k, v in parts.items() if isinstance(v, tuple)}
+        return replace(value, **changed)  # type: ignore[type-var]
+
+    given_ = replace(given_, billed=tuple(before))
+    assert price(mixed(scope), mixed(given_), as_of) == price(scope, given_, as_of)
+
+
+@laws
+@given(worlds(), inputs, instants)
+def test_every_line_is_what_it_says(scope: Scope, given_: Inputs, as_of: datetime) -> None:
+    lines = price(scope, given_, as_of)
+    assert len({line.key for line in lines}) == len(lines)
+    for line in lines:
+        exact = Fraction(line.quantity) * Fraction(line.unit_price)
+        assert line.capped or line.net == round_money(exact, scope.currency)
+        assert line.quantity >= 0
+        assert line.net >= 0 or line.kind is LineKind.DISCOUNT
+
+
+@laws
+@given(worlds(), inputs, instants)
+def test_no_charge_is_ever_negative(scope: Scope, given_: Inputs, as_of: datetime) -> None:
+    """Discounts included; and no cap is passed."""
+    sums: dict[tuple[str, str, str], Decimal] = defaultdict(Decimal)
+    for line in price(replace(scope, discounts=()), given_, as_of):
+        sums[line.item, line.charge, line.tax] += line.net
+    assert all(net >= 0 for net in sums.values())
+    assert total(price(scope, given_, as_of)) >= 0
+
+
+@laws
+@given(worlds(), inputs, instants)
+def test_money_is_never_a_float(scope: Scope, given_: Inputs, as_of: datetime) -> None:
+    def values(value: Any) -> Iterator[Any]:
+        if is_dataclass(value):
+            for field in fields(value):
+                yield from values(getattr(value, field.name))
+        elif isinstance(value, tuple):
+            for part in value:
+                yield from values(part)
+        else:
+            yield value
+
+    assert not [v for v in values(price(scope, given_, as_of)) if isinstance(v, float)]
+
+
+@laws
+@given(worlds(fine=False), inputs, windows)
+def test_cutting_a_month_at_a_window_edge_measures_the_same(
+    scope: Scope, given_: Inputs, window: int
+) -> None:
+    """Sums, hours, allocations and prorated fees are additive; a percentile is not cut at all."""
+    # Rows of usage as the ledger gives them: a window each, so that no edge divides one.
+    usage = tuple(replace(u, end=u.start + WIDTH) for u in given_.usage)
+    given_ = replace(given_, usage=usage)
+    whole, parts = (_measured(scope_, given_) for scope_ in (scope, cut_at(scope, window)))
+    assert whole == parts
+
+
+def _measured(scope: Scope, given_: Inputs) -> dict[tuple[str, ...], int]:
+    """Base units by item, charge and what is measured, in this period."""
+    rows = {(p.item, p.charge, p.version): p.price for p in scope.prices}
+    sums: dict[tuple[str, ...], int] = defaultdict(int)
+    for line in price(replace(scope, discounts=(), commitments=()), given_, END):
+        if line.service.start >= END:
+            continue
+        charge = rows[line.item, line.charge, line.version]
+        additive = isinstance(charge.quantity, Sum | Hours | Allocation) or (
+            isinstance(charge.quantity, Fee)
+            and charge.quantity.every is Every.MONTH
+            and charge.prorate
+        )
+        if additive and line.base_quantity:
+            sums[line.item, line.charge, line.version] += line.base_quantity
+    return sums
+
+
+@laws
+@given(worlds(), instants)
+def test_a_sweep_leads_on(scope: Scope, as_of: datetime) -> None:
+    """Each evaluation asks for a later one, and none after the end."""
+    silent = Inputs(MONTH)
+    due = next_eval_at(scope, silent, as_of)
+    if due is not None:
+        assert as_of < due <= END
+        later = next_eval_at(scope, silent, due)
+        assert later is None or later > due
+
+
+@laws
+@given(worlds(), instants)
+def test_between_sweeps_time_changes_no_money(scope: Scope, as_of: datetime) -> None:
+    """Allocations, which grow all the time, and percentiles of nothing aside."""
+    kept = tuple(
+        p for p in scope.prices if not isinstance(p.price.quantity, Allocation | Percentile)
+    )
+    scope, silent = replace(scope, prices=kept, discounts=()), Inputs(MONTH)
+    due = next_eval_at(scope, silent, as_of)
+    until = END - timedelta(microseconds=1) if due is None else due - timedelta(microseconds=1)
+    if until > as_of:
+        assert _nets(price(scope, silent, until)) == _nets(price(scope, silent, as_of))
+
+
+def _nets(lines: tuple[Line, ...]) -> dict[str, Decimal]:
+    return {line.key: line.net for line in lines if line.net}
