@@ -76,7 +76,7 @@ def _effect(conn: Connection, scope: Scope, touched: Sequence[Touched], now: dat
     before = _priced_by(scope, {one.item.item: _whole(one, one.before) for one in touched})
     after = _priced_by(scope, {one.item.item: _whole(one, one.after) for one in touched})
     both = replace(scope, prices=(*before.prices, *after.prices))
-    inputs = usage_inputs(conn, both, period, closed(period))
+    inputs = replace(usage_inputs(conn, both, period, closed(period)), billed=())
     return Effect(
         account=scope.account,
         scope=scope.scope,
@@ -101,5 +101,6 @@ def _priced_by(scope: Scope, rows: dict[str, tuple[PriceRow, ...]]) -> Scope:
 
 
 def _net(scope: Scope, inputs: Inputs) -> Decimal:
-    lines = price(scope, inputs, closed(inputs.period))
-    return exact_sum(line.net for line in lines)
+    """What the month itself comes to: no fee for the next one, and none billed before."""
+    end = closed(inputs.period)
+    return exact_sum(x.net for x in price(scope, inputs, end) if x.service.start < end)

@@ -21,7 +21,7 @@ from sinks.database import Connection
 from sinks.prices import add_prices, close_prices
 from sinks.scopes import load_scopes
 from sinks.timelines import refuse_sealed
-from sinks.versions import publish, published, refuse_unbilled
+from sinks.versions import publish, published
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,6 @@ def apply(conn: Connection, catalog: Catalog, text: str, at: datetime) -> Applie
 
     Applying the same text again changes nothing; the same version with other text is refused.
     """
-    refuse_unbilled(catalog.version, catalog, ())
     with conn.transaction():
         if not publish(conn, catalog, text, at):
             return Applied(published=False, touched=())
@@ -73,7 +72,6 @@ def apply(conn: Connection, catalog: Catalog, text: str, at: datetime) -> Applie
 def apply_contract(conn: Connection, contract: Contract, text: str, at: datetime) -> Applied:
     """Publishes a contract: terms of its scope and prices of its items, from its start on."""
     catalog, scope = contract.catalog, contract.scope
-    refuse_unbilled(catalog.version, catalog, [one.term for one in contract.commitments])
     with conn.transaction():
         locked = "SELECT scope_id FROM rating_scope WHERE scope_id = %s FOR UPDATE"
         if conn.execute(locked, (scope,)).fetchone() is None:

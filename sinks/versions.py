@@ -1,14 +1,11 @@
 """Published versions: the files of catalogues and contracts as they were applied, for good."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 
 from pipeline.catalog import Catalog, load
 from pipeline.contract import Contract, base_of, is_contract, load_contract
 from schemas.errors import ConfigError, RefusedError
-from schemas.prices import Bill, Charge, Fee, Percentile
-from schemas.terms import Term
 from sinks.database import Connection
 
 
@@ -58,33 +55,3 @@ def publish(conn: Connection, catalog: Catalog, text: str, at: datetime) -> bool
             " a published version never changes, give the new one another version."
         )
     return False
-
-
-def refuse_unbilled(version: str, catalog: Catalog, terms: Sequence[Term]) -> None:
-    """What is priced, but whose inputs the ledger does not give yet, may be quoted only."""
-    places = [
-        f"plan.{plan.name}.{name} is {what}"
-        for plan in catalog.plans.values()
-        for name, charge in plan.charges.items()
-        if (what := _unbilled(charge))
-    ]
-    places += [
-        f"addon.{addon.name} is {what}"
-        for addon in catalog.addons.values()
-        if (what := _unbilled(addon.charge))
-    ]
-    places += ["a commitment is by the year" for term in terms if term is Term.YEAR]
-    if places:
-        raise RefusedError(
-            f"{version} cannot be published: {'; '.join(places)}. That can be quoted with"
-            " `rackmeter catalog price`, and not be invoiced yet."
-        )
-
-
-def _unbilled(charge: Charge) -> str:
-    match charge.quantity:
-        case Percentile():
-            return "a percentile"
-        case Fee(bill=Bill.ADVANCE):
-            return "billed in advance"
-    return ""

@@ -1,0 +1,206 @@
+"""Publishing price lists and contracts: which items change, when, and what that comes to."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import psycopg
+import pytest
+
+from pipeline.catalog import addon_row
+from pipeline.contract import Contract
+from schemas.billing import Item, Span
+from schemas.errors import ConfigError, RefusedError
+from schemas.prices import Fee, PerUnit
+from schemas.terms import Discount
+from sinks.catalog_effect import Effect, between, effects
+from sinks.catalogs import apply, apply_contract
+from sinks.database import Connection
+from sinks.prices import add_prices
+from sinks.scopes import load_scope
+from sinks.versions import published, read_contract
+from tests.fix_billing import START, TX, a_catalog, meter_windows, rent_small
+
+DAY = timedelta(days=1)
+APRIL, MAY = (datetime(2026, month, 1, tzinfo=UTC) for month in (4, 5))
+ADDONS = """
+[addon.ipv4]
+name = "IPv4 address"
+price = "2.00 / month"
+each = true
+tax = "hosting"
+"""
+CONTRACT = """
+contract = "acme-2026"
+base = "v1"
+scope = "i-1"
+effective = 2026-04-01
+until = 2026-05-01
+[plan.small]
+traffic.price = "0.50 / MB"
+[discount.loyal]
+percent = "10 %"
+"""
+
+
+def agreed(conn: Connection, **changes: str) -> tuple[Contract, str]:
+    text = CONTRACT
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    return read_contract(conn, text, "acme.toml"), text
+
+
+def rows(conn: Connection, charge: str, item: str = "i-1") -> list[tuple[str, Span]]:
+    prices = load_scope(conn, item).prices
+    return [(row.version, row.valid) for row in prices if row.charge == charge]
+
+
+class TestContract:
+    def test_it_holds_for_its_scope_and_its_time(self, customer: Connection) -> None:
+        rent_small(customer)
+        rent_small(customer, "i-2", "s-2")
+        applied = apply_contract(customer, *agreed(customer), START)
+        assert (applied.published, applied.items) == (True, ("i-1",))
+        assert rows(customer, "traffic") == [
+            ("v1", Span(START, APRIL)),
+            ("acme-2026", Span(APRIL, MAY)),
+            ("v1", Span(MAY)),
+        ]
+        assert rows(customer, "traffic", "i-2") == [("v1", Span(START))]
+        scope = load_scope(customer, "i-1")
+        assert scope.discounts == (Discount("loyal", Span(APRIL, MAY), percent=Decimal(10)),)
+        assert {r.reason for r in scope.prices if r.version == "acme-2026"} == {
+            "contract acme-2026"
+        }
+        assert not load_scope(customer, "i-2").discounts
+
+    def test_applying_it_again_changes_nothing(self, customer: Connection) -> None:
+        rent_small(customer)
+        apply_contract(customer, *agreed(customer), START)
+        before = load_scope(customer, "i-1")
+        assert not apply_contract(customer, *agreed(customer), START + DAY).published
+        assert load_scope(customer, "i-1") == before
+        with pytest.raises(RefusedError, match="acme-2026 is published and this file differs"):
+            apply_contract(customer, *agreed(customer, **{"0.50": "0.40"}), START)
+
+    def test_the_next_contract_ends_the_one_before(self, customer: Connection) -> None:
+        rent_small(customer)
+        apply_contract(customer, *agreed(customer, **{"until = 2026-05-01": ""}), START)
+        later = {"acme-2026": "acme-2027", "2026-04-01": "2026-04-11", "until = 2026-05-01": ""}
+        apply_contract(customer, *agreed(customer, **later), START + DAY)
+        change = APRIL + 10 * DAY
+        assert [d.valid for d in load_scope(customer, "i-1").discounts] == [
+            Span(APRIL, change), Span(change),
+        ]  # fmt: skip
+
+    def test_a_new_catalogue_leaves_its_items_alone_until_it_ends(
+        self, customer: Connection
+    ) -> None:
+        rent_small(customer)
+        rent_small(customer, "i-2", "s-2")
+        apply_contract(customer, *agreed(customer), START)
+        text = {'"v1"': '"v2"', '"keep"': '"at_renewal"', "1.00 / MB": "2.00 / MB"}
+        assert apply(customer, *a_catalog(**text), START + DAY).items == ("i-2",)
+
+    def test_newly_rented_at_the_price_of_the_contract(self, customer: Connection) -> None:
+        rent_small(customer)
+        apply_contract(customer, *agreed(customer), START)
+        catalog = published(customer, "acme-2026")
+        assert catalog is not None
+        assert catalog.plans["small"].charges["traffic"].model == PerUnit(Decimal("0.50"))
+
+    @pytest.mark.parametrize(
+        ("old", "new", "error", "said"),
+        [
+            ('"v1"', '"v0"', ConfigError, "base: v0 is no published catalogue; apply that one"),
+            ('"i-1"', '"i-9"', RefusedError, "There is no rating scope i-9: rent an item in it"),
+        ],
+    )
+    def test_refused(
+        self, customer: Connection, old: str, new: str, error: type[Exception], said: str
+    ) -> None:
+        rent_small(customer)
+        with pytest.raises(error, match=said):
+            apply_contract(customer, *agreed(customer, **{old: new}), START)
+
+
+class TestAddons:
+    """Booked rows stay booked when a new version comes; their price follows it."""
+
+    def book(self, conn: Connection, count: int) -> None:
+        catalog, text = a_catalog(**{"[plan.small]": f"{ADDONS}[plan.small]", '"v1"': '"v2"'})
+        apply(conn, catalog, text, START)
+        item = Item("i-1", "Server i-1", "small", Span(START))
+        add_prices(conn, [addon_row(catalog, item, "ipv4", count, Span(START))], START)
+
+    @pytest.mark.parametrize(
+        ("change", "expected"),
+        [
+            (("2.00 / month", "3.00 / month"), [("v2", Span(START, APRIL)), ("v3", Span(APRIL))]),
+            (("[addon.ipv4]", "[addon.ipv6]"), [("v2", Span(START, APRIL)), ("v2", Span(APRIL))]),
+        ],
+    )
+    def test_addons_follow_where_the_new_version_has_them(
+        self, customer: Connection, change: tuple[str, str], expected: list[tuple[str, Span]]
+    ) -> None:
+        rent_small(customer)
+        self.book(customer, 4)
+        changes = {
+            "[plan.small]": f"{ADDONS.replace(*change)}[plan.small]",
+            '"v1"': '"v3"', '"keep"': '"at_renewal"', "1.00 / MB": "2.00 / MB",
+        }  # fmt: skip
+        apply(customer, *a_catalog(**changes), START + DAY)
+        assert rows(customer, "ipv4") == expected
+        found = [r for r in load_scope(customer, "i-1").prices if r.charge == "ipv4"]
+        assert {row.price.quantity for row in found} == {Fee(count=4)}
+
+
+def test_items_that_would_cost_the_same_are_left_alone(customer: Connection) -> None:
+    rent_small(customer)
+    applied = apply(customer, *a_catalog(**{'"v1"': '"v2"', '"keep"': '"at_renewal"'}), START + DAY)
+    assert (applied.published, applied.items) == (True, ())
+    assert rows(customer, "rent") == [("v1", Span(START))]
+
+
+def test_a_published_version_cannot_be_changed_by_sql(customer: Connection) -> None:
+    for change in ("UPDATE catalog_version SET body = ''", "DELETE FROM catalog_version"):
+        with pytest.raises(psycopg.errors.RaiseException, match="never changes"):
+            customer.execute(change)
+
+
+class TestEffect:
+    """150 MB of which 100 are included, in March: 50.00 at 1.00 a MB, 100.00 at 2.00."""
+
+    NOW = APRIL + 9 * DAY
+    CHANGES = {'"v1"': '"v2"', '"keep"': '"at_renewal"', "1.00 / MB": "2.00 / MB"}  # noqa: RUF012
+
+    def world(self, conn: Connection) -> None:
+        rent_small(conn)
+        meter_windows(conn, "s-1", {(TX, "eth0"): [100_000_000, 50_000_000]})
+
+    def check(self, found: list[Effect]) -> None:
+        [effect] = found
+        assert (effect.account, effect.scope, effect.items) == ("acme", "i-1", ("i-1",))
+        assert effect.period == Span(START, APRIL)
+        assert (effect.before, effect.after) == (Decimal("90.00"), Decimal("140.00"))
+        assert (effect.change, effect.currency) == (Decimal("50.00"), "EUR")
+
+    def test_of_applying(self, customer: Connection) -> None:
+        self.world(customer)
+        with customer.transaction(force_rollback=True):
+            applied = apply(customer, *a_catalog(**self.CHANGES), self.NOW)
+            self.check(effects(customer, applied.touched, self.NOW))
+        [one] = applied.touched
+        assert (one.account, one.item.item, one.start) == ("acme", "i-1", MAY)
+        assert published(customer, "v2") is None
+
+    def test_between_two_versions(self, customer: Connection) -> None:
+        self.world(customer)
+        old, new = a_catalog()[0], a_catalog(**self.CHANGES)[0]
+        self.check(effects(customer, between(customer, old, new), self.NOW))
+        assert between(customer, old, old) == []
+
+    def test_of_an_item_that_was_not_there(self, customer: Connection) -> None:
+        rent_small(customer, at=self.NOW)
+        applied = apply(customer, *a_catalog(**self.CHANGES), self.NOW)
+        [effect] = effects(customer, applied.touched, self.NOW)
+        assert (effect.before, effect.after) == (0, 0)
