@@ -1,0 +1,79 @@
+"""The worked examples of docs/price.md, run: their catalogue, their usage, their lines.
+
+``.venv/bin/python -m tests.pipeline.rating.test_price_doc`` writes the lines anew.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.catalog import load
+from pipeline.periods import closed
+from pipeline.quote_read import read_usage
+from pipeline.rating.price import price
+from schemas.billing import Line
+
+DOC = Path(__file__).parents[3] / "docs" / "price.md"
+HEAD = "| line | quantity | price | net |\n|---|---|---|---|\n"
+EXAMPLE = re.compile(
+    r"### (?P<title>.+)\n\n```toml\n(?P<prices>[^`]+)```\n\n```toml\n(?P<usage>[^`]+)```\n\n"
+    r"(?P<text>[^|#`]+)\n\n(?P<lines>LINES|(?:\|.*\n)+)"
+)
+CATALOG = """
+version = "example"
+effective = 2026-01-01
+existing = "keep"
+[seller]
+entity = "rm"
+name = "Rackmeter Hosting GmbH"
+address = ["Beispielstraße 1"]
+vat_id = "DE000000000"
+timezone = "UTC"
+currency = "EUR"
+[tax]
+hosting = "19 %"
+[unit]
+GB = { of = "net.bytes", is = 1_000_000_000, step = "0.001" }
+TB = { of = "net.bytes", is = 1_000_000_000_000, step = "0.001" }
+Mbps = { of = "net.bytes", is = 125_000, per = "second", step = "0.01" }
+GPU-hour = { of = "gpu.alloc_ms", is = 3_600_000, step = "0.01" }
+GiB-month = { of = "volume.mib_s", is = 2_691_072_000, step = "0.001" }
+[plan.it]
+name = "It"
+tax = "hosting"
+"""
+
+
+def examples() -> Iterator[re.Match[str]]:
+    return EXAMPLE.finditer(DOC.read_text())
+
+
+def shown(example: re.Match[str]) -> str:
+    """The lines as the page has them."""
+    catalog = load(CATALOG + example["prices"], "prices.toml")
+    usage = example["usage"].replace("[item.it]", '[item.it]\nplan = "it"')
+    request = read_usage('period = "2026-04"\n' + usage, "usage.toml", catalog)
+    lines = price(request.scope, request.inputs, closed(request.inputs.period))
+    return HEAD + "".join(map(_row, lines))
+
+
+def _row(line: Line) -> str:
+    net = f"{line.net} (capped)" if line.capped else str(line.net)
+    return f"| {line.title} | {line.quantity} {line.unit} | {line.unit_price} | {net} |\n"
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda found: found["title"])
+def test_an_example_is_what_pricing_says(example: re.Match[str]) -> None:
+    assert example["lines"] == shown(example)
+
+
+def test_no_example_is_overlooked() -> None:
+    assert len(list(examples())) == DOC.read_text().count("\n### ") == 9
+
+
+if __name__ == "__main__":
+    text = EXAMPLE.sub(lambda found: found[0].replace(found["lines"], shown(found)),
+                       DOC.read_text())  # fmt: skip
+    DOC.write_text(text)
