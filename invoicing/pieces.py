@@ -137,7 +137,18 @@ def _serves(rows: list[Assignment], items: dict[str, Item], item: str, at: datet
 
 
 def _edges(row: Assignment, items: dict[str, Item]) -> list[datetime]:
-    return both(row.valid) + (both(items[row.item].valid) if row.item in items else [])
+    """Where an item begins or ceases to have the server."""
+    if row.item not in items:
+        return both(row.valid)
+    rented = items[row.item].valid
+    return [
+        edge
+        for edge in (*both(row.valid), *both(rented))
+        if all(
+            span.start <= edge and (span.end is None or edge <= span.end)
+            for span in (row.valid, rented)
+        )
+    ]
 
 
 def both(span: Span) -> list[datetime]:

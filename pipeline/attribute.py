@@ -80,10 +80,14 @@ def apportion(quantity: int, weights: Sequence[int]) -> list[int]:
 
 
 def _edges(assignments: Iterable[Assignment], items: dict[str, Item]) -> list[datetime]:
-    spans = [assignment.valid for assignment in assignments]
-    spans += [items[a.item].valid for a in assignments if a.item in items]
-    starts = [span.start for span in spans]
-    return starts + [span.end for span in spans if span.end is not None]
+    """Where an item of the scope, or another's, begins or ceases to have the server."""
+    edges: list[datetime] = []
+    for assignment in assignments:
+        rented = items[assignment.item].valid if assignment.item in items else assignment.valid
+        start = max(assignment.valid.start, rented.start)
+        ends = [end for end in (assignment.valid.end, rented.end) if end is not None]
+        edges += [start, min(ends)] if ends else [start]
+    return edges
 
 
 def _owner(

@@ -61,7 +61,8 @@ def rate_open(
 def open_periods(conn: Connection, scope_id: str, now: datetime) -> list[Span]:
     """Where something was rented and nothing is sealed: the current month and the one before.
 
-    A month before those comes along once more when its last rating was before its end.
+    A month before those comes along once more when its last rating was before its end, or when a
+    command has changed its timelines.
     """
     scope = load_scope(conn, scope_id)
     current = month(now, scope.timezone)
@@ -72,9 +73,10 @@ def open_periods(conn: Connection, scope_id: str, now: datetime) -> list[Span]:
     unfinished = conn.execute(
         """
         SELECT period_start, period_end FROM accrual
-        WHERE scope_id = %s AND period_end <= %s AND as_of < period_end ORDER BY period_start
+        WHERE scope_id = %s AND period_end <= %s
+          AND (as_of < period_end OR next_eval_at <= %s) ORDER BY period_start
         """,
-        (scope_id, before.start),
+        (scope_id, before.start, now),
     ).fetchall()
     return [
         period
@@ -156,7 +158,11 @@ def _write(
     due: datetime | None,
     revision: int | None,
 ) -> int:
-    """Compare-and-swap; a first writer that is not the first hits the primary key."""
+    """Compare-and-swap; a first writer that is not the first hits the primary key.
+
+    A command makes the accruals that there are due again. So a first one is written while commands
+    on the scope wait, and fails here when one was given since its snapshot.
+    """
     values = {
         "scope": scope.scope,
         "start": inputs.period.start,
@@ -168,6 +174,7 @@ def _write(
         "revision": revision,
     }
     if revision is None:
+        conn.execute("SELECT FROM rating_scope WHERE scope_id = %s FOR SHARE", (scope.scope,))
         row = conn.execute(
             """
             INSERT INTO accrual

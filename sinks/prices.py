@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from psycopg import errors, sql
+from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from schemas.billing import PriceRow
@@ -12,8 +12,17 @@ from schemas.serial import to_json
 from sinks.database import Connection
 
 
-def add_prices(conn: Connection, rows: Iterable[PriceRow], entered_at: datetime) -> None:
-    """Writes price rows; the exclusion constraint refuses two prices at one time."""
+def add_prices(
+    conn: Connection,
+    rows: Iterable[PriceRow],
+    entered_at: datetime,
+    *,
+    plan: str | None = None,
+) -> None:
+    """Writes price rows; the exclusion constraint refuses two prices at one time.
+
+    `plan` is the plan that the item has then, its present one where it is not said.
+    """
     values = [
         (
             row.item,
@@ -25,6 +34,8 @@ def add_prices(conn: Connection, rows: Iterable[PriceRow], entered_at: datetime)
             row.version,
             row.reason,
             entered_at,
+            plan,
+            row.item,
         )
         for row in rows
     ]
@@ -33,8 +44,9 @@ def add_prices(conn: Connection, rows: Iterable[PriceRow], entered_at: datetime)
             cursor.executemany(
                 """
                 INSERT INTO item_price
-                    (item_id, charge, valid, price, tax, version, reason, entered_at)
-                VALUES (%s, %s, tstzrange(%s, %s, '[)'), %s, %s, %s, %s, %s)
+                    (item_id, charge, valid, price, tax, version, reason, entered_at, plan)
+                VALUES (%s, %s, tstzrange(%s, %s, '[)'), %s, %s, %s, %s, %s,
+                        coalesce(%s, (SELECT plan FROM item WHERE item_id = %s)))
                 """,
                 values,
             )
@@ -46,18 +58,14 @@ def add_prices(conn: Connection, rows: Iterable[PriceRow], entered_at: datetime)
 
 def close_prices(conn: Connection, item: str, at: datetime) -> None:
     """Prices end at `at`; those that were to begin later never do."""
-    conn.execute("DELETE FROM item_price WHERE item_id = %s AND lower(valid) >= %s", (item, at))
-    close_rows(conn, "item_price", item, at)
-
-
-def close_rows(conn: Connection, table: str, item: str, at: datetime) -> None:
-    """Ends the item's rows in force at `at`; one that begins there is left alone."""
     conn.execute(
-        sql.SQL(
-            """
-            UPDATE {} SET valid = tstzrange(lower(valid), %s, '[)')
-            WHERE item_id = %s AND lower(valid) < %s AND (upper_inf(valid) OR upper(valid) > %s)
-            """
-        ).format(sql.Identifier(table)),
-        (at, item, at, at),
+        "DELETE FROM item_price WHERE item_id = %s AND lower(valid) >= %s",
+        (item, at),
+    )
+    conn.execute(
+        """
+        UPDATE item_price SET valid = tstzrange(lower(valid), %s, '[)')
+        WHERE item_id = %s AND (upper_inf(valid) OR upper(valid) > %s)
+        """,
+        (at, item, at),
     )

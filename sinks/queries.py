@@ -48,7 +48,7 @@ def usage_inputs_bulk(
         segments += mine
         owners += [number] * len(mine)
     found: list[list[Usage]] = [[] for _ in wanted]
-    for at, usage in _sums(conn, segments, sorted(frozenset[str]().union(*meters))):
+    for at, usage in sums(conn, segments, sorted(frozenset[str]().union(*meters))):
         if usage.meter in meters[owners[at]]:
             found[owners[at]].append(usage)
     billed = billed_in_advance(conn, wanted)
@@ -125,7 +125,7 @@ def _order(usage: Usage) -> tuple[str, str, str, datetime]:
     return usage.server, usage.meter, usage.resource, usage.start
 
 
-def _sums(
+def sums(
     conn: Connection, segments: Sequence[Segment], meters: Sequence[str]
 ) -> Iterable[tuple[int, Usage]]:
     """One statement, so one snapshot: finished, late and open windows never overlap or miss."""

@@ -8,7 +8,9 @@ then split the window alike, and neither customer sees more of the other.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, LiteralString
+
+from psycopg import sql
 
 from schemas.billing import Assignment, Interval, Item, PriceRow, Scope, Span
 from schemas.errors import RefusedError
@@ -18,67 +20,59 @@ from sinks.contracts import terms_of
 from sinks.database import Connection
 from sinks.queries import EPOCH, WIDTH
 
+_HEADS: Final = """
+    SELECT s.scope_id, s.account_id, a.currency, a.timezone
+    FROM rating_scope s JOIN account a USING (account_id) WHERE s.scope_id = ANY(%(scopes)s)
+"""
+_ITEMS: Final = """
+    SELECT scope_id, item_id, title, plan, lower(valid), upper(valid)
+    FROM {item} i WHERE scope_id = ANY(%(scopes)s) ORDER BY item_id
+"""
+_ASSIGNMENTS: Final = """
+    SELECT i.scope_id, a.server_id, a.item_id, lower(a.valid), upper(a.valid)
+    FROM {assignment} a JOIN {item} i USING (item_id) WHERE i.scope_id = ANY(%(scopes)s)
+    UNION
+    SELECT i.scope_id, f.server_id, '', lower(f.valid * near), upper(f.valid * near)
+    FROM {assignment} a JOIN {item} i USING (item_id)
+    CROSS JOIN LATERAL (SELECT tstzrange(
+        date_bin(%(width)s, lower(a.valid), %(epoch)s),
+        date_bin(%(width)s, upper(a.valid) - '1us'::interval, %(epoch)s) + %(width)s)
+    ) windows (near)
+    JOIN {assignment} f ON f.server_id = a.server_id AND f.valid && near
+    JOIN {item} o ON o.item_id = f.item_id AND o.scope_id <> i.scope_id
+    WHERE i.scope_id = ANY(%(scopes)s)
+    ORDER BY 1, 3, 4, 2
+"""
+_PRICES: Final = """
+    SELECT i.scope_id, p.item_id, p.charge, lower(p.valid), upper(p.valid),
+           p.price, p.version, p.reason
+    FROM {item_price} p JOIN {item} i USING (item_id) WHERE i.scope_id = ANY(%(scopes)s)
+    ORDER BY p.item_id, p.charge, lower(p.valid)
+"""
+_INTERVALS: Final = """
+    SELECT i.scope_id, v.item_id, v.kind, lower(v.valid), upper(v.valid)
+    FROM {item_interval} v JOIN {item} i USING (item_id) WHERE i.scope_id = ANY(%(scopes)s)
+    ORDER BY v.item_id, v.kind, lower(v.valid)
+"""
+_TIMELINES: Final = ("item", "assignment", "item_price", "item_interval")
 
-def load_scope(conn: Connection, scope_id: str) -> Scope:
-    """One scope with everything that was ever true of it."""
-    found = load_scopes(conn, [scope_id])
+
+def load_scope(conn: Connection, scope_id: str, known_at: datetime | None = None) -> Scope:
+    """One scope with everything that is true of it, or that was known at an instant."""
+    found = load_scopes(conn, [scope_id], known_at)
     if not found:
         raise RefusedError(f"There is no rating scope {scope_id}.")
     return found[scope_id]
 
 
-def load_scopes(conn: Connection, scope_ids: Sequence[str]) -> dict[str, Scope]:
+def load_scopes(
+    conn: Connection, scope_ids: Sequence[str], known_at: datetime | None = None
+) -> dict[str, Scope]:
     """Many scopes with six statements; those that do not exist are left out."""
-    wanted = (list(scope_ids),)
-    heads = conn.execute(
-        """
-        SELECT s.scope_id, s.account_id, a.currency, a.timezone
-        FROM rating_scope s JOIN account a USING (account_id) WHERE s.scope_id = ANY(%s)
-        """,
-        wanted,
-    ).fetchall()
-    items = conn.execute(
-        """
-        SELECT scope_id, item_id, title, plan, lower(valid), upper(valid)
-        FROM item WHERE scope_id = ANY(%s) ORDER BY item_id
-        """,
-        wanted,
-    ).fetchall()
-    assignments = conn.execute(
-        """
-        SELECT i.scope_id, a.server_id, a.item_id, lower(a.valid), upper(a.valid)
-        FROM assignment a JOIN item i USING (item_id) WHERE i.scope_id = ANY(%(scopes)s)
-        UNION
-        SELECT i.scope_id, f.server_id, '', lower(f.valid * near), upper(f.valid * near)
-        FROM assignment a JOIN item i USING (item_id)
-        CROSS JOIN LATERAL (SELECT tstzrange(
-            date_bin(%(width)s, lower(a.valid), %(epoch)s),
-            date_bin(%(width)s, upper(a.valid) - '1us'::interval, %(epoch)s) + %(width)s)
-        ) windows (near)
-        JOIN assignment f ON f.server_id = a.server_id AND f.valid && near
-        JOIN item o ON o.item_id = f.item_id AND o.scope_id <> i.scope_id
-        WHERE i.scope_id = ANY(%(scopes)s)
-        ORDER BY 1, 3, 4, 2
-        """,
-        {"scopes": list(scope_ids), "width": WIDTH, "epoch": EPOCH},
-    ).fetchall()
-    prices = conn.execute(
-        """
-        SELECT i.scope_id, p.item_id, p.charge, lower(p.valid), upper(p.valid),
-               p.price, p.version, p.reason
-        FROM item_price p JOIN item i USING (item_id) WHERE i.scope_id = ANY(%s)
-        ORDER BY p.item_id, p.charge, lower(p.valid)
-        """,
-        wanted,
-    ).fetchall()
-    intervals = conn.execute(
-        """
-        SELECT i.scope_id, v.item_id, v.kind, lower(v.valid), upper(v.valid)
-        FROM item_interval v JOIN item i USING (item_id) WHERE i.scope_id = ANY(%s)
-        ORDER BY v.item_id, v.kind, lower(v.valid)
-        """,
-        wanted,
-    ).fetchall()
+    heads, items, assignments, prices, intervals = (
+        _rows(conn, query, scope_ids, known_at)
+        for query in (_HEADS, _ITEMS, _ASSIGNMENTS, _PRICES, _INTERVALS)
+    )
     item_of, served_of, price_of = _grouped(items), _grouped(assignments), _grouped(prices)
     interval_of, agreed = _grouped(intervals), terms_of(conn, scope_ids)
     return {
@@ -98,6 +92,19 @@ def load_scopes(conn: Connection, scope_ids: Sequence[str]) -> dict[str, Scope]:
         )
         for scope, account, currency, timezone in heads
     }
+
+
+def _rows(
+    conn: Connection, query: LiteralString, scope_ids: Sequence[str], known_at: datetime | None
+) -> list[tuple[Any, ...]]:
+    """What a query finds in the timelines, or in what was known of them."""
+    table = sql.SQL("{}" if known_at is None else "{}(%(known)s)")
+    names = {
+        name: table.format(sql.Identifier(name if known_at is None else f"{name}_known"))
+        for name in _TIMELINES
+    }
+    wanted = {"scopes": list(scope_ids), "known": known_at, "width": WIDTH, "epoch": EPOCH}
+    return conn.execute(sql.SQL(query).format(**names), wanted).fetchall()
 
 
 def _grouped(rows: Iterable[tuple[Any, ...]]) -> defaultdict[str, list[tuple[Any, ...]]]:

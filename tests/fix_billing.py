@@ -18,6 +18,7 @@ from standardwebhooks.webhooks import Webhook
 
 from pipeline.catalog import Catalog, load
 from sinks.catalogs import apply
+from sinks.changes import Answer
 from sinks.database import Connection, connect, migrate
 from sinks.timelines import add_account, rent
 from sinks.webhooks import set_webhook
@@ -107,7 +108,7 @@ def rent_small(
     at: datetime = START,
     account: str = "acme",
     scope: str | None = None,
-) -> bool:
+) -> Answer:
     """The account rents a small server."""
     return rent(
         conn,

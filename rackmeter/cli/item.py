@@ -1,20 +1,38 @@
 """`rackmeter item`: what customers rent, from when to when."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rackmeter.cli.options import DataDir, Json, example, instant
-from rackmeter.cli.output import document, lines, note, table
+from rackmeter.cli import item_change, item_show
+from rackmeter.cli.item_order import (
+    Account,
+    At,
+    AtWindow,
+    Catalogue,
+    Given,
+    Id,
+    Request,
+    Said,
+    Scope,
+    Why,
+    give,
+)
+from rackmeter.cli.options import DataDir, DryRun, Json, example
+from rackmeter.cli.output import document, note, table
 
-Id = Annotated[str, typer.Argument(metavar="ITEM", help="Id of the rented slot.")]
-At = Annotated[str, typer.Option("--at", metavar="TIME", help="When it is true; now if not given.")]
+if TYPE_CHECKING:
+    from sinks.changes import Answer
+    from sinks.database import Connection
 
 
 def add(app: typer.Typer) -> None:
     """Put the noun into the tree."""
-    item = typer.Typer(help="What customers rent: rent, end, list.", no_args_is_help=True)
+    item = typer.Typer(
+        help="What customers rent: rent, change, hand over, end, show, list.",
+        no_args_is_help=True,
+    )
     item.command(
         "rent",
         epilog=example(
@@ -22,7 +40,9 @@ def add(app: typer.Typer) -> None:
             "--catalog prices/2026-03.toml"
         ),
     )(rent_item)
+    item_change.add(item)
     item.command("end", epilog=example("item end web-1 --at 2026-10-31T12:00:00+01:00"))(end_item)
+    item_show.add(item)
     item.command("list", epilog=example("item list --account alpha"))(list_items)
     app.add_typer(item, name="item")
 
@@ -30,53 +50,56 @@ def add(app: typer.Typer) -> None:
 def rent_item(
     item: Id,
     *,
-    account: Annotated[str, typer.Option(metavar="ACCOUNT", help="Who rents it.")],
+    account: Account,
     plan: Annotated[str, typer.Option(metavar="PLAN", help="A plan of the catalogue.")],
     server: Annotated[str, typer.Option(metavar="SERVER", help="Which hardware serves it.")],
-    catalog: Annotated[
-        str | None,
-        typer.Option(metavar="VERSION|FILE", help="Prices; the newest published if not given."),
-    ] = None,
+    catalog: Catalogue = None,
     title: Annotated[str | None, typer.Option(help="As it is to stand on invoices.")] = None,
-    scope: Annotated[
-        str | None, typer.Option(metavar="SCOPE", help="Pool it is priced in; its own by default.")
-    ] = None,
+    scope: Scope = None,
     at: At = "now",
+    at_window: AtWindow = False,
+    why: Why = "",
+    request_id: Request = None,
+    dry_run: DryRun = False,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
     """Rent a slot to a customer, served by a server, at the prices of a catalogue."""
-    from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
-    from rackmeter.cli.prices import catalogue  # noqa: PLC0415
+    from rackmeter.cli.prices import catalogue  # noqa: PLC0415 - starts slowly
     from sinks.timelines import rent  # noqa: PLC0415
 
-    begins = instant(at)
-    with ledger(data_dir) as conn:
-        prices = catalogue(conn, catalog)
-        changed = rent(
-            conn,
-            item=item,
-            title=title or f"{prices.plans[plan].name if plan in prices.plans else plan}",
-            plan=plan,
-            account=account,
-            server=server,
-            at=begins,
-            catalog=prices,
-            entered_at=datetime.now(UTC),
-            scope=scope,
-        )
-    _said(json, {"item": item, "rented": changed, "at": begins}, changed, "rented")
+    def command(conn: "Connection", given: Given) -> "Answer":
+        prices = catalogue(conn, catalog, scope or item)
+        named = prices.plans[plan].title if plan in prices.plans else plan
+        return rent(
+            conn, item=item, title=title or named, plan=plan, account=account, server=server,
+            at=given.at, catalog=prices, entered_at=given.entered_at, scope=scope,
+            order=given.order,
+        )  # fmt: skip
+
+    said = Said(at, at_window, why, request_id, dry_run, data_dir, json)
+    shown = {"item": item, "account": account, "plan": plan, "server": server}
+    give(said, "rented", shown, command)
 
 
-def end_item(item: Id, at: At = "now", data_dir: DataDir = None, json: Json = False) -> None:
+def end_item(
+    item: Id,
+    at: At = "now",
+    at_window: AtWindow = False,
+    why: Why = "",
+    request_id: Request = None,
+    dry_run: DryRun = False,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
     """End a rental; its last invoice can be closed after that."""
-    from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
-    from sinks.timelines import end  # noqa: PLC0415
+    from sinks.timelines import end  # noqa: PLC0415 - starts slowly
 
-    ends = instant(at)
-    with ledger(data_dir) as conn:
-        changed = end(conn, item, ends)
-    _said(json, {"item": item, "ended": changed, "at": ends}, changed, "ended")
+    def command(conn: "Connection", given: Given) -> "Answer":
+        return end(conn, item, given.at, given.entered_at, given.order)
+
+    said = Said(at, at_window, why, request_id, dry_run, data_dir, json)
+    give(said, "ended", {"item": item}, command)
 
 
 def list_items(
@@ -108,14 +131,6 @@ def list_items(
     )
     if not rows:
         note("nothing is rented yet: `rackmeter item rent`")
-
-
-def _said(json: bool, shown: dict[str, object], changed: bool, verb: str) -> None:
-    if json:
-        document(shown)
-    else:
-        word = verb if changed else f"was {verb} so already"
-        lines([f"{shown['item']} {word} at {shown['at']}"])
 
 
 def _day(at: datetime | None) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from rackmeter.cli import usage_export, usage_meter, usage_topic
+from rackmeter.cli import usage_export, usage_meter, usage_topic, usage_unassigned
 from rackmeter.cli.options import DataDir, Json, example, instant
 from rackmeter.cli.output import document, note, table
 
@@ -20,7 +20,8 @@ _STEPS = {"window": "minute", "hour": "hour", "day": "day", "month": "month"}
 def add(app: typer.Typer) -> None:
     """Put the noun into the tree."""
     usage = typer.Typer(
-        help="Metered usage: show, export, capture, meter, replay.", no_args_is_help=True
+        help="Metered usage: show, unassigned, export, capture, meter, replay.",
+        no_args_is_help=True,
     )
     usage.command(
         "show",
@@ -32,6 +33,7 @@ def add(app: typer.Typer) -> None:
     usage_export.add(usage)
     usage_meter.add(usage)
     usage_topic.add(usage)
+    usage_unassigned.add(usage)
     app.add_typer(usage, name="usage")
 
 

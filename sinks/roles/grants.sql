@@ -33,12 +33,16 @@ GRANT SELECT (account_id, name, address, country, vat_id, currency, timezone, we
 GRANT SELECT ON
     alembic_version, account, accrual, alert_outbox, assignment, budget, catalog_version, chain, contract, ingest_offset,
     ingest_topic, item, item_interval, item_price, rating_scope, reading_anchor, scope_seal, series, series_set, server_origin,
-    server_state, store_mark, usage, usage_late, usage_row, usage_window
+    server_state, store_mark, usage, usage_late, usage_row, usage_window,
+    assignment_past, item_interval_past, item_past, item_price_past, timeline_change, timeline_late
     TO rackmeter_writer, rackmeter_invoicer;
 -- Both rate: the close asks once more where hints were lost. What was billed in advance is on earlier invoices.
 GRANT INSERT ON accrual, alert_outbox TO rackmeter_writer, rackmeter_invoicer;
 GRANT SELECT (account_id, period_end, document) ON invoice TO rackmeter_writer;
 GRANT UPDATE (as_of, inputs, figures, next_eval_at, revision) ON accrual TO rackmeter_writer, rackmeter_invoicer;
+
+-- A first rating of a period keeps commands on the scope out until it is committed.
+GRANT UPDATE (revision) ON rating_scope TO rackmeter_writer;
 
 -- The writer: worker with its rater and deliveries, API, `rackmeter dlq`.
 GRANT INSERT ON ingest_topic TO rackmeter_writer;
@@ -100,7 +104,7 @@ BEGIN
         EXECUTE format('CREATE POLICY staff ON %I %s TO rackmeter_writer, rackmeter_reader, rackmeter_invoicer USING (true)',
                        tab, CASE WHEN tab IN ('rating_scope', 'item') THEN 'FOR SELECT' ELSE '' END);
         IF tab IN ('rating_scope', 'item') THEN
-            EXECUTE format('CREATE POLICY locked ON %I FOR UPDATE TO rackmeter_invoicer USING (true) WITH CHECK (false)', tab);
+            EXECUTE format('CREATE POLICY locked ON %I FOR UPDATE TO rackmeter_writer, rackmeter_invoicer USING (true) WITH CHECK (false)', tab);
         END IF;
     END LOOP;
 END $$;

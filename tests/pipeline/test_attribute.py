@@ -42,6 +42,23 @@ def shares(scope: Scope, *usage: Usage) -> dict[str, int]:
     return dict(sums)
 
 
+def test_an_item_that_ends_on_another_server_cuts_no_window_here() -> None:
+    """Others share the window too, and see nothing of that end: all must cut it alike.
+
+    srv |--a--|··house··········|
+    a   |-------------|               it ends on its next server
+    """
+    scope = between(0, 100, items=("a", "a"))
+    here, elsewhere = scope.assignments
+    scope = replace(
+        scope,
+        items=(replace(scope.items[0], valid=Span(second(0), second(200))),),
+        assignments=(here, replace(elsewhere, server="other")),
+    )
+    usage = Usage("srv", "net.tx_bytes", "eth0", *WINDOW, 2)
+    assert shares(scope, usage) == {"a": 1, "nobody": 1}
+
+
 @pytest.mark.parametrize(
     ("case", "edges", "items", "quantity", "expected"),
     [

@@ -303,10 +303,10 @@ def test_every_noun_on_a_real_database(business: Callable[..., Any], tmp_path: P
     assert business("account", "list")["accounts"][0]["timezone"] == "Europe/Berlin"
     rent = ["item", "rent", "web-1", "--account", "alpha", "--plan", "ax-hourly"]
     rent += ["--server", "ax-001"]
-    assert business(*rent, "--at", "2026-10-01")["rented"]
+    assert business(*rent, "--at", "2026-10-01")["changed"]
     business(*rent, "--at", "2026-10-02", code=5)
     assert business("invoice", "preview", "web-1", "--as-of", "2026-10-02")["net"] != "0"
-    assert business("item", "end", "web-1", "--at", "2026-10-03")["ended"]
+    assert business("item", "end", "web-1", "--at", "2026-10-03")["changed"]
     assert business("item", "list")["items"][0]["servers"] == "ax-001"
     assert business("usage", "show", "ax-001")["usage"] == []
     assert business("dlq", "list") == {"counts": {}, "letters": []}

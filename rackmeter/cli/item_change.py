@@ -1,0 +1,261 @@
+"""`rackmeter item swap, resize, addon, suspend, resume, hand-over`: what is rented on changes."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rackmeter.cli.item_order import (
+    Account,
+    At,
+    AtWindow,
+    Catalogue,
+    Given,
+    Id,
+    Request,
+    Said,
+    Scope,
+    Why,
+    give,
+)
+from rackmeter.cli.options import DataDir, DryRun, Json, example, instant
+from rackmeter.errors import ConfigError
+from schemas.prices import IntervalKind
+
+if TYPE_CHECKING:
+    from sinks.changes import Answer
+    from sinks.database import Connection
+
+Addon = Annotated[str, typer.Argument(metavar="ADDON", help="As the catalogue calls it.")]
+Kind = Annotated[IntervalKind, typer.Option("--kind", help="How the time counts.")]
+
+
+def add(item: typer.Typer) -> None:
+    """Put the verbs below the noun."""
+    item.command("swap", epilog=example("item swap web-1 --server ax-018 --why 'disk failed'"))(
+        swap_server
+    )
+    item.command(
+        "resize", epilog=example("item resize web-1 --plan ax-large-hourly --at 2026-10-15")
+    )(resize_item)
+    addon = typer.Typer(help="Add-ons of an item: add, drop.", no_args_is_help=True)
+    addon.command("add", epilog=example("item addon add web-1 ipv4 --count 4"))(add_to_item)
+    addon.command("drop", epilog=example("item addon drop web-1 ipv4 --at 2026-11-01"))(
+        drop_from_item
+    )
+    item.add_typer(addon, name="addon")
+    item.command(
+        "suspend",
+        epilog=example(
+            "item suspend web-1 --why 'invoice unpaid'",
+            "item suspend web-1 --kind maintenance --at 2026-10-03T01:00Z "
+            "--until 2026-10-03T02:00Z",
+        ),
+    )(suspend_item)
+    item.command("resume", epilog=example("item resume web-1"))(resume_item)
+    item.command(
+        "hand-over",
+        epilog=example(
+            "item hand-over web-1 --to shop-1 --account beta --at 2026-10-15 --at-window"
+        ),
+    )(hand_over_item)
+
+
+def swap_server(
+    item: Id,
+    *,
+    server: Annotated[str, typer.Option(metavar="SERVER", help="Which hardware serves it then.")],
+    at: At = "now",
+    at_window: AtWindow = False,
+    why: Why = "",
+    request_id: Request = None,
+    dry_run: DryRun = False,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Swap the hardware behind an item; the rental goes on, started hours and cap too."""
+    from sinks.timelines import swap  # noqa: PLC0415 - starts slowly
+
+    def command(conn: "Connection", given: Given) -> "Answer":
+        return swap(conn, item, server, given.at, given.entered_at, given.order)
+
+    said = Said(at, at_window, why, request_id, dry_run, data_dir, json)
+    give(said, f"swapped to {server}", {"item": item, "server": server}, command)
+
+
+def resize_item(
+    item: Id,
+    *,
+    plan: Annotated[str, typer.Option(metavar="PLAN", help="A plan of the catalogue.")],
+    catalog: Catalogue = None,
+    at: At = "now",
+    at_window: AtWindow = False,
+    why: Why = "",
+    request_id: Request = None,
+    dry_run: DryRun = False,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Change an item's plan; its add-ons stay, and so do started hours."""
+    from rackmeter.cli.prices import catalogue  # noqa: PLC0415 - starts slowly
+    from sinks.alterations import resize  # noqa: PLC0415
+    from sinks.changes import scopes_of  # noqa: PLC0415
+
+    def command(conn: "Connection", given: Given) -> "Answer":
+        prices = catalogue(conn, catalog, scopes_of(conn, [item])[0])
+        return resize(
+            conn, item, plan=plan, at=given.at, catalog=prices, entered_at=given.entered_at,
+            order=given.order,
+        )  # fmt: skip
+
+    said = Said(at, at_window, why, request_id, dry_run, data_dir, json)
+    give(said, f"resized to {plan}", {"item": item, "plan": plan}, command)
+
+
+def add_to_item(
+    item: Id,
+    addon: Addon,
+    *,
+    count: Annotated[int, typer.Option(min=1, help="How many it has from then on.")] = 1,
+    catalog: Catalogue = None,
+    at: At = "now",
+    at_window: AtWindow = False,
+    why: Why = "",
+    request_id: Request = None,
+    dry_run: DryRun = False,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Add an add-on to an item, or change how many of it there are."""
+    from rackmeter.cli.prices import catalogue  # noqa: PLC0415 - starts slowly
+    from sinks.alterations import add_addon  # noqa: PLC0415
+    from sinks.changes import scopes_of  # noqa: PLC0415
+
+    def command(conn: "Connection", given: Given) -> "Answer":
+        prices = catalogue(conn, catalog, scopes_of(conn, [item])[0])
+        return add_addon(
+            conn, item, addon=addon, count=count, at=given.at, catalog=prices,
+            entered_at=given.entered_at, order=given.order,
+        )  # fmt: skip
+
+    said = Said(at, at_window, why, request_id, dry_run, data_dir, json)
+    shown = {"item": item, "addon": addon, "count": count}
+    give(said, f"given {count} {addon}", shown, command)
+
+
+def drop_from_item(
+    item: Id,
+    addon: Addon,
+    *,
+    at: At = "now",
+    at_window: AtWindow = False,
+    why: Why = "",
+    request_id: Request = None,
+    dry_run: DryRun = False,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Drop an add-on of an item."""
+    from sinks.alterations import drop_addon  # noqa: PLC0415 - starts slowly
+
+    def command(conn: "Connection", given: Given) -> "Answer":
+        return drop_addon(
+            conn, item, addon=addon, at=given.at, entered_at=given.entered_at, order=given.order
+        )
+
+    said = Said(at, at_window, why, request_id, dry_run, data_dir, json)
+    give(said, f"rid of {addon}", {"item": item, "addon": addon}, command)
+
+
+def suspend_item(
+    item: Id,
+    *,
+    kind: Kind = IntervalKind.SUSPENSION,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Its end; open until resumed if not given.")
+    ] = None,
+    at: At = "now",
+    at_window: AtWindow = False,
+    why: Why = "",
+    request_id: Request = None,
+    dry_run: DryRun = False,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Say that an item's time counts otherwise: suspension, trial, exclusion, maintenance.
+
+    What such time costs is said by each charge of the catalogue. A server that is silent in it does
+    not hold up a close.
+    """
+    from sinks.intervals import suspend  # noqa: PLC0415 - starts slowly
+
+    end = None if until is None else instant(until)
+    if until == "now":
+        raise ConfigError("--until is now: say when it began with --at, and an instant to end.")
+
+    def command(conn: "Connection", given: Given) -> "Answer":
+        return suspend(
+            conn, item, at=given.at, until=end, kind=kind, entered_at=given.entered_at,
+            order=given.order,
+        )  # fmt: skip
+
+    said = Said(at, at_window, why, request_id, dry_run, data_dir, json)
+    give(said, f"put into {kind}", {"item": item, "kind": kind, "until": end}, command)
+
+
+def resume_item(
+    item: Id,
+    *,
+    kind: Kind = IntervalKind.SUSPENSION,
+    at: At = "now",
+    at_window: AtWindow = False,
+    why: Why = "",
+    request_id: Request = None,
+    dry_run: DryRun = False,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """End a suspension, or an interval of another kind."""
+    from sinks.intervals import resume  # noqa: PLC0415 - starts slowly
+
+    def command(conn: "Connection", given: Given) -> "Answer":
+        return resume(
+            conn, item, at=given.at, kind=kind, entered_at=given.entered_at, order=given.order
+        )
+
+    said = Said(at, at_window, why, request_id, dry_run, data_dir, json)
+    give(said, f"resumed from {kind}", {"item": item, "kind": kind}, command)
+
+
+def hand_over_item(
+    item: Id,
+    *,
+    to: Annotated[str, typer.Option(metavar="ITEM", help="Id of the new customer's slot.")],
+    account: Account,
+    plan: Annotated[
+        str | None, typer.Option(metavar="PLAN", help="The same plan if not given.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="As it is to stand on invoices.")] = None,
+    catalog: Catalogue = None,
+    scope: Scope = None,
+    at: At = "now",
+    at_window: AtWindow = False,
+    why: Why = "",
+    request_id: Request = None,
+    dry_run: DryRun = False,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Hand an item's server to another customer: one rental ends and another begins."""
+    from rackmeter.cli.prices import catalogue  # noqa: PLC0415 - starts slowly
+    from sinks.timelines import hand_over  # noqa: PLC0415
+
+    def command(conn: "Connection", given: Given) -> "Answer":
+        prices = catalogue(conn, catalog, scope or to)
+        return hand_over(
+            conn, item, to=to, account=account, title=title, plan=plan, scope=scope, at=given.at,
+            catalog=prices, entered_at=given.entered_at, order=given.order,
+        )  # fmt: skip
+
+    said = Said(at, at_window, why, request_id, dry_run, data_dir, json)
+    shown = {"item": item, "to": to, "account": account}
+    give(said, f"handed over to {account} as {to}", shown, command)

@@ -1,0 +1,111 @@
+"""What all commands on items have in common: when, who, why, once, and what they say after it."""
+
+import getpass
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rackmeter.cli.options import instant
+from rackmeter.cli.output import document, lines, note
+
+if TYPE_CHECKING:
+    from sinks.changes import Answer, Order
+    from sinks.database import Connection
+
+Id = Annotated[str, typer.Argument(metavar="ITEM", help="Id of the rented slot.")]
+At = Annotated[
+    str,
+    typer.Option("--at", metavar="TIME", help="When it is true, past or future; now if not given."),
+]
+AtWindow = Annotated[
+    bool,
+    typer.Option("--at-window", help="At the end of its five-minute window: no window is shared."),
+]
+Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="Kept with the change.")]
+Request = Annotated[
+    str | None,
+    typer.Option(
+        "--request-id", metavar="ID", help="Repeated with this id it gives the same answer."
+    ),
+]
+Catalogue = Annotated[
+    str | None,
+    typer.Option(
+        "--catalog", metavar="VERSION|FILE", help="Prices; the newest published if not given."
+    ),
+]
+Account = Annotated[str, typer.Option(metavar="ACCOUNT", help="Who rents it.")]
+Scope = Annotated[
+    str | None, typer.Option(metavar="SCOPE", help="Pool it is priced in; its own by default.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The options of a command."""
+
+    at: str
+    at_window: bool
+    why: str
+    request: str | None
+    dry_run: bool
+    data_dir: Path | None
+    json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a command of sinks.timelines wants of them."""
+
+    at: datetime
+    entered_at: datetime
+    order: "Order"
+
+
+def give(
+    said: Said,
+    verb: str,
+    shown: dict[str, Any],
+    command: Callable[["Connection", Given], "Answer"],
+) -> None:
+    """Give a command and say what it did; a dry run takes it back.
+
+    ``shown`` begins with the item; ``verb`` is a participle: "web-1 rented at ...".
+    """
+    from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
+    from sinks.changes import Order  # noqa: PLC0415
+
+    order = Order(
+        f"{getpass.getuser()}@{socket.gethostname()}", said.why, said.request, said.at == "now"
+    )
+    given = Given(_moment(said.at, at_window=said.at_window), datetime.now(UTC), order)
+    with ledger(said.data_dir) as conn, conn.transaction(force_rollback=said.dry_run):
+        answer = command(conn, given)
+    if said.json:
+        late = [{"scope": scope, "period_start": start} for scope, start in answer.late]
+        document(
+            {
+                **shown, "at": answer.at, "changed": answer.changed, "repeated": answer.repeated,
+                "dry_run": said.dry_run, "scopes": answer.scopes, "late": late,
+            }
+        )  # fmt: skip
+        return
+    would = "would be " if said.dry_run and answer.changed else ""
+    word = f"{would}{verb}" if answer.changed else f"was {verb} so already"
+    lines([f"{next(iter(shown.values()))} {word} at {answer.at}"])
+    if answer.repeated:
+        note(f"request {said.request} was given before; nothing is done twice")
+    for scope, start in answer.late:
+        note(f"scope {scope} is invoiced for the period from {start}: this is for an adjustment")
+
+
+def _moment(at: str, *, at_window: bool) -> datetime:
+    from sinks.queries import EPOCH, WIDTH  # noqa: PLC0415 - starts slowly
+
+    found = instant(at)
+    return found + (EPOCH - found) % WIDTH if at_window else found
