@@ -64,7 +64,7 @@ def _row(line: Line) -> str:
     return f"| {line.title} | {line.quantity} {line.unit} | {line.unit_price} | {net} |\n"
 
 
-@pytest.mark.parametrize("example", examples(), ids=lambda found: found["title"])
+@pytest.mark.parametrize("example", list(examples()), ids=lambda found: found["title"])
 def test_an_example_is_what_pricing_says(example: re.Match[str]) -> None:
     assert example["lines"] == shown(example)
 
