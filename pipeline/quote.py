@@ -114,7 +114,8 @@ def _measured(line: Line, charge: Charge) -> str:
     """What was used, less what is included; nothing for fees, hours and later tiers."""
     unit, used = charge.unit, Fraction(line.base_quantity, charge.unit.is_)
     shown = f"{_short(used)} {unit.name}"
-    included = f" − {_short(Fraction(line.allowance, unit.is_))} included" if line.allowance else ""
+    left = _short(Fraction(line.allowance, unit.is_))
+    included = f" − {left} {unit.name} included" if line.allowance else ""
     share = charge.share
     part = f" × {share.taken}/{share.whole}" if share.taken != share.whole else ""
     match charge.quantity:

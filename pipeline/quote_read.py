@@ -184,8 +184,11 @@ def _whole(table: Table, key: str) -> int:
 
 
 def _rented(table: Table, period: Span, timezone: str) -> Span:
+    noted = len(table.mistakes.found)
     start = _instant(table, "from", timezone) if "from" in table.values else period.start
     end = _instant(table, "until", timezone) if "until" in table.values else None
+    if len(table.mistakes.found) > noted:
+        return period
     if start >= closed(period):
         table.wrong("from", "it begins after the period")
     elif end is not None and end <= max(start, period.start):

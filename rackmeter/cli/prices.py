@@ -42,11 +42,11 @@ def text_of(file: Path) -> str:
         raise ConfigError(f"The file {file} cannot be read: {reason}.") from error
 
 
-def catalogue(conn: Connection, named: str | None) -> Catalog:
-    """A file, a published version, or the newest published one that is no contract."""
+def catalogue(conn: Connection, named: str | None, scope: str = "") -> Catalog:
+    """A file, a published version, the contract of the scope, or the newest that is no contract."""
     if named is not None and Path(named).is_file():
         return offer(Path(named)).catalog
-    version = named or _newest(conn)
+    version = named or _agreed(conn, scope) or _newest(conn)
     found = published(conn, version)
     if found is None:
         raise ConfigError(f"{version} is neither a file nor a published catalogue.")
@@ -67,6 +67,14 @@ def _beside(file: Path, version: str) -> Path:
         f"{file} rests on {version}, and no catalogue beside it has that version:"
         " name its file with --base."
     )
+
+
+def _agreed(conn: Connection, scope: str) -> str | None:
+    """The contract of the scope that is in force now."""
+    row = conn.execute(
+        "SELECT version FROM contract WHERE scope_id = %s AND valid @> now()", (scope,)
+    ).fetchone()
+    return None if row is None else str(row[0])
 
 
 def _newest(conn: Connection) -> str:

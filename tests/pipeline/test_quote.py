@@ -1,0 +1,248 @@
+"""Quotations: what a usage file says, what it costs, and what a person is told about mistakes."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from pipeline.catalog import Catalog, CatalogError, load
+from pipeline.contract import load_contract
+from pipeline.quote import Quote, quote
+from pipeline.quote_read import Request, read_usage
+from schemas.billing import Span
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "catalog"
+EXAMPLE = load((FOLDER / "example.toml").read_text("utf-8"), "example.toml")
+USAGE = (FOLDER / "usage.toml").read_text("utf-8")
+NAME = "usage.toml"
+BEGIN, END = datetime(2026, 9, 30, 22, tzinfo=UTC), datetime(2026, 10, 31, 23, tzinfo=UTC)
+
+
+def read(text: str, catalog: Catalog = EXAMPLE) -> Request:
+    return read_usage(f'period = "2026-10"\n{text}', NAME, catalog)
+
+
+def priced(text: str, catalog: Catalog = EXAMPLE) -> Quote:
+    return quote(read(text, catalog), catalog.seller)
+
+
+def nets(quoted: Quote) -> dict[str, Decimal]:
+    return {f"{line.item}/{line.charge}": line.net for line in quoted.lines}
+
+
+def test_the_example_line_by_line() -> None:
+    """October of Berlin has 745 hours; the pool holds 2 × 20 TB, 10 and 20 for 26.4 days."""
+    quoted = quote(read_usage(USAGE, NAME, EXAMPLE), EXAMPLE.seller)
+    assert [
+        (x.item, x.charge, str(x.quantity), x.unit, str(x.price), str(x.net)) for x in quoted.lines
+    ] == [
+        ("edge", "port", "62.50", "Mbps", "0.90", "56.25"),
+        ("edge", "port", "250.00", "Mbps", "0.60", "150.00"),
+        ("gpu", "gpu", "673.00", "GPU-hour", "2.19", "1473.87"),
+        ("shop", "bw-10tb", "0.851678", "month", "9.00", "7.67"),
+        ("shop", "rent", "0.851678", "month", "129.00", "109.87"),
+        ("shop", "rent", "1.000000", "month", "129.00", "129.00"),
+        ("shop", "setup", "1", "fee", "79.00", "79.00"),
+        ("shop", "traffic", "1.750", "TB", "1.29", "2.26"),
+        ("web-1", "ipv4", "4.000000", "month", "1.70", "6.80"),
+        ("web-1", "rent", "745", "hour", "0.0833", "49.00"),
+        ("web-1", "traffic", "0.000", "TB", "1.29", "0.00"),
+        ("web-2", "ipv4", "4.000000", "month", "1.70", "6.80"),
+        ("web-2", "rent", "745", "hour", "0.0833", "49.00"),
+        ("web-2", "traffic", "24.450", "TB", "1.29", "31.54"),
+    ]
+    totals = quoted.totals
+    assert (totals.net, totals.tax, totals.gross) == (
+        Decimal("2151.06"), Decimal("408.70"), Decimal("2559.76"),
+    )  # fmt: skip
+    assert quoted.period == Span(BEGIN, END)
+
+
+EXPLAINED = [
+    ('plan = "ax-hourly"', "web/rent", "745 hour × 0.0833 = 62.0585, capped to 49.00"),
+    (
+        'plan = "ax-hourly"\nusage = { "net.tx_bytes" = "21.5 TB" }',
+        "web/traffic",
+        "21.5 TB used − 20 TB included; 1.500 TB × 1.29 = 1.935, rounded to 1.94",
+    ),
+    (
+        'plan = "h100-slice"',
+        "web/gpu",
+        "745 GPU-hour allocated × 1/7; 106.43 GPU-hour × 2.19 = 233.0817, rounded to 233.08",
+    ),
+    (
+        'plan = "edge-10g"\nusage = { "port.tx_bytes" = "300 Mbps" }',
+        "web/port",
+        "95th percentile 300 Mbps; 50.00 Mbps × 0.90 = 45",
+    ),
+    (
+        'plan = "storage"\nusage = { "port.rx_bytes" = "101 GB" }',
+        "web/copies",
+        "101 GB used; 2 package of 100 GB × 5.00 = 10",
+    ),
+]
+
+
+@pytest.mark.parametrize(("item", "charge", "said"), EXPLAINED)
+def test_every_line_says_why(item: str, charge: str, said: str) -> None:
+    quoted = priced(f"[item.web]\n{item}")
+    found = {f"{x.item}/{x.charge}": x.explain for x in reversed(quoted.lines)}
+    assert found[charge] == said
+
+
+def test_a_discount_stands_beside_its_line() -> None:
+    text = (FOLDER / "contract.toml").read_text("utf-8")
+    base = (FOLDER / "example.toml").read_text("utf-8")
+    contract = load_contract(text, "contract.toml", base)
+    request = read_usage(
+        'period = "2026-05"\n[item.web]\nplan = "ax-hourly"\n', NAME,
+        contract.catalog, contract.discounts, contract.commitments,
+    )  # fmt: skip
+    quoted = quote(request, contract.catalog.seller)
+    rent = next(line for line in quoted.lines if line.charge == "rent")
+    assert (rent.gross, rent.discount, rent.net) == (
+        Decimal("49.00"), Decimal("4.90"), Decimal("44.10"),
+    )  # fmt: skip
+    assert rent.explain.endswith("capped to 49.00; loyalty 10 % off")
+    # 44.10 less 44.10 of the 50.00 a month leaves nothing, so all of the minimum is lacking.
+    assert quoted.totals.net == Decimal("500.00")
+    assert sum(line.net for line in quoted.lines) == quoted.totals.net
+
+
+def test_json_says_the_same() -> None:
+    item = {"plan": "ax-hourly", "from": "2026-10-05T14:30:00", "usage": {"net.tx_bytes": "1 TB"}}
+    text = json.dumps({"period": "2026-10", "item": {"web": item}})
+    toml = '[item.web]\nplan = "ax-hourly"\nfrom = 2026-10-05T14:30:00\n'
+    same = read(toml + 'usage = { "net.tx_bytes" = "1 TB" }')
+    assert read_usage(text, "usage.json", EXAMPLE) == same
+
+
+def test_windows_and_their_holes() -> None:
+    """Five of 8,940 windows are measured; of five none is discarded, the highest is 600 Mbps."""
+    mbps = 37_500_000
+    item = {"plan": "edge-10g", "windows": {
+        "port.rx_bytes": [0, 0, 0], "port.tx_bytes": [mbps, 600 * mbps, None, mbps, mbps, mbps],
+    }}  # fmt: skip
+    text = json.dumps({"period": "2026-10", "item": {"edge": item}})
+    quoted = quote(read_usage(text, "usage.json", EXAMPLE), EXAMPLE.seller)
+    assert str(quoted.lines[0].quantity) == "350.00"
+
+
+def test_what_is_not_said_counts_as_none_and_is_told() -> None:
+    request = read('[item.edge]\nplan = "edge-10g"\nusage = { "port.tx_bytes" = "300 Mbps" }')
+    assert request.silent == ("edge port.rx_bytes",)
+
+
+def test_credit_and_tax_included() -> None:
+    quoted = priced(
+        'tax = "inclusive"\n[item.web]\nplan = "ax-hourly"\n'
+        '[credit.gift]\nkind = "paid"\namount = "20.00"\n'
+    )
+    totals = quoted.totals
+    assert (totals.net, totals.tax, totals.gross) == (
+        Decimal("41.18"), Decimal("7.82"), Decimal("49.00"),
+    )  # fmt: skip
+    assert totals.due == Decimal("29.00")
+
+
+MISTAKES = """
+    plan = "ax-hurly"
+    plan: found "ax-hurly"; write one of "ax-hourly", "dx-monthly", "edge-10g"
+
+    cuont = 2
+    cuont: not a field; did you mean "count"? Known here: plan, count, from
+
+    count = 0
+    count: found the number 0; write how many, a whole number from 1 on, without quotes
+
+    usage = { "net.tx_bytes" = "21.5 TG" }
+    usage.net.tx_bytes: found "21.5 TG"; "TG" is not in [unit]; known are GB, TB
+
+    usage = { "net.tx_bytes" = 21.5 }
+    usage.net.tx_bytes: found the number 21.5; amounts are written in quotes: write a quantity
+
+    usage = { "net.tx_bytes" = "0.0000000000001 TB" }
+    usage.net.tx_bytes: found "0.0000000000001 TB"; it is not a whole number of base units
+
+    usage = { "net.rx_bytes" = "1 TB" }
+    usage.net.rx_bytes: no charge of plan "ax-hourly" measures it; measured are net.tx_bytes
+
+    windows = { "net.tx_bytes" = [1.5] }
+    windows.net.tx_bytes: write whole numbers, one for each of at most 8940 windows of 300 s
+
+    addons = { ipv5 = 1 }
+    addons.ipv5: catalogue 2026-03 has no add-on "ipv5"; its add-ons are bw-10tb, ipv4
+
+    addons = { ssd-3840 = 2 }
+    addons.ssd-3840: add-on "ssd-3840" is booked once, not 2 times
+
+    from = 2026-11-01
+    from: found 2026-11-01; it begins after the period
+
+    until = 2026-10-01
+    until: found 2026-10-01; it ends before the period, or before it begins
+
+    until = "tomorrow"
+    until: found "tomorrow"; write a day or a time: 2026-10-05 or 2026-10-05T14:30:00
+
+    intervals = { holiday = { from = 2026-10-01, until = 2026-10-02 } }
+    intervals.holiday: no kind of interval; write one of trial, suspension, exclusion
+
+    intervals = { trial = { from = 2026-10-02, until = 2026-10-02 } }
+    intervals.trial.until: found 2026-10-02; it ends before it begins
+"""
+
+
+@pytest.mark.parametrize("case", MISTAKES.strip("\n").split("\n\n"))
+def test_one_mistake_of_an_item(case: str) -> None:
+    line, said = (part.strip() for part in case.strip().split("\n"))
+    plan = "" if line.startswith("plan") else 'plan = "ax-hourly"'
+    with pytest.raises(CatalogError) as raised:
+        read(f"[item.web]\n{line}\n{plan}\n")
+    assert str(raised.value).startswith(f"{NAME}:3: item.web.{said}"), raised.value
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('timezone = "Mars"\n[item.web]\nplan = "h100"', '2: timezone: time zone "Mars" is not'),
+        ('tax = "none"\n[item.web]\nplan = "h100"', '2: tax: found "none"; write one of'),
+        ("item = 3", "2: item: found the number 3; write [item.NAME] with plan"),
+        (
+            '[item.e]\nplan = "edge-10g"\nusage = { "port.tx_bytes" = "1 TB" }',
+            '4: item.e.usage.port.tx_bytes: found "1 TB"; it is charged by percentile: write a',
+        ),
+        (
+            '[item.e]\nplan = "edge-10g"\nusage = { "port.tx_bytes" = 7 }',
+            "4: item.e.usage.port.tx_bytes: found the number 7; it is charged by percentile",
+        ),
+        (
+            '[item.w]\nplan = "h100"\n[credit.c]\nkind = "free"\namount = "1.00"',
+            '5: credit.c.kind: found "free"; write one of "promotional", "paid"',
+        ),
+        (
+            '[item.w]\nplan = "h100"\n[credit.c]\nkind = "paid"\namount = "1.001"',
+            '6: credit.c.amount: found "1.001"; EUR is paid in 2 decimals',
+        ),
+    ],
+)
+def test_mistakes_around_items(text: str, said: str) -> None:
+    with pytest.raises(CatalogError) as raised:
+        read(text)
+    assert f"{NAME}:{said}" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "usage.json:1: not JSON: Expecting property name"),
+        ("[]", "usage.json:1: not an object: write period and item"),
+        ('{"period": "2026-13", "item": {}}', 'usage.json: period: found "2026-13"; write a month'),
+    ],
+)
+def test_mistakes_of_json(text: str, said: str) -> None:
+    with pytest.raises(CatalogError) as raised:
+        read_usage(text, "usage.json", EXAMPLE)
+    assert said in str(raised.value)
