@@ -1,5 +1,7 @@
 """The worker's metrics, and which of them an event moves. Called from one thread at a time each."""
 
+from itertools import product
+
 import psycopg
 
 from pipeline.heads import ConservationError
@@ -13,9 +15,10 @@ from schemas.errors import (
     RefusedError,
 )
 from schemas.verdict import Verdict
+from sinks.budget_alerts import FORECAST, RESUME, SUSPEND
 from sinks.checkpoint import FencedError
 from sinks.deliver import Outcome
-from sinks.outbox import CLEARED, Alert
+from sinks.outbox import CLEARED, Alert, Channel
 
 TOPIC_PARTITIONS = gauge(metrics.TOPIC_PARTITIONS)
 LAG = gauge(metrics.LAG)
@@ -69,9 +72,9 @@ def start(partitions: int) -> None:
     TOPIC_PARTITIONS.set(partitions)
     for verdict in Verdict:
         REPORTS.labels(verdict.value)
-    for outcome in Outcome:
-        WEBHOOKS.labels(outcome.value)
-    for kind in ("crossed", CLEARED):
+    for channel, outcome in product(Channel, Outcome):
+        WEBHOOKS.labels(channel.value, outcome.value)
+    for kind in ("crossed", FORECAST, CLEARED, SUSPEND, RESUME):
         ALERTS.labels(kind)
     for during in ("checkpoint", "claim", "rating", "delivery"):
         for kind in (*dict.fromkeys(_KINDS.values()), "fenced", "other"):
@@ -114,7 +117,7 @@ def committed(sealed: Sealed) -> None:
 def entered(alerts: tuple[Alert, ...]) -> None:
     """Alerts that were found first by this rating."""
     for alert in alerts:
-        ALERTS.labels(CLEARED if alert.kind == CLEARED else "crossed").inc()
+        ALERTS.labels(alert.kind).inc()
 
 
 def failed(during: str, error: BaseException) -> None:

@@ -25,10 +25,10 @@ from schemas.events import Changed, decode_changed
 from sinks.accruals import HINT_HORIZON, due_scopes, rate_open
 from sinks.database import Connection, connect
 from sinks.deadletters import Letter, mark_published, unpublished, unrelayed
-from sinks.deliver import Outcome, deliver_due
-from sinks.outbox import waiting
+from sinks.deliver import Delivery, Outcome, Ways, deliver_due
+from sinks.outbox import Alert, waiting
 from sinks.scopes import scopes_of_servers
-from sinks.vault import Vault
+from sinks.watch import due_accounts, look
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -75,10 +75,10 @@ class _Thread:
 class Rater:
     """Rates scopes that changed, delivers what crossed, relays dead letters."""
 
-    def __init__(self, url: str, vault: Vault, *, allow_private_webhooks: bool) -> None:
+    def __init__(self, url: str, ways: Ways) -> None:
         self._rating = _Thread(url, "rater")
         self._notify = _Thread(url, "notifier")
-        self._vault, self._allow_private = vault, allow_private_webhooks
+        self._ways = ways
         self._waiting: dict[str, int] = {}
         """Scope → newest reading time that a hint told."""
         self._since_ms: dict[str, int] = {}
@@ -150,22 +150,33 @@ class Rater:
         now = datetime.now(UTC)
         for scope in await self._rating.run(due_scopes, now, 1000):
             self._waiting.setdefault(scope, int(now.timestamp() * 1000))
+        for account in await self._rating.run(due_accounts, now):
+            self._told(account, await self._rating.run(look, account, now, now))
 
     async def _rate(self, scope: str, at_ms: int) -> None:
         sampled_at = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=at_ms)
         began = time.monotonic()
+        accounts: set[str] = set()
         for rated in await self._rating.run(rate_open, scope, datetime.now(UTC), sampled_at):
             metrics.RATINGS.inc()
-            metrics.entered(rated.entered)
-            if rated.entered:
-                log.info("threshold crossed", scope=scope, events=len(rated.entered))
-                self._crossed.set()
+            self._told(scope, rated.entered)
+            accounts.add(rated.scope.account)
+        for account in accounts:
+            now = datetime.now(UTC)
+            self._told(account, await self._rating.run(look, account, now, sampled_at))
         ended = time.monotonic()
         metrics.RATING.observe(ended - began)
         if (since_ms := self._since_ms.pop(scope, None)) is not None:
             metrics.RATING_DELAY.observe(max(0.0, time.time() - since_ms / 1000))
         metrics.LOOP.labels("rating").set_to_current_time()
         self._rest_until[scope] = ended + max(REST_S, REST_FACTOR * (ended - began))
+
+    def _told(self, where: str, entered: tuple[Alert, ...]) -> None:
+        """Of a scope or an account."""
+        metrics.entered(entered)
+        if entered:
+            log.info("threshold crossed", where=where, events=len(entered))
+            self._crossed.set()
 
     # -- delivering -------------------------------------------------------------------------------
 
@@ -176,9 +187,11 @@ class Rater:
         self._crossed.clear()
         try:
             for sent in await self._notify.run(self._deliver):
-                metrics.WEBHOOKS.labels(sent.outcome.value).inc()
+                metrics.WEBHOOKS.labels(sent.channel.value, sent.outcome.value).inc()
                 level = log.info if sent.outcome is Outcome.DELIVERED else log.warning
-                level("webhook", id=sent.alert_id, outcome=sent.outcome.value, why=sent.why)
+                level(
+                    sent.channel.value, id=sent.alert_id, outcome=sent.outcome.value, why=sent.why
+                )
             await self._relay()
             await self._count()
             metrics.LOOP.labels("delivery").set_to_current_time()
@@ -187,11 +200,8 @@ class Rater:
             _paused("delivery paused", error)
             await asyncio.sleep(PAUSE_S)
 
-    def _deliver(self, conn: Connection) -> list[Any]:
-        private = self._allow_private
-        return list(
-            deliver_due(conn, self._vault, lambda: datetime.now(UTC), allow_private=private)
-        )
+    def _deliver(self, conn: Connection) -> list[Delivery]:
+        return deliver_due(conn, self._ways, lambda: datetime.now(UTC))
 
     async def _relay(self) -> None:
         letters = await self._notify.run(unpublished)

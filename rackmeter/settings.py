@@ -127,6 +127,22 @@ class Settings(BaseSettings):
 
     # Webhooks to private and loopback addresses, and over plain HTTP: for tests and demos.
     allow_private_webhooks: bool = False
+    # Where alerts are handed in as mail; without a host there is none. The file is PEM, of the
+    # server's authority where the system does not know it.
+    smtp_host: str | None = None
+    smtp_port: Port = 587
+    smtp_tls: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_user: str | None = None
+    smtp_password_file: Absolute | None = None
+    smtp_ca_file: Absolute | None = None
+    # From whom: alerts@hosting.example, or Hosting <alerts@hosting.example>.
+    smtp_from: str | None = None
+    # The provider's own endpoint that suspends and resumes; the file holds whsec_…, mode 600.
+    provisioning_url: str | None = Field(
+        default=None, pattern=r"^https?://", description="should begin with https:// or http://"
+    )
+    provisioning_secret_file: Absolute | None = None
+
     # The API. Without a certificate it gives keys only to this machine and to trusted proxies'
     # https; those are addresses or networks, several with commas, and "*" is everybody.
     api_host: str = Field(
@@ -167,6 +183,13 @@ class Settings(BaseSettings):
         "master_key_file",
         "broker_port",
         "number_log",
+        "smtp_host",
+        "smtp_user",
+        "smtp_password_file",
+        "smtp_ca_file",
+        "smtp_from",
+        "provisioning_url",
+        "provisioning_secret_file",
         "api_cert_file",
         "api_key_file",
         "api_trusted_proxies",

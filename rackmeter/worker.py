@@ -22,6 +22,7 @@ from rackmeter.notify import Heartbeat
 from rackmeter.rater import Rater
 from rackmeter.settings import Settings
 from rackmeter.topics import create_topics
+from rackmeter.ways import ways
 from schemas.errors import ConfigError, DependencyError
 from schemas.events import Changed, encode_changed
 from sinks.database import connect, require_schema
@@ -49,7 +50,7 @@ def run_worker(settings: Settings) -> None:
     metrics.start(topic.partitions)
     desk = Desk(settings, url, topic, vault)
     app, transport = _app(settings, kafka)
-    rater = Rater(url, vault, allow_private_webhooks=settings.allow_private_webhooks)
+    rater = Rater(url, ways(settings, vault))
     _wire(app, transport, settings, desk, rater)
     gc.freeze()
     gc.set_threshold(GC_OBJECTS)

@@ -14,6 +14,13 @@ THRESHOLD_CROSSED = "usage.threshold.crossed"
 THRESHOLD_CLEARED = "usage.threshold.cleared"
 """A correction has taken usage below a threshold that was announced before."""
 
+THRESHOLD_FORECAST = "usage.threshold.forecast"
+"""At the rate of the last hour a budget will be reached soon. Once per period and limit."""
+PROVISIONING_SUSPEND = "provisioning.suspend"
+"""To the provider's own provisioning: an account has reached its cap."""
+PROVISIONING_RESUME = "provisioning.resume"
+"""The cap holds no longer: it was raised or ended, corrected, or a new month has begun."""
+
 KEY_PREFIX = "whsec_"
 KEY_BYTES = range(24, 65)
 """Standard Webhooks, "Signature scheme": 24 to 64 random bytes."""

@@ -17,7 +17,8 @@ LABELS: Final = {
     "verdict": "schemas.verdict.Verdict, 15 values",
     "partition": "partitions of the topic of reports: RACKMETER_PARTITIONS",
     "during": "checkpoint, claim, rating, delivery",
-    "kind": "DATABASE_ERRORS.help, for errors; crossed and cleared, for alerts",
+    "kind": "DATABASE_ERRORS.help, for errors; ALERTS.help, for alerts",
+    "channel": "sinks.outbox.Channel, 3 values",
     "loop": "metering, rating, delivery",
     "outcome": "sinks.deliver.Outcome, 3 values",
     "reason": "STOPS.help",
@@ -160,11 +161,13 @@ RATING_WAITING: Final = Metric(
 RATINGS: Final = Metric("rackmeter_ratings_total", "counter", "periods", "Periods of scopes rated.")
 ALERTS: Final = Metric(
     "rackmeter_alerts_total", "counter", "alerts",
-    "Alerts that customers are to be told: thresholds crossed, and crossings cleared.", ("kind",),
+    "Alerts that are to be told: crossed, forecast, cleared; and commands: suspend, resume.",
+    ("kind",),
 )  # fmt: skip
 WEBHOOKS: Final = Metric(
     "rackmeter_webhooks_total", "counter", "tries",
-    "Tries to deliver an alert, by outcome: delivered, retry, given_up.", ("outcome",),
+    "Tries to deliver an alert by webhook, mail or command: delivered, retry, given_up.",
+    ("channel", "outcome"),
 )  # fmt: skip
 OUTBOX: Final = Metric(
     "rackmeter_outbox_alerts", "gauge", "alerts",

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
+from pipeline.certain import certain
 from pipeline.periods import closed, month, previous
 from pipeline.rating.figures import figures
 from pipeline.rating.next_eval import next_eval_at
@@ -169,7 +170,7 @@ def _write(
         "end": inputs.period.end,
         "as_of": as_of,
         "inputs": Jsonb(to_json(inputs)),
-        "figures": Jsonb(to_json(figures(scope, price(scope, inputs, as_of)))),
+        "figures": Jsonb(_figures(scope, inputs, as_of)),
         "due": due,
         "revision": revision,
     }
@@ -197,6 +198,16 @@ def _write(
     if row is None:
         raise _RaceLostError
     return int(row[0])
+
+
+def _figures(scope: Scope, inputs: Inputs, as_of: datetime) -> list[dict[str, str]]:
+    """What each charge has come to; of a percentile also what is certain."""
+    sure = certain(scope, inputs)
+    return [
+        to_json(figure) | ({"certain": str(sure[key])} if key in sure else {})
+        for figure in figures(scope, price(scope, inputs, as_of))
+        for key in ((figure.item, figure.charge),)
+    ]
 
 
 def due_scopes(conn: Connection, now: datetime, limit: int) -> list[str]:

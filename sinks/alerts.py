@@ -66,7 +66,10 @@ def _amount(base: int, unit: Unit) -> str:
 def cleared(
     announced: Iterable[Alert], standing: Sequence[Crossing], sampled_at: datetime
 ) -> list[Alert]:
-    """One `cleared` for each announced threshold that a correction has taken usage below again."""
+    """One `cleared` for each threshold that a correction has taken usage below again.
+
+    `announced` is what was last said of each (sinks.outbox.announcements).
+    """
     names = {crossing.threshold for crossing in standing}
     return [
         Alert(
@@ -80,7 +83,7 @@ def cleared(
             sampled_at=sampled_at,
         )
         for alert in announced
-        if alert.threshold not in names
+        if alert.kind != CLEARED and alert.threshold not in names
     ]
 
 

@@ -1,4 +1,4 @@
-"""Sends events of the outbox to the customers' webhooks, by the Standard Webhooks rules.
+"""Sends what lies in the outbox: webhooks and commands by the Standard Webhooks rules, and mail.
 
 Exactly once for the receiver means: the same `webhook-id` at every try. Between the receiver's 2xx
 and our record of it lies a window in which a crash makes us send the event once more; nothing on
@@ -19,7 +19,10 @@ from schemas.errors import RackmeterError
 from schemas.events import webhook_keys
 from sinks.database import Connection
 from sinks.egress import SendFailedError, TargetRefusedError, post
+from sinks.mail import MailRefusedError, MailServer, message, send_mail
+from sinks.mail_words import letter
 from sinks.outbox import (
+    Channel,
     Claimed,
     claim_due,
     disable_endpoint,
@@ -39,6 +42,27 @@ JITTER = 0.2
 PARALLEL_MAX = 16
 """Requests under way at once: each is a thread that mostly waits."""
 GONE = 410
+DEAD = timedelta(days=3)
+"""A webhook that took nothing for as long as the schedule goes on is disabled, like one gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioning:
+    """The provider's own endpoint for commands; the operator chose it, so it may be private."""
+
+    url: str
+    secrets: str
+    """As for a webhook: one, or two with a space between while one replaces the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """What each channel needs. Where one has nothing, its rows wait for somebody to mend it."""
+
+    vault: Vault
+    allow_private: bool = False
+    mail: MailServer | None = None
+    provisioning: Provisioning | None = None
 
 
 class Outcome(StrEnum):
@@ -57,25 +81,26 @@ class Delivery:
     attempt: int
     outcome: Outcome
     why: str = ""
+    channel: Channel = Channel.WEBHOOK
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What came of sending: a status, or why there is none."""
+    """What came of sending: done, or why not."""
 
     at: datetime
-    status: int | None = None
     why: str = ""
+    """Empty: it was taken."""
     hopeless: bool = False
+    gone: bool = False
 
 
 def deliver_due(
     conn: Connection,
-    vault: Vault,
+    ways: Ways,
     clock: Callable[[], datetime],
     *,
     limit: int = 100,
-    allow_private: bool = False,
 ) -> list[Delivery]:
     """Tries the events that are due, `limit` at most, several at a time; the slow hold up few.
 
@@ -91,57 +116,92 @@ def deliver_due(
         while True:
             room = min(PARALLEL_MAX, limit - len(done)) - len(flying)
             for claimed in claim_due(conn, clock(), room) if room > 0 else ():  # 1
-                flying[pool.submit(_try, vault, claimed, clock, allow_private)] = claimed  # 2
+                flying[pool.submit(_try, ways, claimed, clock)] = claimed  # 2
             if not flying:
                 return done
             back = wait(flying, return_when=FIRST_COMPLETED).done
             done += [_record(conn, flying.pop(future), future.result()) for future in back]  # 3
 
 
-def _try(
-    vault: Vault, claimed: Claimed, clock: Callable[[], datetime], allow_private: bool
-) -> _Answer:
+def _try(ways: Ways, claimed: Claimed, clock: Callable[[], datetime]) -> _Answer:
     """Step 2: no database here, so that it can run beside others."""
-    if claimed.url is None or claimed.secret is None:
-        return _Answer(clock(), why="the account has no webhook in force", hopeless=True)
     try:
-        secrets = vault.decrypt(claimed.secret, secret_row(claimed.account)).decode()
-        keys = webhook_keys(secrets)
-        status = send(claimed.url, claimed, keys, clock(), allow_private=allow_private)
+        match claimed.channel:
+            case Channel.MAIL:
+                return _mail(ways, claimed, clock)
+            case Channel.COMMAND:
+                return _command(ways, claimed, clock)
+            case Channel.WEBHOOK:
+                return _webhook(ways, claimed, clock)
     except (TargetRefusedError, SendFailedError, RackmeterError) as error:
-        return _Answer(clock(), why=str(error))
-    except ValueError as error:  # of webhook_keys
-        return _Answer(clock(), why=str(error), hopeless=True)
-    return _Answer(clock(), status, f"the receiver answered {status}")
+        return _Answer(clock(), str(error))
+    except (ValueError, MailRefusedError) as error:  # ValueError: of webhook_keys, or an address
+        return _Answer(clock(), str(error), hopeless=True)
+
+
+def _webhook(ways: Ways, claimed: Claimed, clock: Callable[[], datetime]) -> _Answer:
+    if claimed.url is None or claimed.secret is None:
+        return _Answer(clock(), "the account has no webhook in force", hopeless=True)
+    secrets = ways.vault.decrypt(claimed.secret, secret_row(claimed.account)).decode()
+    keys = webhook_keys(secrets)
+    status = send(claimed.url, claimed, keys, clock(), allow_private=ways.allow_private)
+    return _said(status, clock())
+
+
+def _command(ways: Ways, claimed: Claimed, clock: Callable[[], datetime]) -> _Answer:
+    if ways.provisioning is None:
+        return _Answer(clock(), "RACKMETER_PROVISIONING_URL is not set")
+    keys = webhook_keys(ways.provisioning.secrets)
+    status = send(ways.provisioning.url, claimed, keys, clock(), allow_private=True)
+    return _said(status, clock(), "provisioning")
+
+
+def _mail(ways: Ways, claimed: Claimed, clock: Callable[[], datetime]) -> _Answer:
+    if ways.mail is None:
+        return _Answer(clock(), "RACKMETER_SMTP_HOST is not set")
+    words = letter(claimed.body, claimed.language)
+    mail = message(ways.mail.sender, claimed.address, words, claimed.alert_id, clock())
+    send_mail(ways.mail, mail)
+    return _Answer(clock())
+
+
+def _said(status: int, at: datetime, who: str = "the receiver") -> _Answer:
+    if 200 <= status < 300:
+        return _Answer(at)
+    return _Answer(at, f"{who} answered {status}", gone=status == GONE)
 
 
 def _record(conn: Connection, claimed: Claimed, answer: _Answer) -> Delivery:
     """Step 3."""
-    if answer.status is not None and 200 <= answer.status < 300:
+    webhook = claimed.channel is Channel.WEBHOOK
+    if not answer.why:
         record_delivered(conn, claimed, answer.at)
-        return Delivery(claimed.alert_id, claimed.attempt, Outcome.DELIVERED)
-    if answer.status == GONE:
+        return _done(claimed, Outcome.DELIVERED)
+    if answer.gone and webhook:
         disable_endpoint(conn, claimed, answer.at)
         return _give_up(conn, claimed, "the receiver answered 410, its webhook is now disabled")
     if answer.hopeless:
         return _give_up(conn, claimed, answer.why)
     next_try_at = retry_at(claimed.attempt, answer.at, random.random())
     if next_try_at is None:
-        return _give_up(conn, claimed, f"{claimed.attempt} tries, the last one: {answer.why}")
+        dead = webhook and disable_endpoint(conn, claimed, answer.at, answer.at - DEAD)
+        end = "; nothing was taken for days, the webhook is now disabled" if dead else ""
+        return _give_up(conn, claimed, f"{claimed.attempt} tries, the last one: {answer.why}{end}")
     record_retry(conn, claimed, next_try_at, answer.why)
-    return Delivery(claimed.alert_id, claimed.attempt, Outcome.RETRY, answer.why)
+    return _done(claimed, Outcome.RETRY, answer.why)
 
 
 def send(
     url: str, claimed: Claimed, keys: Sequence[bytes], at: datetime, *, allow_private: bool
 ) -> int:
-    """POSTs the event, signed with each of the account's keys: two while one is replaced."""
+    """POSTs the event, signed with each of the keys: two while one is replaced."""
     text = json.dumps(claimed.body, separators=(",", ":"), ensure_ascii=False)
     signatures = [Webhook(key).sign(claimed.alert_id, at, text) for key in keys]
     headers = {
         "content-type": "application/json",
         "content-length": str(len(text.encode())),
         "user-agent": "rackmeter",
+        "idempotency-key": claimed.alert_id,
         "webhook-id": claimed.alert_id,
         "webhook-timestamp": str(int(at.timestamp())),
         "webhook-signature": " ".join(signatures),
@@ -161,4 +221,8 @@ def retry_at(attempt: int, now: datetime, jitter: float) -> datetime | None:
 
 def _give_up(conn: Connection, claimed: Claimed, why: str) -> Delivery:
     record_failed(conn, claimed, why)
-    return Delivery(claimed.alert_id, claimed.attempt, Outcome.GIVEN_UP, why)
+    return _done(claimed, Outcome.GIVEN_UP, why)
+
+
+def _done(claimed: Claimed, outcome: Outcome, why: str = "") -> Delivery:
+    return Delivery(claimed.alert_id, claimed.attempt, outcome, why, claimed.channel)

@@ -1,12 +1,15 @@
-"""The table of events that customers are to be told: entered once, claimed under a lease, recorded.
+"""The table of what is to be told: alerts entered once, claimed under a lease, recorded.
 
-Nothing is sent from here (sinks.deliver). An event's identity is derived from what it says, so it
-is entered once whoever enters it, and the receiver sees one id however often it is sent.
+Nothing is sent from here (sinks.deliver). An alert has a row for each recipient, and each row is
+delivered by itself. Its identity is derived from what it says and to whom, so it is entered once
+whoever enters it, and the receiver sees one id however often it is sent.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -20,12 +23,31 @@ CLEARED = "cleared"
 """The kind of event that takes back an announced crossing."""
 
 
+class Channel(StrEnum):
+    """How an alert goes out."""
+
+    WEBHOOK = "webhook"
+    """To the address that the account has at the time of sending."""
+    MAIL = "mail"
+    COMMAND = "command"
+    """To the provider's own provisioning, never to a customer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """`address` is a mail's; the other two channels have one receiver each."""
+
+    channel: Channel
+    address: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Alert:
     """A crossing to be told. `scope` to `kind` are its identity."""
 
     account: str
     scope: str
+    """Empty for a budget of the whole account."""
     period_start: datetime
     threshold: str
     limit_version: str
@@ -36,19 +58,25 @@ class Alert:
     @property
     def alert_id(self) -> str:
         """`webhook-id`: the same for the same crossing, even from a rebuilt database."""
-        parts = (
+        return self.id_for(Recipient(Channel.WEBHOOK))
+
+    def id_for(self, recipient: Recipient) -> str:
+        """Each recipient's delivery has an id of its own."""
+        parts = [
             self.threshold,
             self.scope,
             self.period_start.isoformat(),
             self.limit_version,
             self.kind,
-        )
+        ]
+        if recipient.channel is not Channel.WEBHOOK:
+            parts += [recipient.channel, recipient.address]
         return "msg_" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """An event to be tried now, with the endpoint as it is at this moment."""
+    """A row to be tried now, with the endpoint as it is at this moment."""
 
     alert_id: str
     account: str
@@ -57,19 +85,47 @@ class Claimed:
     url: str | None
     secret: bytes | None
     """As it is stored, encrypted."""
+    channel: Channel = Channel.WEBHOOK
+    address: str = ""
+    language: str = "en"
 
 
-def enqueue(conn: Connection, alert: Alert, now: datetime) -> bool:
-    """Enters the event in the caller's transaction; False when it has been entered before."""
+def customers(conn: Connection, account: str) -> list[Recipient]:
+    """Who hears of an account's alerts. Without any the webhook is named, so that it shows."""
+    row = conn.execute(
+        "SELECT webhook_url IS NOT NULL, mail_to FROM account WHERE account_id = %s", (account,)
+    ).fetchone()
+    webhook, mails = row or (False, [])
+    told = [Recipient(Channel.MAIL, address) for address in mails]
+    return [Recipient(Channel.WEBHOOK), *told] if webhook or not told else told
+
+
+def enqueue(
+    conn: Connection, alert: Alert, now: datetime, recipients: Sequence[Recipient] | None = None
+) -> bool:
+    """Enters the alert in the caller's transaction; False when it has been entered before.
+
+    To the account's own recipients where none are given. Copy 0 is unique for the crossing: who
+    finds it there enters none of the others, even where the account has new recipients since.
+    """
+    told = customers(conn, alert.account) if recipients is None else recipients
+    for copy, recipient in enumerate(told):
+        if not _enter(conn, alert, now, recipient, copy) and copy == 0:
+            return False
+    return True
+
+
+def _enter(conn: Connection, alert: Alert, now: datetime, recipient: Recipient, copy: int) -> bool:
     row = conn.execute(
         """
         INSERT INTO alert_outbox (alert_id, account_id, scope_id, period_start, threshold,
-                                  limit_version, kind, body, sampled_at, created_at, next_try_at)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                                  limit_version, kind, body, sampled_at, created_at, next_try_at,
+                                  channel, recipient, copy)
+        VALUES (%s, %s, nullif(%s, ''), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         ON CONFLICT DO NOTHING RETURNING alert_id
         """,
         (
-            alert.alert_id,
+            alert.id_for(recipient),
             alert.account,
             alert.scope,
             alert.period_start,
@@ -80,27 +136,32 @@ def enqueue(conn: Connection, alert: Alert, now: datetime) -> bool:
             alert.sampled_at,
             now,
             now,
+            recipient.channel,
+            recipient.address,
+            copy,
         ),
     ).fetchone()
     return row is not None
 
 
 def announcements(conn: Connection, scope: str, period_start: datetime) -> list[Alert]:
-    """The crossings of a period that were entered, cleared or not; without the `cleared` ones."""
+    """What was last said of each threshold of a scope's period: crossed, or cleared again."""
     rows = conn.execute(
         """
-        SELECT account_id, scope_id, period_start, threshold, limit_version, kind, body, sampled_at
-        FROM alert_outbox
-        WHERE scope_id = %s AND period_start = %s AND kind <> %s ORDER BY created_at, alert_id
+        SELECT DISTINCT ON (threshold) account_id, scope_id, period_start, threshold,
+               limit_version, kind, body, sampled_at
+        FROM alert_outbox WHERE scope_id = %s AND period_start = %s AND copy = 0
+        ORDER BY threshold, number DESC
         """,
-        (scope, period_start, CLEARED),
+        (scope, period_start),
     ).fetchall()
     return [Alert(*row) for row in rows]
 
 
 def claim_due(conn: Connection, now: datetime, limit: int = 1) -> tuple[Claimed, ...]:
-    """Takes up to `limit` due events, oldest first; nobody else gets them before the lease ends.
+    """Takes up to `limit` due rows, oldest first; nobody else gets them before the lease ends.
 
+    An account's commands go one after the other: to resume never overtakes to suspend.
     Committed here: the caller sends without a transaction. Claiming counts as an attempt, so an
     event that kills whoever sends it still comes to its end.
     """
@@ -110,6 +171,10 @@ def claim_due(conn: Connection, now: datetime, limit: int = 1) -> tuple[Claimed,
             WITH due AS (
                 SELECT alert_id FROM alert_outbox
                 WHERE delivered_at IS NULL AND failed IS NULL AND next_try_at <= %s
+                AND (channel <> 'command' OR NOT EXISTS (
+                    SELECT FROM alert_outbox e
+                    WHERE e.account_id = alert_outbox.account_id AND e.number < alert_outbox.number
+                    AND e.channel = 'command' AND e.delivered_at IS NULL AND e.failed IS NULL))
                 ORDER BY next_try_at LIMIT %s FOR UPDATE SKIP LOCKED
             )
             UPDATE alert_outbox o SET attempts = attempts + 1, next_try_at = %s
@@ -117,11 +182,11 @@ def claim_due(conn: Connection, now: datetime, limit: int = 1) -> tuple[Claimed,
             WHERE o.alert_id = due.alert_id AND a.account_id = o.account_id
             RETURNING o.alert_id, o.account_id, o.body, o.attempts,
                       CASE WHEN a.webhook_disabled_at IS NULL THEN a.webhook_url END,
-                      a.webhook_secret
+                      a.webhook_secret, o.channel, o.recipient, a.language
             """,
             (now, limit, now + LEASE),
         ).fetchall()
-    return tuple(Claimed(*row) for row in rows)
+    return tuple(Claimed(*[*row[:6], Channel(row[6]), *row[7:]]) for row in rows)
 
 
 def record_delivered(conn: Connection, claimed: Claimed, at: datetime) -> None:
@@ -161,20 +226,32 @@ def record_failed(conn: Connection, claimed: Claimed, why: str) -> None:
         )
 
 
-def disable_endpoint(conn: Connection, claimed: Claimed, at: datetime) -> None:
-    """The receiver said 410: send it nothing until the account gets a webhook again."""
+def disable_endpoint(
+    conn: Connection, claimed: Claimed, at: datetime, silent_since: datetime | None = None
+) -> bool:
+    """Send it nothing until the account gets a webhook again: it said 410, or it is dead.
+
+    Dead is one that took nothing since `silent_since`. False: it goes on.
+    """
     with conn.transaction():
-        conn.execute(
+        row = conn.execute(
             """
-            UPDATE account SET webhook_disabled_at = %s
-            WHERE account_id = %s AND webhook_url = %s AND webhook_disabled_at IS NULL
+            UPDATE account a SET webhook_disabled_at = %(at)s
+            WHERE account_id = %(account)s AND webhook_url = %(url)s AND webhook_disabled_at IS NULL
+            AND (%(since)s::timestamptz IS NULL OR NOT EXISTS (
+                SELECT FROM alert_outbox o WHERE o.account_id = a.account_id
+                AND o.channel = 'webhook' AND o.delivered_at > %(since)s))
+            RETURNING 1
             """,
-            (at, claimed.account, claimed.url),
-        )
+            {
+                "at": at, "account": claimed.account, "url": claimed.url, "since": silent_since,
+            },
+        ).fetchone()  # fmt: skip
+    return row is not None
 
 
 def waiting(conn: Connection) -> tuple[int, datetime | None]:
-    """Events that are neither delivered nor given up, and when the first of them is due."""
+    """Rows that are neither delivered nor given up, and when the first of them is due."""
     row = conn.execute(
         "SELECT count(*), min(next_try_at) FROM alert_outbox"
         " WHERE delivered_at IS NULL AND failed IS NULL"

@@ -20,12 +20,15 @@ from pipeline.catalog import Catalog, load
 from sinks.catalogs import apply
 from sinks.changes import Answer
 from sinks.database import Connection, connect, migrate
+from sinks.deliver import Ways
 from sinks.timelines import add_account, rent
 from sinks.webhooks import set_webhook
 from tests.fix_stack import MakeDatabase
 from tests.vault import VAULT
 
 SECRET = "whsec_" + "c2VjcmV0IG9mIGEgdGVzdCwgbm90IG9mIGFueW9uZSE="
+WAYS = Ways(VAULT, allow_private=True)
+"""Deliveries to receivers on this machine."""
 WINDOW = timedelta(minutes=5)
 START = datetime(2026, 3, 1, tzinfo=UTC)
 TX = "net.tx_bytes"

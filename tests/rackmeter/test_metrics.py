@@ -31,6 +31,7 @@ from tests.fix_api import api, environment, free_port
 from tests.fix_billing import (
     SECRET,
     TX,
+    WAYS,
     Receiver,
     meter_windows,
     rent_small,
@@ -107,8 +108,8 @@ def test_a_crossing_is_counted_from_its_rating_to_its_delivery(
         "delays": ("rackmeter_rating_delay_seconds_count", {}),
         "in time": ("rackmeter_rating_delay_seconds_bucket", {"le": "30.0"}),
         "crossed": ("rackmeter_alerts_total", {"kind": "crossed"}),
-        "delivered": ("rackmeter_webhooks_total", {"outcome": "delivered"}),
-        "retry": ("rackmeter_webhooks_total", {"outcome": "retry"}),
+        "delivered": ("rackmeter_webhooks_total", {"channel": "webhook", "outcome": "delivered"}),
+        "retry": ("rackmeter_webhooks_total", {"channel": "webhook", "outcome": "retry"}),
     }
     before = {key: shown(name, **labels) for key, (name, labels) in names.items()}
     at_ms = int(now.timestamp() * 1000)
@@ -129,7 +130,7 @@ def test_a_crossing_is_counted_from_its_rating_to_its_delivery(
 
 
 async def _rate_and_deliver(url: str, hint: Changed) -> None:
-    rater = Rater(url, VAULT, allow_private_webhooks=True)
+    rater = Rater(url, WAYS)
     try:
         key, value = encode_changed(hint)
         await rater.take(Chunk("changed", 0, [Taped(0, hint.append_ms, 1, key, value, ())]))

@@ -24,6 +24,7 @@ from tests.fix_billing import (
     SECRET,
     START,
     TX,
+    WAYS,
     WINDOW,
     Receiver,
     a_catalog,
@@ -305,7 +306,7 @@ def test_from_usage_to_the_customers_server(rented: Connection, receiver: Receiv
     meter_windows(rented, "s-1", {(TX, "eth0"): [60 * MB]})
     sampled_at = datetime.now(UTC) - timedelta(milliseconds=40)
     rate_scope(rented, "i-1", datetime.now(UTC), sampled_at, period=Span(START, APRIL))
-    deliver_due(rented, VAULT, lambda: datetime.now(UTC), allow_private=True)
+    deliver_due(rented, WAYS, lambda: datetime.now(UTC))
     (body,) = receiver.bodies.values()
     assert body["data"]["percent"] == 50
     (latency_ms,) = latencies(rented)

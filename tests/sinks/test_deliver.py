@@ -11,12 +11,12 @@ import pytest
 
 from sinks import deliver as deliver_module
 from sinks.database import Connection
-from sinks.deliver import RETRY_AFTER_S, Delivery, Outcome, deliver_due, retry_at, send
+from sinks.deliver import RETRY_AFTER_S, Delivery, Outcome, Ways, deliver_due, retry_at, send
 from sinks.egress import SendFailedError, TargetRefusedError, is_public, post
 from sinks.outbox import LEASE, claim_due, enqueue, latencies
 from sinks.vault import Vault
 from sinks.webhooks import secret_row, set_webhook
-from tests.fix_billing import SECRET, Receiver
+from tests.fix_billing import SECRET, WAYS, Receiver
 from tests.sinks.test_outbox import an_alert, put_scope, state
 from tests.vault import VAULT
 
@@ -51,7 +51,7 @@ def outbox(billing: Connection, receiver: Receiver, clock: Clock) -> Connection:
 def tries(outbox: Connection, clock: Clock, attempts: int = 20) -> Iterator[Delivery]:
     """Delivers whatever is due, moving `next_try_at` to now instead of waiting for it."""
     for _ in range(attempts):
-        yield from deliver_due(outbox, VAULT, clock, allow_private=True)
+        yield from deliver_due(outbox, WAYS, clock)
         outbox.execute("UPDATE alert_outbox SET next_try_at = %s", (clock(),))
 
 
@@ -84,10 +84,10 @@ def test_a_crash_between_sending_and_recording_sends_again_under_the_same_id(
     with monkeypatch.context() as patch:
         patch.setattr(deliver_module, "record_delivered", crash)
         with pytest.raises(KeyboardInterrupt):
-            deliver_due(outbox, VAULT, clock, allow_private=True)
-    assert deliver_due(outbox, VAULT, clock, allow_private=True) == []
+            deliver_due(outbox, WAYS, clock)
+    assert deliver_due(outbox, WAYS, clock) == []
     clock.now += LEASE
-    (done,) = deliver_due(outbox, VAULT, clock, allow_private=True)
+    (done,) = deliver_due(outbox, WAYS, clock)
     assert (done.outcome, done.attempt) == (Outcome.DELIVERED, 2)
     assert receiver.ids == [an_alert().alert_id] * 2
     assert len(receiver.bodies) == 1
@@ -97,7 +97,7 @@ def test_a_redirect_is_a_failure_and_not_followed(
     outbox: Connection, receiver: Receiver, clock: Clock
 ) -> None:
     receiver.answers.append(302)
-    (done,) = deliver_due(outbox, VAULT, clock, allow_private=True)
+    (done,) = deliver_due(outbox, WAYS, clock)
     assert (done.outcome, done.why) == (Outcome.RETRY, "the receiver answered 302")
     assert len(receiver.ids) == 1
 
@@ -106,7 +106,7 @@ def test_gone_disables_the_endpoint_for_everything_else(
     outbox: Connection, receiver: Receiver, clock: Clock
 ) -> None:
     receiver.answers.append(410)
-    done = deliver_due(outbox, VAULT, clock, allow_private=True)
+    done = deliver_due(outbox, WAYS, clock)
     enqueue(outbox, an_alert(100), clock())
     done += tries(outbox, clock)
     assert [delivery.outcome for delivery in done] == [Outcome.GIVEN_UP] * 2
@@ -120,7 +120,10 @@ def test_nobody_is_tried_for_ever(outbox: Connection, receiver: Receiver, clock:
     done = list(tries(outbox, clock, attempts=50))
     assert len(done) == len(RETRY_AFTER_S) + 1
     assert done[-1].outcome is Outcome.GIVEN_UP
-    assert done[-1].why == "10 tries, the last one: the receiver answered 500"
+    assert done[-1].why == (
+        "10 tries, the last one: the receiver answered 500;"
+        " nothing was taken for days, the webhook is now disabled"
+    )
 
 
 def test_delays_grow_and_have_bounded_jitter() -> None:
@@ -140,7 +143,7 @@ def test_both_secrets_sign_while_one_replaces_the_other(
     new = "whsec_" + "bmV3IHNlY3JldCBvZiBhIHRlc3QsIHNlY3JldD8="
     outbox.execute("UPDATE account SET webhook_secret = %s", (stored(f"{new} {SECRET}"),))
     receiver.secrets = (SECRET, new)
-    (done,) = deliver_due(outbox, VAULT, clock, allow_private=True)
+    (done,) = deliver_due(outbox, WAYS, clock)
     assert done.outcome is Outcome.DELIVERED
 
 
@@ -159,7 +162,7 @@ def test_an_account_that_cannot_be_told_ends_the_event(
     outbox: Connection, receiver: Receiver, clock: Clock, column: str, value: str | None, why: str
 ) -> None:
     outbox.execute(f"UPDATE account SET {column} = %s", (None if value is None else stored(value),))
-    (done,) = deliver_due(outbox, VAULT, clock, allow_private=True)
+    (done,) = deliver_due(outbox, WAYS, clock)
     assert (done.outcome, done.why) == (Outcome.GIVEN_UP, why)
     assert receiver.ids == []
 
@@ -180,13 +183,13 @@ def test_a_secret_that_does_not_decrypt_is_waited_for(
     """Somebody can mend it: the event is not given up, and nothing is sent without a signature."""
     (good,) = outbox.execute("SELECT webhook_secret FROM account").fetchone() or (None,)
     outbox.execute("UPDATE account SET webhook_secret = %s", (value,))
-    (done,) = deliver_due(outbox, VAULT, clock, allow_private=True)
+    (done,) = deliver_due(outbox, WAYS, clock)
     assert (done.outcome, receiver.ids) == (Outcome.RETRY, [])
     assert why in done.why
     assert SECRET not in done.why
     outbox.execute("UPDATE account SET webhook_secret = %s", (good,))
     outbox.execute("UPDATE alert_outbox SET next_try_at = %s", (clock(),))
-    (done,) = deliver_due(outbox, VAULT, clock, allow_private=True)
+    (done,) = deliver_due(outbox, WAYS, clock)
     assert done.outcome is Outcome.DELIVERED
 
 
@@ -238,7 +241,7 @@ def test_a_silent_receiver_does_not_hold_up_the_others(
         outbox.execute("UPDATE account SET webhook_url = %s WHERE account_id = 'acme'", (url,))
         for percent in range(20):
             enqueue(outbox, replace(an_alert(percent), account="other"), clock())
-        done = deliver_due(outbox, VAULT, clock, allow_private=True)
+        done = deliver_due(outbox, WAYS, clock)
     assert [delivery.outcome for delivery in done] == [Outcome.DELIVERED] * 20 + [Outcome.RETRY]
     assert (len(receiver.bodies), done[-1].why) == (20, "timed out")
 
@@ -248,7 +251,7 @@ def test_no_more_than_the_limit_is_claimed(
 ) -> None:
     for percent in range(40):
         enqueue(outbox, an_alert(percent), clock())
-    assert len(deliver_due(outbox, VAULT, clock, limit=25, allow_private=True)) == 25
+    assert len(deliver_due(outbox, WAYS, clock, limit=25)) == 25
     assert len(receiver.ids) == sum(attempts == 1 for attempts in state(outbox, "attempts")) == 25
 
 
@@ -310,7 +313,7 @@ def test_public_addresses_are_public() -> None:
 def test_the_default_refuses_the_receiver_and_keeps_trying(
     outbox: Connection, receiver: Receiver, clock: Clock
 ) -> None:
-    (done,) = deliver_due(outbox, VAULT, clock)
+    (done,) = deliver_due(outbox, Ways(VAULT), clock)
     assert (done.outcome, receiver.ids) == (Outcome.RETRY, [])
     assert done.why == "the address must begin with https://, not http"
 

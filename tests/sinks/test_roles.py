@@ -24,7 +24,7 @@ from sinks.keys import keys_exist, load_keys
 from sinks.positions import positions
 from sinks.roles import ROLES, differences, missing_roles, roles, script
 from sinks.roles.logins import make_login
-from tests.fix_billing import START, TX, Receiver, meter_open, meter_windows, rent_small
+from tests.fix_billing import START, TX, WAYS, Receiver, meter_open, meter_windows, rent_small
 from tests.fix_stack import NOT_DURABLE, MakeDatabase
 from tests.invoicing.scenario import close_month, numbers_of
 from tests.invoicing.worlds import month_of
@@ -106,11 +106,11 @@ def test_the_writer_registers_topics_rates_and_delivers(
         assert due_scopes(conn, now, 10) == ["i-1"]
         rated = rate_open(conn, "i-1", now, now)
         assert sum(len(one.entered) for one in rated) == 2
-        sent = deliver_due(conn, VAULT, lambda: datetime.now(UTC), allow_private=True)
+        sent = deliver_due(conn, WAYS, lambda: datetime.now(UTC))
         assert [one.outcome for one in sent] == [Outcome.DELIVERED] * 2
         receiver.answers += [410, 500]
         conn.execute("UPDATE alert_outbox SET delivered_at = NULL, next_try_at = %s", (now,))
-        sent = deliver_due(conn, VAULT, lambda: datetime.now(UTC), allow_private=True)
+        sent = deliver_due(conn, WAYS, lambda: datetime.now(UTC))
         assert {one.outcome for one in sent} == {Outcome.GIVEN_UP, Outcome.RETRY}
         assert load_keys(conn, VAULT)[1] == {}
         assert not keys_exist(conn, {"k"})

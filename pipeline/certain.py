@@ -1,0 +1,32 @@
+"""What a percentile has come to for certain: windows that are missing or still to come are 0. Pure.
+
+The period's windows are counted whole, so this never falls, and at the end of a period measured
+without a gap it is the figure that is billed.
+"""
+
+from dataclasses import replace
+
+from pipeline.periods import closed
+from pipeline.rating.cut import Segment, cut
+from pipeline.rating.percentile import percentiles
+from schemas.billing import Inputs, Scope
+from schemas.prices import Missing, Percentile
+
+
+def certain(scope: Scope, inputs: Inputs) -> dict[tuple[str, str], int]:
+    """(item, charge) → base units a window, for each percentile; of a pool on its first item."""
+    groups = [
+        tuple(_with_zeros(segment) for segment in group)
+        for group in cut(scope, inputs.period)
+        if isinstance(group[0].charge.quantity, Percentile)
+    ]
+    found = percentiles(scope, inputs.samples, groups, closed(inputs.period))
+    return {(group[0].row.item, group[0].row.charge): group[0].used for group in found}
+
+
+def _with_zeros(segment: Segment) -> Segment:
+    quantity = segment.charge.quantity
+    if not isinstance(quantity, Percentile):
+        return segment
+    charge = replace(segment.charge, quantity=replace(quantity, missing=Missing.ZERO))
+    return replace(segment, row=replace(segment.row, price=charge))

@@ -1,0 +1,164 @@
+"""An alert as a person reads it: subject, text and HTML, in English or German. Pure.
+
+Everything comes from the event's body; a figure stands as a bar too. Values are escaped for HTML,
+and a subject is one line: titles of items are what operators wrote.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from html import escape
+from typing import Any, Final
+
+from babel.dates import format_date, format_datetime
+from babel.numbers import format_decimal
+
+from schemas.events import THRESHOLD_CLEARED, THRESHOLD_FORECAST
+
+MINUTE_TEXT: Final = {"en": "d MMM yyyy, HH:mm 'UTC'", "de": "d. MMM yyyy, HH:mm 'UTC'"}
+_WORDS: Final[dict[str, dict[str, str]]] = {
+    "en": {
+        "crossed": "{thing}: {percent} % of {limit} is reached",
+        "suspends": "{thing}: {limit} is reached, it is being suspended",
+        "forecast": "{thing}: {limit} will be reached at {at}",
+        "cleared": "{thing}: below {percent} % of {limit} again",
+        "lead_crossed": "{thing} has come to {used} of {limit}.",
+        "lead_suspends": "{thing} has come to {used}. The limit of {limit} is a cap: what it is for"
+        " is being suspended until the limit is raised or a new month begins.",
+        "lead_forecast": "{thing} has come to {used}. At the rate of the last hour {limit} will be"
+        " reached at {at}.",
+        "lead_cleared": "{thing} no longer stands at {percent} % of {limit}: by a correction, a"
+        " new limit or a new month. What was suspended because of it is being resumed.",
+        "used": "Used",
+        "limit": "Limit",
+        "period": "Period",
+        "account": "Account",
+        "measured": "As of",
+        "money": "cost",
+    },
+    "de": {
+        "crossed": "{thing}: {percent} % von {limit} sind erreicht",
+        "suspends": "{thing}: {limit} sind erreicht, es wird gesperrt",
+        "forecast": "{thing}: {limit} werden am {at} erreicht",
+        "cleared": "{thing}: wieder unter {percent} % von {limit}",
+        "lead_crossed": "{thing}: {used} von {limit} sind verbraucht.",
+        "lead_suspends": "{thing} steht bei {used}. Die Grenze von {limit} ist eine Obergrenze:"
+        " Betroffenes wird gesperrt, bis sie erhöht wird oder ein neuer Monat beginnt.",
+        "lead_forecast": "{thing} steht bei {used}. Mit der Rate der letzten Stunde werden {limit}"
+        " am {at} erreicht.",
+        "lead_cleared": "{thing} steht nicht mehr bei {percent} % von {limit}: durch eine"
+        " Korrektur, eine neue Grenze oder einen neuen Monat. Was deshalb gesperrt war, wird wieder"
+        " freigegeben.",
+        "used": "Verbraucht",
+        "limit": "Grenze",
+        "period": "Zeitraum",
+        "account": "Konto",
+        "measured": "Stand",
+        "money": "Kosten",
+    },
+}
+_BAR: Final = {"ok": "#2f6f4f", "warn": "#b26a00", "over": "#b3261e"}
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail's content."""
+
+    subject: str
+    text: str
+    html: str
+    language: str
+
+
+def letter(body: dict[str, Any], language: str) -> Letter:
+    """The event's body as a mail."""
+    words, data = _WORDS[language], body["data"]
+    kind = _kind(body["type"], data)
+    values = _values(data, language, words)
+    subject = " ".join(words[kind].format(**values).split())
+    lead = words[f"lead_{kind}"].format(**values)
+    rows = [
+        (words["account"], str(data["account"])),
+        *([(words["used"], values["used"])] if "used" in data else []),
+        (words["limit"], values["limit"]),
+        (words["period"], values["period"]),
+        (words["measured"], values["measured"]),
+    ]
+    width = max(len(name) for name, _ in rows) + 2
+    text = "\n".join([lead, "", *(f"{name:<{width}}{value}" for name, value in rows), ""])
+    return Letter(subject, text, _html(subject, lead, rows, _share(data), language), language)
+
+
+def _kind(event: str, data: dict[str, Any]) -> str:
+    if event == THRESHOLD_CLEARED:
+        return "cleared"
+    if event == THRESHOLD_FORECAST:
+        return "forecast"
+    return "suspends" if data.get("suspends") else "crossed"
+
+
+def _values(data: dict[str, Any], language: str, words: dict[str, str]) -> dict[str, str]:
+    """An allowance and a budget say their limit under different names."""
+    unit = str(data["unit"])
+
+    def figure(text: str) -> str:
+        return f"{format_decimal(Decimal(text), locale=language)} {unit}"
+
+    thing = " ".join(str(data["item"] or data["account"]).split())
+    first, end = (datetime.fromisoformat(data[f"period_{edge}"]) for edge in ("start", "end"))
+    return {
+        "thing": f"{thing}, {data['charge'] or words['money']}",
+        "percent": str(data["percent"]),
+        "used": figure(data.get("used", "0")),
+        "limit": figure(data.get("limit") or data["allowance"]),
+        "at": _minute(data["reached_at"], language) if "reached_at" in data else "",
+        "period": " – ".join(format_date(day.astimezone(UTC), "long", locale=language)
+                             for day in (first, end)),
+        "measured": _minute(data["sampled_at"], language),
+    }  # fmt: skip
+
+
+def _minute(text: str, language: str) -> str:
+    at = datetime.fromisoformat(text).astimezone(UTC)
+    return format_datetime(at, MINUTE_TEXT[language], locale=language)
+
+
+def _share(data: dict[str, Any]) -> int | None:
+    """Whole percent of the limit, or None where nothing is used any more."""
+    if "used" not in data:
+        return None
+    return int(Decimal(data["used"]) * 100 / Decimal(data.get("limit") or data["allowance"]))
+
+
+def _html(
+    subject: str, lead: str, rows: list[tuple[str, str]], share: int | None, language: str
+) -> str:
+    lines = "".join(
+        '<tr><td style="padding:4px 16px 4px 0;color:#5f6368;white-space:nowrap">'
+        f'{escape(name)}</td><td style="padding:4px 0">{escape(value)}</td></tr>'
+        for name, value in rows
+    )
+    return (
+        f'<!doctype html><html lang="{language}"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{escape(subject)}</title></head>"
+        '<body style="margin:0;background:#f4f5f6">'
+        '<div style="max-width:36em;margin:24px auto;padding:24px 28px;background:#fff;'
+        "border:1px solid #dadce0;border-radius:6px;"
+        'font:15px/1.5 system-ui,Segoe UI,Helvetica,Arial,sans-serif;color:#202124">'
+        f'<h1 style="font-size:19px;line-height:1.3;margin:0 0 12px">{escape(subject)}</h1>'
+        f'<p style="margin:0 0 16px">{escape(lead)}</p>{_bar(share)}'
+        f'<table style="border-collapse:collapse;font-size:14px">{lines}</table>'
+        "</div></body></html>\n"
+    )
+
+
+def _bar(share: int | None) -> str:
+    if share is None:
+        return ""
+    colour = _BAR["over" if share >= 100 else "warn" if share >= 80 else "ok"]
+    return (
+        '<div style="height:14px;background:#e8eaed;border-radius:7px;overflow:hidden">'
+        f'<div style="width:{min(100, share)}%;height:14px;background:{colour}"></div></div>'
+        f'<p style="margin:4px 0 16px;font-size:13px;color:#5f6368">{share} %</p>'
+    )
