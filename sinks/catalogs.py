@@ -16,6 +16,7 @@ from pipeline.periods import closed, month
 from schemas.billing import Item, PriceRow, Span
 from schemas.errors import RefusedError
 from schemas.prices import Charge, Fee
+from sinks.changes import make_due
 from sinks.contracts import agree
 from sinks.database import Connection
 from sinks.prices import add_prices, close_prices
@@ -80,6 +81,7 @@ def apply_contract(conn: Connection, contract: Contract, text: str, at: datetime
             return Applied(published=False, touched=())
         refuse_sealed(conn, scope, contract.valid.start)
         agree(conn, contract, at)
+        make_due(conn, [scope], contract.valid.start, at)
         found = _open_items(conn, list(catalog.plans), at, scope)
         starts = [(s, a, contract.valid.start, item) for s, a, _, item in found]
         return Applied(published=True, touched=_reprice(conn, catalog, starts, at))
@@ -144,6 +146,7 @@ def _reprice(
         refuse_sealed(conn, scope, start)
         close_prices(conn, item.item, start)
         add_prices(conn, after, at)
+        make_due(conn, [scope], start, at)
         touched.append(Touched(scope, account, item, start, before, after))
     return tuple(touched)
 

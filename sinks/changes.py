@@ -106,6 +106,11 @@ def enter(
     return answer
 
 
+def make_due(conn: Connection, scopes: Sequence[str], at: datetime, entered_at: datetime) -> None:
+    """Whoever rates looks again at what is not sealed of these scopes and ends after `at`."""
+    conn.execute(DUE_SQL, {"scopes": list(scopes), "at": at, "entered": entered_at})
+
+
 def scopes_of(conn: Connection, items: Sequence[str]) -> list[str]:
     """The scopes of items, in order; refuses an item that there is not."""
     rows = conn.execute(
@@ -180,12 +185,11 @@ def _finish(
         NEIGHBOURS_SQL, {"change": change, "width": WIDTH, "epoch": EPOCH}
     ).fetchall()
     touched = sorted({*scopes, *(row[0] for row in near)})
-    known = {"change": change, "entered": entered, "scopes": touched, "at": at}
-    conn.execute(DUE_SQL, known)
+    make_due(conn, touched, at, entered)
     late = conn.execute(
         "SELECT scope_id, period_start FROM scope_seal"
-        " WHERE scope_id = ANY(%(scopes)s) AND period_end > %(at)s ORDER BY 1, 2",
-        known,
+        " WHERE scope_id = ANY(%s) AND period_end > %s ORDER BY 1, 2",
+        (touched, at),
     ).fetchall()
     return Answer(True, at, tuple(touched), tuple((scope, start) for scope, start in late))
 

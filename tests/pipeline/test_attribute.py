@@ -135,3 +135,35 @@ def test_shares_are_fair_to_one_unit(quantity: int, weights: list[int]) -> None:
     assert sum(found) == quantity
     for part, weight in zip(found, weights, strict=True):
         assert abs(part - Fraction(quantity * weight, sum(weights))) < 1
+
+
+owners = st.sampled_from(["a1", "a2", "b1", "c1", ""])
+"""Items of three scopes by their first letter; "" is nobody."""
+timelines = st.lists(st.tuples(st.integers(0, 900), owners), min_size=1, max_size=8).map(
+    lambda rows: sorted(dict(rows).items())
+)
+
+
+@laws
+@given(timelines, st.lists(st.integers(0, 2**63 - 1), min_size=3, max_size=3))
+def test_all_scopes_and_the_house_have_what_was_metered(
+    rows: list[tuple[int, str]], quantities: list[int]
+) -> None:
+    """Whoever has the server when: each prices by itself, and no unit is lost or doubled."""
+    points = [second(at) for at, _ in rows]
+    spans = [Span(*pair) for pair in zip(points, [*points[1:], None], strict=True)]
+    served = [("house", Span(START - timedelta(days=1), points[0]))]
+    served += [(item or "house", span) for (_, item), span in zip(rows, spans, strict=True)]
+    usage = tuple(
+        used(quantity, second(300 * at), second(300 * at + 300))
+        for at, quantity in enumerate(quantities)
+    )
+    owned = 0
+    for scope in ("a", "b", "c", "house"):
+        mine = {item for item, _ in served if item.startswith(scope)}
+        seen = tuple(Assignment("srv", item if item in mine else "", span) for item, span in served)
+        items = tuple(Item(name, name, "ax", Span(START - timedelta(days=1))) for name in mine)
+        view = replace(scope_of(), items=items, assignments=seen)
+        found = attribute(view, Inputs(MONTH, usage))
+        owned += sum(part.usage.quantity for part in found.owned)
+    assert owned == sum(quantities)

@@ -7,6 +7,7 @@ was metered, to the unit.
 import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -17,6 +18,7 @@ from schemas.errors import RefusedError
 from sinks import accruals
 from sinks.accruals import due_scopes, load_accrual, open_periods, rate_open
 from sinks.alterations import resize
+from sinks.catalogs import apply
 from sinks.database import Connection, connect
 from sinks.house import unassigned
 from sinks.intervals import resume, suspend
@@ -167,6 +169,17 @@ def test_a_shared_window_is_the_houses_in_part(rented: Connection) -> None:
     assert (part.quantity, part.start, part.end) == (20, START + 2 * MINUTE, START + 3 * MINUTE)
     assert unassigned(rented, MONTH, "s-2") == []
     assert_conserved(rented)
+
+
+def test_a_catalogue_rates_the_open_period_anew(rented: Connection) -> None:
+    meter(rented, 1)
+    sweep(rented, NOW)
+    dearer = {'"keep"': "2026-03-01", "0.10 / hour": "0.50 / hour"}
+    assert apply(rented, *two_plans("v3", **dearer), NOW).items == ("i-1",)
+    assert due_scopes(rented, NOW, 10) == ["i-1"]
+    sweep(rented, NOW)
+    row = rented.execute("SELECT net FROM account_charge WHERE charge = 'rent'").fetchone()
+    assert row == (Decimal("1.50"),)
 
 
 # -- raters and commands at once ------------------------------------------------------------------
