@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 
 from pipeline.catalog import Catalog
 from pipeline.money import exact_sum
@@ -17,8 +18,11 @@ from pipeline.rating.price import price
 from schemas.billing import Inputs, Item, PriceRow, Scope, Span
 from sinks.catalogs import Touched
 from sinks.database import Connection
-from sinks.queries import usage_inputs
+from sinks.queries import usage_inputs_bulk
 from sinks.scopes import load_scopes
+
+BATCH: Final = 200
+"""Scopes whose usage is read by one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +42,35 @@ class Effect:
         return self.after - self.before
 
 
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A scope with the prices of before and of after, as if either had always been."""
+
+    period: Span
+    items: tuple[str, ...]
+    before: Scope
+    after: Scope
+
+    @property
+    def both(self) -> Scope:
+        """All that either measures: what is to be read."""
+        return replace(self.before, prices=(*self.before.prices, *self.after.prices))
+
+
 def effects(conn: Connection, touched: Iterable[Touched], now: datetime) -> list[Effect]:
     """One for each scope, by account and scope."""
     by_scope: dict[str, list[Touched]] = defaultdict(list)
     for one in touched:
         by_scope[one.scope].append(one)
-    scopes = load_scopes(conn, sorted(by_scope))
-    found = [_effect(conn, scopes[scope], mine, now) for scope, mine in by_scope.items()]
+    found: list[Effect] = []
+    order = sorted(by_scope)
+    for first in range(0, len(order), BATCH):
+        names = order[first : first + BATCH]
+        scopes = load_scopes(conn, names)
+        changes = [_change(scope, by_scope[scope.scope], now) for scope in scopes.values()]
+        # An ended month is whole, whatever later instant it is asked for.
+        inputs = usage_inputs_bulk(conn, [(c.both, c.period) for c in changes], now)
+        found += [_effect(change, one) for change, one in zip(changes, inputs, strict=True)]
     return sorted(found, key=lambda effect: (effect.account, effect.scope))
 
 
@@ -71,20 +97,23 @@ def _rows(catalog: Catalog, item: Item) -> tuple[PriceRow, ...]:
     return tuple(PriceRow(item.item, n, item.valid, c, catalog.version) for n, c in charges)
 
 
-def _effect(conn: Connection, scope: Scope, touched: Sequence[Touched], now: datetime) -> Effect:
+def _change(scope: Scope, touched: Sequence[Touched], now: datetime) -> _Change:
     period = previous(month(now, scope.timezone), scope.timezone)
     before = _priced_by(scope, {one.item.item: _whole(one, one.before) for one in touched})
     after = _priced_by(scope, {one.item.item: _whole(one, one.after) for one in touched})
-    both = replace(scope, prices=(*before.prices, *after.prices))
-    inputs = replace(usage_inputs(conn, both, period, closed(period)), billed=())
+    return _Change(period, tuple(sorted(one.item.item for one in touched)), before, after)
+
+
+def _effect(change: _Change, inputs: Inputs) -> Effect:
+    scope, inputs = change.before, replace(inputs, billed=())
     return Effect(
         account=scope.account,
         scope=scope.scope,
-        items=tuple(sorted(one.item.item for one in touched)),
-        period=period,
+        items=change.items,
+        period=change.period,
         currency=scope.currency,
-        before=_net(before, inputs),
-        after=_net(after, inputs),
+        before=_net(change.before, inputs),
+        after=_net(change.after, inputs),
     )
 
 

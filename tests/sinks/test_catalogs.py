@@ -203,4 +203,4 @@ class TestEffect:
         rent_small(customer, at=self.NOW)
         applied = apply(customer, *a_catalog(**self.CHANGES), self.NOW)
         [effect] = effects(customer, applied.touched, self.NOW)
-        assert (effect.before, effect.after) == (0, 0)
+        assert (effect.before, effect.after) == (Decimal(0), Decimal(0))
