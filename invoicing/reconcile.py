@@ -11,6 +11,7 @@ from typing import Final
 
 from invoicing.document import Document, DocumentLine, Priced
 from invoicing.pieces import metered
+from invoicing.rates import rates
 from invoicing.recount import add_up, recount
 from pipeline.periods import closed
 from schemas.billing import Inputs, Usage
@@ -56,6 +57,7 @@ class Check:
 READINGS: Final = "readings = windows"
 ACCRUALS: Final = "windows = accrual"
 QUANTITY: Final = "windows = line quantity"
+RATE: Final = "windows = line rate"
 PRODUCT: Final = "line = quantity × price"
 TOTALS: Final = "lines = totals"
 
@@ -66,6 +68,7 @@ def reconcile(conn: Connection, document: Document) -> Reconciliation:
         *_conservation(conn, document),
         *_accruals(conn, document),
         *_quantities(document),
+        *_rates(conn, document),
         *_arithmetic(conn, document),
         *_totals(conn, document),
     ]
@@ -122,6 +125,15 @@ def _quantities(document: Document) -> Iterator[Check]:
             if metered(priced.scope, row.line):
                 summed = sum(series.quantity for series in row.evidence)
                 yield Check(QUANTITY, row.line.key, row.line.base_quantity, summed)
+
+
+def _rates(conn: Connection, document: Document) -> Iterator[Check]:
+    """Base units of each percentile: pricing took it of samples, the database of windows."""
+    for priced, rows in by_scope(document):
+        lines = [row.line for row in rows]
+        found = rates(conn, priced.scope, lines, document.period)
+        for number, rate in found.items():
+            yield Check(RATE, lines[number].key, lines[number].base_quantity, rate)
 
 
 def by_scope(document: Document) -> Iterator[tuple[Priced, list[DocumentLine]]]:

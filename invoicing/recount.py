@@ -9,21 +9,22 @@ from invoicing.pieces import item_of, price_row
 from pipeline.money import minor_units
 from pipeline.periods import closed
 from schemas.billing import Line, LineKind, Scope
-from schemas.prices import Charge, Graduated, Hours, Package, PerUnit, Sum
+from schemas.prices import Allocation, Charge, Graduated, Hours, Package, PerUnit, Sum
 from sinks.database import Connection
 
 ARITHMETIC: Final = (files("invoicing") / "queries" / "arithmetic.sql").read_text()
 GIVEN: Final = {
     "mode": "given", "taken": 1, "whole": 1, "unit": Decimal(1), "step": Decimal(1),
     "before": Decimal(0), "floor": Decimal(0), "up_to": None, "size": None, "cap": None,
+    "count": None,
 }  # fmt: skip
 
 
 def recount(
     conn: Connection, scope: Scope, lines: Sequence[Line], currency: str
 ) -> list[tuple[Decimal | None, Decimal | None]]:
-    """(quantity, net) of each line. No quantity where it is no sum of usage and no started hours;
-    no net where a cap is shared with other lines.
+    """(quantity, net) of each line. No quantity of fees, percentiles and what has a commit; no net
+    where a cap is shared with other lines.
     """
     if not lines:
         return []
@@ -70,28 +71,28 @@ def _of_charge(scope: Scope, line: Line, before: Decimal) -> dict[str, Any]:
     match charge.quantity:
         case Hours() if isinstance(charge.model, PerUnit) and charge.allowance is None:
             return {**counted, "mode": "hours"}
-        case Sum(unit=unit) if charge.commit is None:
-            return {
-                **counted,
-                "unit": Decimal(unit.is_),
-                "step": unit.step,
-                **_of_usage(charge, line),
-            }
+        case Allocation(count=count) if charge.commit is None:
+            return {**counted, "count": Decimal(count), **_of_usage(charge, line)}
+        case Sum() if charge.commit is None:
+            return {**counted, **_of_usage(charge, line)}
         case _:
             return counted
 
 
 def _of_usage(charge: Charge, line: Line) -> dict[str, Any]:
-    share = {"taken": charge.share.taken, "whole": charge.share.whole}
+    unit, share = charge.unit, charge.share
+    taken = {
+        "unit": Decimal(unit.is_), "step": unit.step, "taken": share.taken, "whole": share.whole,
+    }  # fmt: skip
     match charge.model:
         case Package(size=size):
-            return {**share, "mode": "packages", "size": size}
+            return {**taken, "mode": "packages", "size": size}
         case Graduated(tiers=tiers):
             ends = [tier.up_to for tier in tiers]
             floor, up_to = _tier(ends, line.above)
-            return {**share, "mode": "units", "floor": floor, "up_to": up_to}
+            return {**taken, "mode": "units", "floor": floor, "up_to": up_to}
         case _:
-            return {**share, "mode": "units"}
+            return {**taken, "mode": "units"}
 
 
 def _tier(ends: Iterable[Decimal | None], above: Decimal) -> tuple[Decimal, Decimal | None]:

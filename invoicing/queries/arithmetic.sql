@@ -1,24 +1,28 @@
 -- Quantity and net of each line once more, in numeric: half up away from zero is what round() does. Rent
 -- counts started hours; a metered line takes the nearest step above the allowance and of it what lies in
--- its tier, or the packages begun. Other quantities are taken as given, and no answer is given to them. A
--- capped line whose month has other lines of the charge is bounded by them: it gets no net.
+-- its tier, or the packages begun; an allocation counts its milliseconds here. Other quantities are taken as
+-- given, and no answer is given to them. A capped line whose month has other lines of the charge is bounded
+-- by them: it gets no net.
 WITH line AS (
     SELECT * FROM unnest(
         %(no)s::int[], %(mode)s::text[], %(given)s::numeric[], %(alone)s::boolean[], %(capped)s::boolean[],
         %(began)s::timestamptz[], %(low)s::timestamptz[], %(high)s::timestamptz[],
-        %(base)s::numeric[], %(allowance)s::numeric[], %(taken)s::numeric[], %(whole)s::numeric[],
-        %(unit)s::numeric[], %(step)s::numeric[], %(before)s::numeric[], %(floor)s::numeric[],
+        %(base)s::numeric[], %(count)s::numeric[], %(allowance)s::numeric[], %(taken)s::numeric[],
+        %(whole)s::numeric[], %(unit)s::numeric[], %(step)s::numeric[], %(before)s::numeric[], %(floor)s::numeric[],
         %(up_to)s::numeric[], %(size)s::numeric[], %(price)s::numeric[], %(cap)s::numeric[]
-    ) AS l (no, mode, given, alone, capped, began, low, high, base, allowance, taken, whole, unit, step,
-            before, floor, up_to, size, price, cap)
+    ) AS l (no, mode, given, alone, capped, began, low, high, base, count, allowance, taken, whole, unit,
+            step, before, floor, up_to, size, price, cap)
 ), elapsed AS (
     SELECT *, extract(epoch FROM high - began) * 1000000 AS high_us,
-           extract(epoch FROM low - began) * 1000000 AS low_us,
-           greatest(base - allowance, 0) * taken AS excess
+           extract(epoch FROM low - began) * 1000000 AS low_us
     FROM line
+), used AS (
+    SELECT *, greatest(coalesce(count * (div(high_us, 1000) - div(low_us, 1000)), base) - allowance, 0)
+              * taken AS excess
+    FROM elapsed
 ), stepped AS (
     SELECT *, before + div(2 * excess + whole * unit * step, 2 * whole * unit * step) * step AS after
-    FROM elapsed
+    FROM used
 ), counted AS (
     SELECT *, CASE mode
         WHEN 'hours' THEN
