@@ -100,7 +100,7 @@ def _open_items(
         FROM item i JOIN rating_scope s USING (scope_id) JOIN account a USING (account_id)
         WHERE upper_inf(i.valid) AND i.plan = ANY(%(plans)s)
           AND CASE WHEN %(scope)s::text IS NOT NULL THEN i.scope_id = %(scope)s
-              ELSE NOT EXISTS (SELECT FROM contract c WHERE c.scope_id = i.scope_id
+              ELSE NOT EXISTS (SELECT FROM contract_known() c WHERE c.scope_id = i.scope_id
                                AND (upper_inf(c.valid) OR upper(c.valid) > %(at)s)) END
         ORDER BY i.item_id FOR UPDATE OF i
         """,

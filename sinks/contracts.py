@@ -16,14 +16,20 @@ from sinks.database import Connection
 Terms = tuple[tuple[Discount, ...], tuple[Commitment, ...]]
 
 
-def terms_of(conn: Connection, scopes: Sequence[str]) -> dict[str, Terms]:
-    """The terms of every contract of the scopes, each as long as its contract holds."""
+def terms_of(
+    conn: Connection, scopes: Sequence[str], known_at: datetime | None = None
+) -> dict[str, Terms]:
+    """The terms of every contract of the scopes, each as long as its contract holds.
+
+    As they are, or as was known at an instant.
+    """
     rows = conn.execute(
         """
         SELECT scope_id, lower(valid), upper(valid), discounts, commitments
-        FROM contract WHERE scope_id = ANY(%s) ORDER BY scope_id, lower(valid)
+        FROM contract_known(coalesce(%s, 'infinity'::timestamptz))
+        WHERE scope_id = ANY(%s) ORDER BY scope_id, lower(valid)
         """,
-        (list(scopes),),
+        (known_at, list(scopes)),
     ).fetchall()
     discounts: dict[str, list[Discount]] = defaultdict(list)
     commitments: dict[str, list[Commitment]] = defaultdict(list)
@@ -39,27 +45,19 @@ def terms_of(conn: Connection, scopes: Sequence[str]) -> dict[str, Terms]:
 
 
 def agree(conn: Connection, contract: Contract, at: datetime) -> None:
-    """From its start on the contract holds for its scope; the one before ends there."""
-    start = contract.valid.start
-    conn.execute(
-        "DELETE FROM contract WHERE scope_id = %s AND lower(valid) >= %s", (contract.scope, start)
-    )
-    conn.execute(
-        """
-        UPDATE contract SET valid = tstzrange(lower(valid), %s, '[)')
-        WHERE scope_id = %s AND (upper_inf(valid) OR upper(valid) > %s)
-        """,
-        (start, contract.scope, start),
-    )
+    """The contract holds for its scope from its start on; the one before ends there."""
     catalog = contract.catalog
     assert catalog.then is not None
     conn.execute(
-        "INSERT INTO contract VALUES (%s, %s, %s, tstzrange(%s, %s, '[)'), %s, %s, %s)",
+        """
+        INSERT INTO contract (version, base, scope_id, valid, discounts, commitments, entered_at)
+        VALUES (%s, %s, %s, tstzrange(%s, %s, '[)'), %s, %s, %s)
+        """,
         (
             catalog.version,
             catalog.then.version,
             contract.scope,
-            start,
+            contract.valid.start,
             contract.valid.end,
             Jsonb(to_json(contract.discounts)),
             Jsonb(to_json(contract.commitments)),

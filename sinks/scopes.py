@@ -74,7 +74,7 @@ def load_scopes(
         for query in (_HEADS, _ITEMS, _ASSIGNMENTS, _PRICES, _INTERVALS)
     )
     item_of, served_of, price_of = _grouped(items), _grouped(assignments), _grouped(prices)
-    interval_of, agreed = _grouped(intervals), terms_of(conn, scope_ids)
+    interval_of, agreed = _grouped(intervals), terms_of(conn, scope_ids, known_at)
     return {
         scope: Scope(
             scope,

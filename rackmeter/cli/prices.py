@@ -72,7 +72,7 @@ def _beside(file: Path, version: str) -> Path:
 def _agreed(conn: Connection, scope: str) -> str | None:
     """The contract of the scope that is in force now."""
     row = conn.execute(
-        "SELECT version FROM contract WHERE scope_id = %s AND valid @> now()", (scope,)
+        "SELECT version FROM contract_known() WHERE scope_id = %s AND valid @> now()", (scope,)
     ).fetchone()
     return None if row is None else str(row[0])
 

@@ -8,8 +8,22 @@ CREATE TABLE contract (
     discounts   jsonb NOT NULL,                  -- rows of schemas.terms, their time inside valid
     commitments jsonb NOT NULL,
     entered_at  timestamptz NOT NULL,
-    EXCLUDE USING gist (scope_id WITH =, valid WITH &&)
+    number      bigint GENERATED ALWAYS AS IDENTITY
 );
+CREATE INDEX contract_scope ON contract (scope_id);
+
+-- Contracts with the time for which each holds, as far as was known at an instant: the one entered last ends the
+-- others where it begins.
+CREATE FUNCTION contract_known(known timestamptz DEFAULT 'infinity')
+RETURNS TABLE (version text, scope_id text, valid tstzrange, discounts jsonb, commitments jsonb)
+LANGUAGE sql STABLE AS $$
+    SELECT c.version, c.scope_id, tstzrange(lower(c.valid), least(upper(c.valid), later.start), '[)'),
+           c.discounts, c.commitments
+    FROM contract c
+    CROSS JOIN LATERAL (SELECT min(lower(l.valid)) AS start FROM contract l
+                        WHERE l.scope_id = c.scope_id AND l.number > c.number AND l.entered_at <= known) later
+    WHERE c.entered_at <= known AND (later.start IS NULL OR later.start > lower(c.valid))
+$$;
 
 -- A published version never changes, whoever asks.
 CREATE FUNCTION refuse_catalog_change() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -17,4 +31,6 @@ BEGIN
     RAISE EXCEPTION '% of % refused: a published version never changes, publish another', TG_OP, TG_TABLE_NAME;
 END $$;
 CREATE TRIGGER catalog_version_final BEFORE UPDATE OR DELETE ON catalog_version
+    FOR EACH ROW EXECUTE FUNCTION refuse_catalog_change();
+CREATE TRIGGER contract_final BEFORE UPDATE OR DELETE ON contract
     FOR EACH ROW EXECUTE FUNCTION refuse_catalog_change();

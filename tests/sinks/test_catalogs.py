@@ -92,6 +92,15 @@ class TestContract:
             Span(APRIL, change), Span(change),
         ]  # fmt: skip
 
+    def test_what_was_agreed_is_known_as_it_was(self, customer: Connection) -> None:
+        rent_small(customer)
+        apply_contract(customer, *agreed(customer), START)
+        change = {"acme-2026": "acme-2027", "until = 2026-05-01": "", "10 %": "20 %"}
+        apply_contract(customer, *agreed(customer, **change), START + 2 * DAY)
+        scopes = [load_scope(customer, "i-1", at) for at in (START + DAY, START + 3 * DAY, None)]
+        assert [[d.percent for d in scope.discounts] for scope in scopes] == [[10], [20], [20]]
+        assert load_scope(customer, "i-1", START - DAY).discounts == ()
+
     def test_a_new_catalogue_leaves_its_items_alone_until_it_ends(
         self, customer: Connection
     ) -> None:
@@ -162,7 +171,14 @@ def test_items_that_would_cost_the_same_are_left_alone(customer: Connection) -> 
 
 
 def test_a_published_version_cannot_be_changed_by_sql(customer: Connection) -> None:
-    for change in ("UPDATE catalog_version SET body = ''", "DELETE FROM catalog_version"):
+    rent_small(customer)
+    apply_contract(customer, *agreed(customer), START)
+    for change in (
+        "UPDATE catalog_version SET body = ''",
+        "DELETE FROM catalog_version",
+        "UPDATE contract SET discounts = '[]'",
+        "DELETE FROM contract",
+    ):
         with pytest.raises(psycopg.errors.RaiseException, match="never changes"):
             customer.execute(change)
 
