@@ -90,7 +90,7 @@ CASES = (
     Case(
         "RackmeterPartitionStalled", "20m",
         {
-            'rackmeter_partition_lag_messages{partition="1"}': "5+1x30",
+            'rackmeter_partition_lag_messages{partition="1"}': "25x30",
             'rackmeter_partition_complete_timestamp_seconds{partition="1"}': "100x30",
         },
         "Partition 1 stands still with 25 messages waiting.",
