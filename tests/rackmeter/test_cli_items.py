@@ -1,6 +1,7 @@
 """`rackmeter item`, `usage unassigned`, `rating rebuild` on a real database, as people use them."""
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from rackmeter.cli import main as cli
 from tests import vault
 from tests.sinks.test_changes import two_plans
 
+ROOT = Path(__file__).parents[2]
 Run = Callable[..., Any]
 
 
@@ -102,3 +104,16 @@ def test_open_periods_are_rated_anew_and_the_house_is_asked(run: Run) -> None:
     run("rating", "rebuild", "web-9", code=5)
     assert run("usage", "unassigned") == {"usage": []}
     assert "belongs to a rented item" in run("usage", "unassigned", text=True)
+
+
+def test_the_page_on_prices_is_tried(run: Run) -> None:
+    """Its commands in their order, with the catalogue that explains everything."""
+    page = (ROOT / "docs" / "price.md").read_text()
+    section = page.partition("## Renting, changing, ending")[2].partition("```\n")[2]
+    commands = [shlex.split(line) for line in section.partition("```")[0].splitlines()]
+    assert len(commands) == 8
+    run("item", "end", "web-1", "--at", "2026-03-05")
+    run("catalog", "apply", str(ROOT / "deploy" / "catalog" / "example.toml"), "--yes")
+    for _, *words in commands:
+        renamed = ["web-2" if word == "web-1" else word for word in words]
+        assert run(*renamed).get("changed", True), words

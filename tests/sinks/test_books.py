@@ -182,6 +182,25 @@ def test_a_catalogue_rates_the_open_period_anew(rented: Connection) -> None:
     assert row == (Decimal("1.50"),)
 
 
+def test_who_shares_a_window_is_rated_anew_too(rented: Connection) -> None:
+    """One byte in a window: whose it is depends on everybody's edges.
+
+    00:00  :01  :02  :05
+    i-1    |----|
+    b-1         |----…     i-1 moves away earlier: nothing of b-1 but its share changes
+    """
+    meter_windows(rented, "s-1", {(TX, "eth0"): [1]})
+    sweep(rented, NOW)
+    hand_over(
+        rented, "i-1", to="b-1", account="bolt", at=START + 2 * MINUTE, catalog=two_plans()[0],
+        entered_at=NOW,
+    )  # fmt: skip
+    sweep(rented, NOW)
+    late = swap(rented, "i-1", "s-2", START + MINUTE, NOW)
+    assert late.scopes == ("b-1", "i-1")
+    assert due_scopes(rented, NOW, 10) == ["b-1", "i-1"]
+
+
 # -- raters and commands at once ------------------------------------------------------------------
 
 
