@@ -6,18 +6,17 @@ of its own. ``deploy/catalog/usage.toml`` explains every field.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from fractions import Fraction
-from typing import Any, Final
+from typing import Final
 
 from pipeline.catalog import Catalog, addon_row
 from pipeline.catalog_text import CatalogError, Mistakes, Table, parse
 from pipeline.catalog_units import AMOUNT, minor
-from pipeline.periods import closed, microseconds, midnight, month, zone
-from pipeline.windows import WIDTH_MS
+from pipeline.periods import closed, midnight, month, zone
+from pipeline.quote_usage import measured_by, metered
 from schemas.billing import (
     Assignment,
     Inputs,
@@ -30,17 +29,15 @@ from schemas.billing import (
     Usage,
 )
 from schemas.errors import ConfigError
-from schemas.prices import IntervalKind, Percentile, Sum, Unit
+from schemas.prices import IntervalKind
 from schemas.terms import Commitment, Credit, CreditKind, Discount, TaxMode, TaxProfile
 
 NAMES: Final = re.compile(r"[A-Za-z0-9_.-]+")
 """Meters are keys here."""
 ITEM: Final = ("plan", "count", "from", "until", "addons", "usage", "windows", "intervals")
 _PERIOD: Final = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
-_TOTAL: Final = re.compile(rf"{AMOUNT} ?(\S+)")
 _CREDIT: Final = re.compile(AMOUNT)
 _ITEM_MEND: Final = 'write [item.NAME] with plan = "…" and what it used'
-_TOTAL_MEND: Final = 'write a quantity in a unit of the catalogue, for example "21.5 TB"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +155,9 @@ def _one(table: Table, catalog: Catalog, item: Item, period: Span, timezone: str
     ]
     prices += _addons(table, catalog, item)
     inside = item.valid.clip(period.start, closed(period)) or period
-    usage, samples = _metered(table, catalog, prices, item, inside, period)
+    usage, samples = metered(table, catalog, prices, item, inside, period)
     given = {row.meter for row in usage} | {row.meter for row in samples}
-    silent = tuple(f"{item.item} {meter}" for meter in _measured(prices) if meter not in given)
+    silent = tuple(f"{item.item} {meter}" for meter in measured_by(prices) if meter not in given)
     return _One(item, tuple(prices), usage, samples, _intervals(table, item, timezone), silent)
 
 
@@ -212,101 +209,6 @@ def _instant(table: Table, key: str, timezone: str) -> datetime:
         return midnight(value.year, value.month, value.day, timezone)
     table.wrong(key, "write a day or a time: 2026-10-05 or 2026-10-05T14:30:00")
     return datetime.fromtimestamp(0, UTC)
-
-
-# --- what was metered -----------------------------------------------------------------------------
-
-
-def _measured(prices: list[PriceRow]) -> Mapping[str, list[Unit]]:
-    """Meter → units of the charges that measure it."""
-    found: dict[str, list[Unit]] = {}
-    for row in prices:
-        quantity = row.price.quantity
-        if isinstance(quantity, Sum | Percentile):
-            for meter in quantity.meters:
-                found.setdefault(meter, []).append(quantity.unit)
-    return found
-
-
-def _rates(prices: list[PriceRow]) -> dict[str, Unit]:
-    """Units of percentiles, by name."""
-    quantities = (row.price.quantity for row in prices)
-    return {q.unit.name: q.unit for q in quantities if isinstance(q, Percentile)}
-
-
-def _metered(
-    table: Table, catalog: Catalog, prices: list[PriceRow], item: Item, inside: Span, period: Span
-) -> tuple[tuple[Usage, ...], tuple[Samples, ...]]:
-    """Totals lie evenly in the time rented; rates are the same in every window of the period."""
-    usage: list[Usage] = []
-    samples: list[Samples] = []
-    measured, rates = _measured(prices), _rates(prices)
-    count = microseconds(period.start, closed(period)) // (WIDTH_MS * 1000)
-
-    def total(meter: str, quantity: int) -> None:
-        start, end = inside.start, closed(inside)
-        usage.append(Usage(item.item, meter, "", start, end, quantity))
-
-    for key, meter, given in _given(table, measured, item.plan):
-        if key.path[-1] == "windows":
-            windows = _windows(key, meter, given, count)
-            samples.append(Samples(item.item, meter, "", period.start, windows))
-            total(meter, sum(value or 0 for value in windows))
-            continue
-        base, unit = _total(key, meter, given, catalog)
-        if unit in rates:
-            samples.append(Samples(item.item, meter, "", period.start, (base,) * count))
-        elif all(one.name in rates for one in measured[meter]):
-            key.wrong(meter, f'it is charged by percentile: write a rate, "300 {min(rates)}"')
-        else:
-            total(meter, base)
-    return tuple(usage), tuple(samples)
-
-
-def _given(
-    table: Table, measured: Mapping[str, object], plan: str
-) -> Iterator[tuple[Table, str, Any]]:
-    for kind in ("usage", "windows"):
-        if kind not in table.values:
-            continue
-        inner = table.table(kind, 'write { "net.tx_bytes" = "21.5 TB" }')
-        for meter, value in inner.values.items():
-            if meter in measured:
-                yield inner, meter, value
-            else:
-                known = ", ".join(measured) or "none"
-                inner.note(meter, f'no charge of plan "{plan}" measures it; measured are {known}')
-
-
-def _total(table: Table, meter: str, value: object, catalog: Catalog) -> tuple[int, str]:
-    """Base units and the name of the unit; a whole number is in base units."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value, ""
-    found = table.match(meter, _TOTAL, _TOTAL_MEND)
-    if found is None:
-        return 0, ""
-    if found[2] not in catalog.units:
-        table.wrong(meter, f'"{found[2]}" is not in [unit]; known are {", ".join(catalog.units)}')
-        return 0, ""
-    base = Fraction(found[1]) * catalog.units[found[2]].is_
-    if base.denominator != 1:
-        table.wrong(meter, "it is not a whole number of base units")
-    return int(base), found[2]
-
-
-def _windows(table: Table, meter: str, value: object, count: int) -> tuple[int | None, ...]:
-    """Base units of every five minutes from the beginning of the period on."""
-    whole = isinstance(value, list) and all(
-        part is None or (isinstance(part, int) and not isinstance(part, bool) and part >= 0)
-        for part in value
-    )
-    if not isinstance(value, list) or not whole or len(value) > count:
-        table.note(meter, f"write whole numbers, one for each of at most {count} windows of 300 s")
-        return ()
-    return tuple(value)
-
-
-# --- what else there is ---------------------------------------------------------------------------
 
 
 def _intervals(table: Table, item: Item, timezone: str) -> tuple[Interval, ...]:

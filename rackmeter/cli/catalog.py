@@ -69,7 +69,11 @@ def apply(
     and what their last whole month would have cost.
     """
     from pipeline.contract import is_contract  # noqa: PLC0415 - starts slowly
-    from rackmeter.cli.catalog_words import effect_document, effect_table  # noqa: PLC0415
+    from rackmeter.cli.catalog_words import (  # noqa: PLC0415
+        applied_document,
+        applied_lines,
+        effect_table,
+    )
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415
     from rackmeter.cli.prices import offer, text_of  # noqa: PLC0415
     from sinks.catalog_effect import effects  # noqa: PLC0415
@@ -89,33 +93,12 @@ def apply(
             version, applied = agreed.catalog.version, apply_contract(conn, agreed, text, now)
         meant = effects(conn, applied.touched, now) if dry_run else []
     if json:
-        document(
-            {
-                "version": version,
-                "published": applied.published,
-                "items": applied.items,
-                "customers": sorted({one.account for one in applied.touched}),
-                "changes": [
-                    {"item": one.item.item, "account": one.account, "at": one.start}
-                    for one in applied.touched
-                ],
-                "effect": effect_document(meant),
-                "dry_run": dry_run,
-            }
-        )
-        return
-    would = "would be " if dry_run else ""
-    if not applied.published:
+        document(applied_document(version, applied, meant, dry_run=dry_run))
+    elif applied.published:
+        lines(applied_lines(version, applied, dry_run=dry_run))
+        effect_table(meant)
+    else:
         lines([f"{version} is published already, and the same"])
-        return
-    customers = len({one.account for one in applied.touched})
-    count = f"{len(applied.items)} items of {customers} customers"
-    lines([f"{version}: {would}published; {would}repriced: {count}"])
-    lines(
-        f"  {one.item.item} of {one.account}, from {one.start:%Y-%m-%d %H:%M} UTC"
-        for one in applied.touched
-    )
-    effect_table(meant)
 
 
 def diff(

@@ -9,6 +9,7 @@ from rackmeter.cli.output import lines, table
 if TYPE_CHECKING:
     from pipeline.catalog_diff import Change
     from sinks.catalog_effect import Effect
+    from sinks.catalogs import Applied
 
 
 def change_lines(changes: Iterable["Change"]) -> Iterable[str]:
@@ -25,6 +26,33 @@ def change_lines(changes: Iterable["Change"]) -> Iterable[str]:
                 yield f"  {change.field}: gone, was {before}"
             case before, after:
                 yield f"  {change.field}: {before} → {after}"
+
+
+def applied_document(
+    version: str, applied: "Applied", effects: Iterable["Effect"], *, dry_run: bool
+) -> dict[str, Any]:
+    return {
+        "version": version,
+        "published": applied.published,
+        "items": applied.items,
+        "customers": sorted({one.account for one in applied.touched}),
+        "changes": [
+            {"item": one.item.item, "account": one.account, "at": one.start}
+            for one in applied.touched
+        ],
+        "effect": effect_document(effects),
+        "dry_run": dry_run,
+    }
+
+
+def applied_lines(version: str, applied: "Applied", *, dry_run: bool) -> Iterable[str]:
+    """What was done, or would be, and every item that it is about."""
+    would = "would be " if dry_run else ""
+    customers = len({one.account for one in applied.touched})
+    count = f"{len(applied.items)} items of {customers} customers"
+    yield f"{version}: {would}published; {would}repriced: {count}"
+    for one in applied.touched:
+        yield f"  {one.item.item} of {one.account}, from {one.start:%Y-%m-%d %H:%M} UTC"
 
 
 def effect_document(effects: Iterable["Effect"]) -> list[dict[str, Any]]:

@@ -130,6 +130,21 @@ def test_windows_and_their_holes() -> None:
     assert str(quoted.lines[0].quantity) == "350.00"
 
 
+def test_a_rate_is_a_total_too_where_both_are_charged() -> None:
+    """30 days of windows begin from 2 October on: 8,640 + 12 for the hour that clocks go back."""
+    text = (FOLDER / "example.toml").read_text("utf-8") + (
+        '[plan.both]\nname = "Both"\ntax = "hosting"\nrate.price = "1 / Mbps"\n'
+        'rate.meter = { p95 = ["port.tx_bytes"] }\nall.price = "1 / TB"\n'
+        'all.meter = { sum = ["port.tx_bytes"], source = "switch", gap = "zero" }\n'
+    )
+    both = load(text, "both.toml")
+    quoted = priced(
+        '[item.b]\nplan = "both"\nfrom = 2026-10-02\nusage = { "port.tx_bytes" = "8 Mbps" }', both
+    )
+    # 8 Mbps are 1 MB a second: 8,652 windows of 300 MB.
+    assert {x.charge: str(x.quantity) for x in quoted.lines} == {"all": "2.596", "rate": "7.74"}
+
+
 def test_what_is_not_said_counts_as_none_and_is_told() -> None:
     request = read('[item.edge]\nplan = "edge-10g"\nusage = { "port.tx_bytes" = "300 Mbps" }')
     assert request.silent == ("edge port.rx_bytes",)
