@@ -57,6 +57,7 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "money": "Kosten",
     },
 }
+LANGUAGES: Final = tuple(_WORDS)
 _BAR: Final = {"ok": "#2f6f4f", "warn": "#b26a00", "over": "#b3261e"}
 
 

@@ -1,8 +1,14 @@
-"""Where an account's events go, and the secret that signs them, encrypted (sinks.vault)."""
+"""Where an account's events go: its webhook, with the secret that signs them, encrypted
+(sinks.vault), and its mail addresses.
+"""
+
+from collections.abc import Iterable
 
 from schemas.errors import ConfigError, RefusedError
 from schemas.events import webhook_keys
 from sinks.database import Connection
+from sinks.mail import check_address
+from sinks.mail_words import LANGUAGES
 from sinks.secrets import WEBHOOK_TABLE, in_use
 from sinks.vault import Row, Vault
 
@@ -30,6 +36,24 @@ def set_webhook(
         )
         if changed.rowcount != 1:
             raise RefusedError(f"There is no account {account}.")
+
+
+def set_mail(conn: Connection, account: str, to: Iterable[str], language: str) -> list[str]:
+    """To whom an account's events are mailed from now on, each once, and in which language."""
+    try:
+        addresses = list(dict.fromkeys(check_address(address) for address in to))
+    except (ValueError, IndexError) as error:
+        raise ConfigError(f"Account {account}: {error}.") from None
+    if language not in LANGUAGES:
+        raise ConfigError(f"Account {account}: mails are written in {', '.join(LANGUAGES)}.")
+    with conn.transaction():
+        changed = conn.execute(
+            "UPDATE account SET mail_to = %s, language = %s WHERE account_id = %s",
+            (addresses, language, account),
+        )
+        if changed.rowcount != 1:
+            raise RefusedError(f"There is no account {account}.")
+    return addresses
 
 
 def secret_row(account: str) -> Row:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from rackmeter.cli import account_budget
 from rackmeter.cli.options import DataDir, Json, example
 from rackmeter.cli.output import document, lines, note, table
 
@@ -12,7 +13,7 @@ Text = str | None
 
 def add(app: typer.Typer) -> None:
     """Put the noun into the tree."""
-    account = typer.Typer(help="Customers: add, webhook, list.", no_args_is_help=True)
+    account = typer.Typer(help="Customers: add, webhook, mail, budget, list.", no_args_is_help=True)
     account.command(
         "add",
         epilog=example(
@@ -27,6 +28,14 @@ def add(app: typer.Typer) -> None:
             "account webhook alpha   # no webhook any more",
         ),
     )(set_account_webhook)
+    account.command(
+        "mail",
+        epilog=example(
+            "account mail alpha --to billing@alpha.example --to ops@alpha.example --language de",
+            "account mail alpha   # no mail any more",
+        ),
+    )(set_account_mail)
+    account_budget.add(account)
     account.command("list", epilog=example("account list --json"))(list_accounts)
     app.add_typer(account, name="account")
 
@@ -96,6 +105,27 @@ def set_account_webhook(
         document({"account": account, "webhook_url": url})
     else:
         lines([f"{account} is told at {url}" if url else f"{account} has no webhook"])
+
+
+def set_account_mail(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="As `account list` shows it.")],
+    to: Annotated[
+        list[str] | None, typer.Option(metavar="ADDRESS", help="Whom to write to; repeat it.")
+    ] = None,
+    language: Annotated[str, typer.Option(help="Of the mails: en or de.")] = "en",
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Set to whom a customer's alerts are mailed from now on, or take it away."""
+    from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
+    from sinks.webhooks import set_mail  # noqa: PLC0415
+
+    with ledger(data_dir) as conn:
+        told = set_mail(conn, account, to or [], language)
+    if json:
+        document({"account": account, "mail_to": told, "language": language})
+    else:
+        lines([f"{account} is told at {', '.join(told)}" if told else f"{account} gets no mail"])
 
 
 def list_accounts(data_dir: DataDir = None, json: Json = False) -> None:

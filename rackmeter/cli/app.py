@@ -7,6 +7,7 @@ import typer
 from rackmeter.cli import (
     account,
     agent,
+    alert,
     catalog,
     db,
     demo,
@@ -69,6 +70,7 @@ def build() -> typer.Typer:
         catalog,
         server,
         account,
+        alert,
         item,
         usage,
         rating,
