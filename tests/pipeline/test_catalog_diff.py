@@ -37,6 +37,9 @@ CHANGES = """
     plan.dx-monthly.rent | measures | a fee each month, in advance | a fee each month, in arrears
     plan.dx-monthly.rent | prorate | | none
 
+    "79.00 once" } | "79.00 once", count = 2 }
+    plan.dx-monthly.setup | count | | 2
+
     take = "max of p95", pool = "edge" | take = "sum"
     plan.edge-10g.port | measures | 95th percentile of port.rx_bytes, port.tx_bytes from the switch, max of p95, missing windows skip | 95th percentile of port.rx_bytes, port.tx_bytes from the switch, sum, missing windows skip
     plan.edge-10g.port | pool | edge |

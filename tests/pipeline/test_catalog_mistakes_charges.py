@@ -49,6 +49,9 @@ CHARGES = """
     volume = { 0 = "5.00 / TB", 1 = "1 / Mbps" }; {SUM}
     c.volume.1: found a price by Mbps; the tiers before are by TB
 
+    price = "1 / TB"; commit = { quantity = "1 TB", price = "1 / TB" }
+    c.meter: missing; write { sum = ["net.tx_bytes"], source = "agent", gap = "interpolate" }
+
     meter = { source = "agent" }; price = "1 / TB"
     c.meter: nothing is measured: write one of sum, a percentile (p95) or allocation
 
@@ -187,3 +190,19 @@ def test_around_a_charge(case: str) -> None:
 def test_a_contract_is_not_a_catalogue() -> None:
     with pytest.raises(CatalogError, match="1: contract: this is a contract, which is read with"):
         load('contract = "acme"', NAME)
+
+
+def test_a_pool_holds_one_kind_of_quantity() -> None:
+    allow = 'allow = {{ quantity = "1 {} / month", pool = "eu" }}\ntax = "hosting"'
+    gpu = [
+        'd.meter = { sum = ["gpu.alloc_ms"], source = "agent", gap = "interpolate" }',
+        'd.price = "1 / GPU-hour"',
+        *(f"d.{line}" for line in allow.format("GPU-hour").split("\n")),
+    ]
+    text = text_of(f'{SUM}\nprice = "1 / TB"\n{allow.format("TB")}') + "\n".join(gpu)
+    with pytest.raises(CatalogError) as raised:
+        load(text, NAME)
+    assert str(raised.value) == (
+        f'{NAME}:{LINE + 6}: plan.p.d.allow.pool: found "eu"; the pool holds net.bytes,'
+        " which GPU-hour is no unit of"
+    )
