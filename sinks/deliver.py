@@ -159,7 +159,7 @@ def _command(ways: Ways, claimed: Claimed, clock: Callable[[], datetime]) -> _An
 def _mail(ways: Ways, claimed: Claimed, clock: Callable[[], datetime]) -> _Answer:
     if ways.mail is None:
         return _Answer(clock(), "RACKMETER_SMTP_HOST is not set")
-    words = letter(claimed.body, claimed.language)
+    words = letter(claimed.body, claimed.language, claimed.timezone)
     mail = message(ways.mail.sender, claimed.address, words, claimed.alert_id, clock())
     send_mail(ways.mail, mail)
     return _Answer(clock())

@@ -5,7 +5,7 @@ and a subject is one line: titles of items are what operators wrote.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from html import escape
 from typing import Any, Final
@@ -13,9 +13,10 @@ from typing import Any, Final
 from babel.dates import format_date, format_datetime
 from babel.numbers import format_decimal
 
+from pipeline.periods import MICROSECOND, zone
 from schemas.events import THRESHOLD_CLEARED, THRESHOLD_FORECAST
 
-MINUTE_TEXT: Final = {"en": "d MMM yyyy, HH:mm 'UTC'", "de": "d. MMM yyyy, HH:mm 'UTC'"}
+MINUTE_TEXT: Final = {"en": "d MMM yyyy, HH:mm z", "de": "d. MMM yyyy, HH:mm z"}
 _WORDS: Final[dict[str, dict[str, str]]] = {
     "en": {
         "crossed": "{thing}: {percent} % of {limit} is reached",
@@ -57,6 +58,7 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "money": "Kosten",
     },
 }
+_LOCALES: Final = {"en": "en_GB", "de": "de"}
 LANGUAGES: Final = tuple(_WORDS)
 _BAR: Final = {"ok": "#2f6f4f", "warn": "#b26a00", "over": "#b3261e"}
 
@@ -71,11 +73,11 @@ class Letter:
     language: str
 
 
-def letter(body: dict[str, Any], language: str) -> Letter:
-    """The event's body as a mail."""
+def letter(body: dict[str, Any], language: str, timezone: str) -> Letter:
+    """The event's body as a mail; days and times are the customer's own."""
     words, data = _WORDS[language], body["data"]
     kind = _kind(body["type"], data)
-    values = _values(data, language, words)
+    values = _values(data, language, timezone)
     subject = " ".join(words[kind].format(**values).split())
     lead = words[f"lead_{kind}"].format(**values)
     rows = [
@@ -98,30 +100,30 @@ def _kind(event: str, data: dict[str, Any]) -> str:
     return "suspends" if data.get("suspends") else "crossed"
 
 
-def _values(data: dict[str, Any], language: str, words: dict[str, str]) -> dict[str, str]:
+def _values(data: dict[str, Any], language: str, timezone: str) -> dict[str, str]:
     """An allowance and a budget say their limit under different names."""
-    unit = str(data["unit"])
+    unit, local, locale = str(data["unit"]), zone(timezone), _LOCALES[language]
+    places = "#,##0.###" if data["charge"] else "#,##0.00"
 
     def figure(text: str) -> str:
-        return f"{format_decimal(Decimal(text), locale=language)} {unit}"
+        return f"{format_decimal(Decimal(text), places, locale=locale)} {unit}"
+
+    def minute(text: str) -> str:
+        at = datetime.fromisoformat(text)
+        return format_datetime(at, MINUTE_TEXT[language], tzinfo=local, locale=locale)
 
     thing = " ".join(str(data["item"] or data["account"]).split())
     first, end = (datetime.fromisoformat(data[f"period_{edge}"]) for edge in ("start", "end"))
+    days = (first.astimezone(local), (end - MICROSECOND).astimezone(local))
     return {
-        "thing": f"{thing}, {data['charge'] or words['money']}",
+        "thing": f"{thing}, {data['charge'] or _WORDS[language]['money']}",
         "percent": str(data["percent"]),
         "used": figure(data.get("used", "0")),
         "limit": figure(data.get("limit") or data["allowance"]),
-        "at": _minute(data["reached_at"], language) if "reached_at" in data else "",
-        "period": " – ".join(format_date(day.astimezone(UTC), "long", locale=language)
-                             for day in (first, end)),
-        "measured": _minute(data["sampled_at"], language),
-    }  # fmt: skip
-
-
-def _minute(text: str, language: str) -> str:
-    at = datetime.fromisoformat(text).astimezone(UTC)
-    return format_datetime(at, MINUTE_TEXT[language], locale=language)
+        "at": minute(data["reached_at"]) if "reached_at" in data else "",
+        "period": " – ".join(format_date(day, "long", locale=locale) for day in days),
+        "measured": minute(data["sampled_at"]),
+    }
 
 
 def _share(data: dict[str, Any]) -> int | None:

@@ -88,6 +88,7 @@ class Claimed:
     channel: Channel = Channel.WEBHOOK
     address: str = ""
     language: str = "en"
+    timezone: str = "UTC"
 
 
 def customers(conn: Connection, account: str) -> list[Recipient]:
@@ -182,7 +183,7 @@ def claim_due(conn: Connection, now: datetime, limit: int = 1) -> tuple[Claimed,
             WHERE o.alert_id = due.alert_id AND a.account_id = o.account_id
             RETURNING o.alert_id, o.account_id, o.body, o.attempts,
                       CASE WHEN a.webhook_disabled_at IS NULL THEN a.webhook_url END,
-                      a.webhook_secret, o.channel, o.recipient, a.language
+                      a.webhook_secret, o.channel, o.recipient, a.language, a.timezone
             """,
             (now, limit, now + LEASE),
         ).fetchall()
