@@ -23,8 +23,8 @@ GIVEN: Final = {
 def recount(
     conn: Connection, scope: Scope, lines: Sequence[Line], currency: str
 ) -> list[tuple[Decimal | None, Decimal | None]]:
-    """(quantity, net) of each line. No quantity of fees, percentiles and what has a commit; no net
-    where a cap is shared with other lines.
+    """(quantity, net) of each line. No quantity of fees, percentiles, shares of hours and what
+    has a commit; no net where a cap is shared with other lines.
     """
     if not lines:
         return []
@@ -69,7 +69,7 @@ def _of_charge(scope: Scope, line: Line, before: Decimal) -> dict[str, Any]:
     charge = price_row(scope, line).price
     counted = {**GIVEN, "cap": charge.cap, "before": before}
     match charge.quantity:
-        case Hours() if isinstance(charge.model, PerUnit) and charge.allowance is None:
+        case Hours() if _plain(charge):
             return {**counted, "mode": "hours"}
         case Allocation(count=count) if charge.commit is None:
             return {**counted, "count": Decimal(count), **_of_usage(charge, line)}
@@ -77,6 +77,13 @@ def _of_charge(scope: Scope, line: Line, before: Decimal) -> dict[str, Any]:
             return {**counted, **_of_usage(charge, line)}
         case _:
             return counted
+
+
+def _plain(charge: Charge) -> bool:
+    """Hours that are billed as they are."""
+    whole = charge.share.taken == charge.share.whole
+    none_free = charge.allowance is None and charge.commit is None
+    return whole and none_free and isinstance(charge.model, PerUnit)
 
 
 def _of_usage(charge: Charge, line: Line) -> dict[str, Any]:

@@ -4,31 +4,34 @@ A window counts as measured when the ledger has a row of the series in it, finis
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
-from pipeline.windows import WIDTH_MS
+from pipeline.periods import closed
+from pipeline.rating.percentile import EPOCH, WIDTH, whole
 from schemas.billing import Samples, Scope, Span
 from schemas.prices import Percentile
 from sinks.database import Connection
 
-WIDTH = timedelta(milliseconds=WIDTH_MS)
 Key = tuple[str, str, str]
 """Server, meter, resource."""
+Part = tuple[str, datetime, datetime]
+"""Server, first window, end of the last one."""
 
 
 def samples(conn: Connection, scope: Scope, period: Span, as_of: datetime) -> tuple[Samples, ...]:
-    """The series of the scope's servers that percentiles name, up to ``as_of``, by name."""
+    """The series that percentiles name, up to ``as_of``, by name.
+
+    Only windows in which a server served the scope from end to end: what it did for others before
+    or after is theirs, and must not reach this customer's invoice.
+    """
     meters = sampled_meters(scope)
-    items = {item.item for item in scope.items}
-    servers = {row.server for row in scope.assignments if row.item in items}
     end = as_of if period.end is None else min(period.end, as_of)
-    if not meters or not servers or end <= period.start:
-        return ()
+    parts = list(_served(scope, Span(period.start, end))) if meters and period.start < end else []
     found: dict[Key, dict[int, int]] = defaultdict(dict)
-    for *key, start, quantity in _rows(conn, servers, meters, Span(period.start, end)):
-        found[key[0], key[1], key[2]][(start - period.start) // WIDTH] = int(quantity)
-    count = -((period.start - end) // WIDTH)
+    for server, meter, resource, start, quantity in _rows(conn, parts, meters):
+        found[server, meter, resource][(start - period.start) // WIDTH] = int(quantity)
+    count = (end - period.start) // WIDTH
     return tuple(
         Samples(*key, period.start, tuple(found[key].get(n) for n in range(count)))
         for key in sorted(found)
@@ -46,21 +49,32 @@ def sampled_meters(scope: Scope) -> frozenset[str]:
     )
 
 
+def _served(scope: Scope, span: Span) -> Iterator[Part]:
+    """Each server with the whole windows in which it served an item of the scope."""
+    items = {item.item for item in scope.items}
+    for row in scope.assignments:
+        served = row.valid.clip(span.start, closed(span))
+        windows = whole(served) if row.item in items and served else range(0)
+        if windows:
+            yield row.server, EPOCH + windows.start * WIDTH, EPOCH + windows.stop * WIDTH
+
+
 def _rows(
-    conn: Connection, servers: set[str], meters: frozenset[str], span: Span
-) -> Iterator[tuple[str, str, str, datetime, int]]:
-    return iter(
-        conn.execute(
-            """
-            SELECT u.server_id, n.meter, n.resource, u.window_start, sum(u.qty[n.ix])
-            FROM usage_row u
-            JOIN series_set t ON t.set_id = u.set_id
-            CROSS JOIN LATERAL unnest(t.meter, t.resource)
-                 WITH ORDINALITY AS n (meter, resource, ix)
-            WHERE u.server_id = ANY(%s) AND u.window_start >= %s AND u.window_start < %s
-              AND n.meter = ANY(%s)
-            GROUP BY 1, 2, 3, 4
-            """,
-            (sorted(servers), span.start, span.end, sorted(meters)),
-        )
+    conn: Connection, parts: Sequence[Part], meters: frozenset[str]
+) -> Iterable[tuple[str, str, str, datetime, int]]:
+    if not parts:
+        return ()
+    servers, lows, highs = zip(*parts, strict=True)
+    return conn.execute(
+        """
+        SELECT u.server_id, n.meter, n.resource, u.window_start, sum(u.qty[n.ix])
+        FROM unnest(%s::text[], %s::timestamptz[], %s::timestamptz[]) AS p (server_id, low, high)
+        JOIN usage_row u ON u.server_id = p.server_id
+                        AND u.window_start >= p.low AND u.window_start < p.high
+        JOIN series_set t ON t.set_id = u.set_id
+        CROSS JOIN LATERAL unnest(t.meter, t.resource) WITH ORDINALITY AS n (meter, resource, ix)
+        WHERE n.meter = ANY(%s)
+        GROUP BY 1, 2, 3, 4
+        """,
+        (list(servers), list(lows), list(highs), sorted(meters)),
     )

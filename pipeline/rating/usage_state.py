@@ -37,9 +37,7 @@ class Progress:
 def progress(scope: Scope, inputs: Inputs, as_of: datetime) -> tuple[Progress, ...]:
     """One entry for each metered charge or pool that has begun by ``as_of``, by item and charge."""
     frame = Frame(scope, gate(scope, inputs), as_of)
-    groups = [
-        g for g in measured(frame, inputs) if not isinstance(g[0].charge.quantity, Percentile)
-    ]
+    groups = [group for group in measured(frame, inputs) if not _is_rate(group)]
     found = (
         entry
         for pot, places in pots(groups).items()

@@ -16,6 +16,7 @@ from schemas.terms import Commitment, Term
 from sinks.database import Connection
 from sinks.queries import usage_inputs
 from sinks.scopes import load_scope
+from sinks.timelines import end
 from tests.fix_billing import START, TX, WINDOW, meter_late, meter_windows, rent_small
 
 APRIL = datetime(2026, 4, 1, tzinfo=UTC)
@@ -25,9 +26,9 @@ PORT = Charge(Percentile((TX,), MBPS), PerUnit(Decimal("0.90")), "hosting")
 PLAN = Charge(Fee(bill=Bill.ADVANCE), PerUnit(Decimal("30.00")), "hosting")
 
 
-def with_charge(conn: Connection, charge: Charge) -> Scope:
-    """The scope with that as its only charge."""
-    scope = load_scope(conn, "i-1")
+def with_charge(conn: Connection, charge: Charge, item: str = "i-1") -> Scope:
+    """The item's scope with that as its only charge."""
+    scope = load_scope(conn, item)
     return replace(scope, prices=(replace(scope.prices[0], price=charge),))
 
 
@@ -45,6 +46,22 @@ class TestSamples:
             Samples("s-1", TX, "eth1", START, (0, 1, None, None, None)),
         )
         assert found.usage == ()
+
+    def test_windows_of_another_customer_are_not_among_them(self, customer: Connection) -> None:
+        """windows  0   1   2   3   4
+        i-1        [s-1      |  s-2
+        i-2                   [s-1        the window that the hand-over cuts is nobody's rate
+        """
+        rent_small(customer)
+        meter_windows(customer, "s-1", {(TX, "eth0"): [10, 20, 30, 40, 50]})
+        end(customer, "i-1", START + WINDOW * 5 / 2)
+        rent_small(customer, "i-2", at=START + WINDOW * 5 / 2)
+        first, second = (
+            usage_inputs(customer, with_charge(customer, PORT, item), MARCH, START + 5 * WINDOW)
+            for item in ("i-1", "i-2")
+        )
+        assert [row.windows for row in first.samples] == [(10, 20, None, None, None)]
+        assert [row.windows for row in second.samples] == [(None, None, None, 40, 50)]
 
     def test_sums_read_no_windows(self, customer: Connection) -> None:
         rent_small(customer)
