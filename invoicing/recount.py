@@ -68,12 +68,14 @@ def _of_charge(scope: Scope, line: Line, before: Decimal) -> dict[str, Any]:
         return GIVEN
     charge = price_row(scope, line).price
     counted = {**GIVEN, "cap": charge.cap, "before": before}
+    if _committed(scope, line):
+        return counted
     match charge.quantity:
         case Hours() if _plain(charge):
             return {**counted, "mode": "hours"}
-        case Allocation(count=count) if charge.commit is None:
+        case Allocation(count=count):
             return {**counted, "count": Decimal(count), **_of_usage(charge, line)}
-        case Sum() if charge.commit is None:
+        case Sum():
             return {**counted, **_of_usage(charge, line)}
         case _:
             return counted
@@ -82,8 +84,13 @@ def _of_charge(scope: Scope, line: Line, before: Decimal) -> dict[str, Any]:
 def _plain(charge: Charge) -> bool:
     """Hours that are billed as they are."""
     whole = charge.share.taken == charge.share.whole
-    none_free = charge.allowance is None and charge.commit is None
-    return whole and none_free and isinstance(charge.model, PerUnit)
+    return whole and charge.allowance is None and isinstance(charge.model, PerUnit)
+
+
+def _committed(scope: Scope, line: Line) -> bool:
+    """A price of the charge has a commit: what an earlier one leaves, a later one uses."""
+    own = (line.item, line.charge)
+    return any(row.price.commit for row in scope.prices if (row.item, row.charge) == own)
 
 
 def _of_usage(charge: Charge, line: Line) -> dict[str, Any]:

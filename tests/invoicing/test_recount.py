@@ -19,7 +19,7 @@ from tests.pipeline.rating.worlds import END, MONTH, START, WIDTH, laws, row
 TX = "port.tx_bytes"
 
 
-@settings(laws, max_examples=60, suppress_health_check=[*HealthCheck])
+@settings(laws, max_examples=200, suppress_health_check=[*HealthCheck])
 @given(drawn=st.data())
 def test_two_ways_agree(billing_url: str, drawn: st.DataObject) -> None:
     """Whatever the charges: each quantity that has a second way, and each net not under a cap."""
