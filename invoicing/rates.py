@@ -66,9 +66,9 @@ def _parts(
     items = {item.item: item for item in scope.items}
     for row in scope.prices:
         own = row.price.quantity
-        same = isinstance(own, Percentile) and row.charge == line.charge
-        pooled = same and quantity.pool and own.pool == quantity.pool
-        if not (pooled or (same and row.item == line.item)) or row.item not in items:
+        if not isinstance(own, Percentile) or row.charge != line.charge or row.item not in items:
+            continue
+        if row.item != line.item and not (own.pool and own.pool == quantity.pool):
             continue
         for span in charged(row, items[row.item], period, scope.intervals):
             for served in scope.assignments:
