@@ -11,6 +11,7 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as POLICY
@@ -61,9 +62,13 @@ def message(sender: str, to: str, letter: Letter, alert_id: str, at: datetime) -
 
 def check_address(text: str) -> str:
     """An address as it is entered. Raises ValueError where it is none."""
-    found = Address(addr_spec=text)
+    wrong = ValueError(f"{text!r} is no mail address; write billing@customer.example")
+    try:
+        found = Address(addr_spec=text)
+    except (ValueError, IndexError, MessageError):
+        raise wrong from None
     if not found.domain or not found.username or any(c in text for c in "\r\n"):
-        raise ValueError(f"{text!r} is no mail address")
+        raise wrong
     return found.addr_spec
 
 

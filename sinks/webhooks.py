@@ -42,7 +42,7 @@ def set_mail(conn: Connection, account: str, to: Iterable[str], language: str) -
     """To whom an account's events are mailed from now on, each once, and in which language."""
     try:
         addresses = list(dict.fromkeys(check_address(address) for address in to))
-    except (ValueError, IndexError) as error:
+    except ValueError as error:
         raise ConfigError(f"Account {account}: {error}.") from None
     if language not in LANGUAGES:
         raise ConfigError(f"Account {account}: mails are written in {', '.join(LANGUAGES)}.")

@@ -137,14 +137,27 @@ def list_accounts(data_dir: DataDir = None, json: Json = False) -> None:
             """
             SELECT account_id, name, country, currency, timezone,
                    (SELECT count(*) FROM item JOIN rating_scope s USING (scope_id)
-                    WHERE s.account_id = a.account_id AND upper_inf(valid))
+                    WHERE s.account_id = a.account_id AND upper_inf(valid)),
+                   CASE WHEN webhook_url IS NULL THEN 'none'
+                        WHEN webhook_disabled_at IS NULL THEN 'on' ELSE 'disabled' END,
+                   array_to_string(mail_to, ' ')
             FROM account a ORDER BY 1
             """
         ).fetchall()
     if json:
-        names = ("account", "name", "country", "currency", "timezone", "items")
+        names = (
+            "account",
+            "name",
+            "country",
+            "currency",
+            "timezone",
+            "items",
+            "webhook",
+            "mail_to",
+        )
         document({"accounts": [dict(zip(names, row, strict=True)) for row in rows]})
         return
-    table(("account", "name", "country", "currency", "time zone", "items"), rows)
+    head = ("account", "name", "country", "currency", "time zone", "items", "webhook", "mail")
+    table(head, rows)
     if not rows:
         note("no customer is entered yet: `rackmeter account add`")
