@@ -265,6 +265,18 @@ def test_a_command_goes_to_provisioning_alone_and_in_order(
     assert len(set(receiver.ids)) == 2
 
 
+def test_a_customer_sees_what_he_was_told_and_no_command(rented: Connection) -> None:
+    a_budget(rented, "10", action=Action.CAP)
+    use(rented, 115 * MB)
+    (ticket,) = rented.execute("SELECT customer.ticket('acme')").fetchone() or ("",)
+    with rented.transaction():
+        rented.execute("SELECT set_config('rackmeter.account', %s, true)", (ticket,))
+        rented.execute("SET LOCAL ROLE rackmeter_customer")
+        kinds = rented.execute("SELECT kind FROM customer.alert ORDER BY 1").fetchall()
+        channels = rented.execute("SELECT DISTINCT channel FROM alert_outbox").fetchall()
+    assert (kinds, channels) == ([("crossed",)] * 4, [("webhook",)])
+
+
 def test_without_provisioning_a_command_waits_for_somebody_to_set_it(rented: Connection) -> None:
     a_budget(rented, "10", action=Action.CAP)
     use(rented, 115 * MB)
