@@ -1,5 +1,6 @@
 """Budgets and alerts as operators have them: commands, settings, the receiver in the manual."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -11,16 +12,20 @@ from typing import Any
 
 import pytest
 
+from pipeline.records import Chunk, Taped
 from rackmeter.cli import main as cli
 from rackmeter.errors import ConfigError
+from rackmeter.rater import Rater
 from rackmeter.settings import load_settings
 from rackmeter.ways import ways
+from schemas.events import Changed, encode_changed
 from sinks.accruals import rate_scope
+from sinks.budgets import drop_budget
 from sinks.database import Connection
 from sinks.deliver import Provisioning, Ways, deliver_due
 from sinks.watch import look
 from tests.fix_api import free_port
-from tests.fix_billing import SECRET, TX, meter_late, rent_small
+from tests.fix_billing import SECRET, TX, WAYS, meter_late, rent_small
 from tests.fix_worker import wait_for
 from tests.vault import VAULT
 
@@ -124,6 +129,36 @@ def test_what_is_no_budget_address_or_alert_is_told(run: Run, arguments: str, wh
 def test_what_is_not_there_is_refused(run: Run) -> None:
     for arguments in ("alert show msg_0", "alert resend msg_0", "account budget drop 7"):
         assert "There is no" in run(*arguments.split(), code=5)
+
+
+def test_a_worker_looks_at_budgets_after_a_rating_and_finds_dropped_ones_by_itself(
+    run: Run, customer: Connection, billing_url: str
+) -> None:
+    said = run("account", "budget", "set", "acme", "--limit", "10", "--action", "cap")
+    now = datetime.now(UTC)
+    window = now.replace(minute=0, second=0, microsecond=0)
+    meter_late(customer, "s-1", TX, "eth0", window, 115 * MB)
+    rater = Rater(billing_url, WAYS)
+    key, value = encode_changed(Changed("i-1", 0, int(now.timestamp() * 1000)))
+
+    async def rate() -> None:
+        await rater.take(Chunk("changed", 0, [Taped(0, 0, 1, key, value, ())]))
+        await rater.rate_waiting()
+
+    def kinds() -> list[str]:
+        rows = customer.execute("SELECT kind FROM alert_outbox WHERE channel = 'command'")
+        return sorted(row[0] for row in rows)
+
+    try:
+        asyncio.run(rate())
+        assert kinds() == ["suspend"]
+        drop_budget(customer, said["budget"], "anna", now)
+        rater._sweep_at = 0.0
+        rater._wake = asyncio.Event()
+        asyncio.run(rate())
+        assert kinds() == ["resume", "suspend"]
+    finally:
+        rater.close()
 
 
 # -- settings --------------------------------------------------------------------------------------

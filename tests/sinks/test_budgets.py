@@ -277,6 +277,18 @@ def test_a_customer_sees_what_he_was_told_and_no_command(rented: Connection) -> 
     assert (kinds, channels) == ([("crossed",)] * 4, [("webhook",)])
 
 
+def test_the_writer_may_look(rented: Connection) -> None:
+    a_budget(rented, "10", action=Action.CAP)
+    meter_late(rented, "s-1", TX, "eth0", START, 115 * MB)
+    rented.execute("SET ROLE rackmeter_writer")
+    try:
+        assert due_accounts(rented, NOW) == ["acme"]
+        assert rate_scope(rented, "i-1", NOW, NOW) is not None
+        assert said(look(rented, "acme", NOW, NOW)) == ["crossed /net/100%", "suspend /net/100%"]
+    finally:
+        rented.execute("RESET ROLE")
+
+
 def test_without_provisioning_a_command_waits_for_somebody_to_set_it(rented: Connection) -> None:
     a_budget(rented, "10", action=Action.CAP)
     use(rented, 115 * MB)

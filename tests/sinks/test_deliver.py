@@ -126,6 +126,21 @@ def test_nobody_is_tried_for_ever(outbox: Connection, receiver: Receiver, clock:
     )
 
 
+def test_an_endpoint_that_takes_other_events_is_not_dead(
+    outbox: Connection, receiver: Receiver, clock: Clock
+) -> None:
+    """One event that it will not have does not end the others."""
+    enqueue(outbox, an_alert(100), clock())
+    outbox.execute("UPDATE alert_outbox SET attempts = 9 WHERE threshold LIKE '%/80_'")
+    outbox.execute("UPDATE alert_outbox SET delivered_at = %s WHERE attempts = 0", (clock(),))
+    receiver.answers.append(400)
+    (done,) = deliver_due(outbox, WAYS, clock)
+    assert (done.outcome, done.why) == (
+        Outcome.GIVEN_UP, "10 tries, the last one: the receiver answered 400",
+    )  # fmt: skip
+    assert outbox.execute("SELECT webhook_disabled_at FROM account").fetchone() == (None,)
+
+
 def test_delays_grow_and_have_bounded_jitter() -> None:
     now = datetime(2026, 3, 1, tzinfo=UTC)
     for attempt, delay_s in enumerate(RETRY_AFTER_S, start=1):
