@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 from schemas.errors import RefusedError
 from sinks.database import Connection
 from sinks.queries import EPOCH, WIDTH
+from sinks.store.marks import marks
 
 LOCK_KEY: Final = 0x7469_6D65_6C69_6E65  # "timeline": the advisory lock of all commands
 DUE_SQL: Final = """
@@ -88,6 +89,8 @@ def enter(
     3. Lock the scopes, in order: a close of them is finished or has not begun.
     4. ``do``. False means that it was so already; without a request id nothing is kept of that.
     5. Make the raters look again, note sealed periods, write down the command.
+
+    Refuses a time whose windows retention has dropped: they can be given to nobody else any more.
     """
     at = utc(at)
     content = {**content, "at": "now" if order.now else at.isoformat()}
@@ -97,6 +100,7 @@ def enter(
             known = _answered(conn, order.request, command, content)
             if known is not None:
                 return known
+        _refuse_dropped(conn, at)
         change, entered = _begin(conn, scopes, entered_at)
         done = do(entered)
         conn.execute("SELECT set_config('rackmeter.change', '', true)")
@@ -150,6 +154,15 @@ def _answered(
         )
     late = tuple((scope, datetime.fromisoformat(start)) for scope, start in answer["late"])
     return Answer(answer["changed"], at, tuple(scopes), late, repeated=True)
+
+
+def _refuse_dropped(conn: Connection, at: datetime) -> None:
+    dropped = marks(conn).dropped
+    if dropped is not None and at < dropped:
+        raise RefusedError(
+            f"Windows before {dropped:%Y-%m-%d} were dropped (RACKMETER_KEEP_WINDOWS_DAYS), so"
+            " nothing can change hands then: give a time from there on."
+        )
 
 
 def _begin(

@@ -454,3 +454,15 @@ def test_a_resize_leaves_addons_and_an_end_ends_them(rented: Connection) -> None
     assert [plan for plan, _, _ in versions(rented)] == ["small", "large"]
     end(rented, "i-1", LATER + DAY)
     assert addons(rented) == [(4, Span(START + DAY, LATER + DAY))]
+
+
+def test_what_retention_dropped_changes_hands_no_more(rented: Connection) -> None:
+    """Its windows are sums by now, of nobody in particular."""
+    rented.execute("UPDATE store_mark SET dropped = %s", (LATER + HOUR,))
+    before = load_scope(rented, "i-1")
+    for run, _ in commands(rented, ordered()).values():
+        with pytest.raises(RefusedError, match=r"Windows before \d{4}-\d\d-\d\d were dropped"):
+            run()
+    assert load_scope(rented, "i-1") == before
+    rented.execute("UPDATE store_mark SET dropped = %s", (LATER,))
+    assert end(rented, item="i-1", at=LATER, order=ordered())
