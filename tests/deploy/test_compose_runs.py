@@ -9,6 +9,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -192,6 +193,16 @@ def enroll(place: Place) -> Path:
     return etc / "agent.toml"
 
 
+def await_claims(place: Place) -> None:
+    """Until the workers have shared the partitions."""
+    claimed = "SELECT count(*) >= 4 AND bool_and(owner IS NOT NULL) FROM ingest_offset"
+    with psycopg.connect(place.database, autocommit=True) as conn:
+        deadline = time.monotonic() + SECONDS
+        while conn.execute(claimed).fetchone() != (True,):
+            assert time.monotonic() < deadline, "the workers have claimed nothing"
+            time.sleep(0.2)
+
+
 def test_from_nothing_to_metering(place: Place, kafka_here: Path) -> None:
     make_logins(place)
     place.run("migrate")
@@ -201,6 +212,7 @@ def test_from_nothing_to_metering(place: Place, kafka_here: Path) -> None:
     trust = ssl.create_default_context(cafile=place.folder / "secrets/ca.pem")
     ready = httpx2.get(f"https://localhost:{place.ports['https']}/readyz", verify=trust, timeout=20)
     assert ready.json() == {"database": "ok", "broker": "ok"}
+    await_claims(place)
     well = subprocess.run(
         [sys.executable, "-m", "rackmeter", "doctor", "--probe", "30"],
         env=place.environment("worker-1"), capture_output=True, text=True, check=False,
