@@ -103,7 +103,7 @@ def test_cutting_a_month_at_a_window_edge_measures_the_same(
 
 
 def _measured(scope: Scope, given_: Inputs) -> dict[tuple[str, ...], int]:
-    """Base units by item, charge and what is measured, in this period."""
+    """Base units, or hours begun, by item, charge and version, in this period."""
     rows = {(p.item, p.charge, p.version): p.price for p in scope.prices}
     sums: dict[tuple[str, ...], int] = defaultdict(int)
     for line in price(replace(scope, discounts=(), commitments=()), given_, END):
@@ -115,8 +115,15 @@ def _measured(scope: Scope, given_: Inputs) -> dict[tuple[str, ...], int]:
             and charge.quantity.every is Every.MONTH
             and charge.prorate
         )
-        if additive and line.base_quantity:
-            sums[line.item, line.charge, line.version] += line.base_quantity
+        if not additive or not line.base_quantity:
+            continue
+        measured = line.base_quantity
+        if isinstance(charge.quantity, Hours):
+            # A part in which no hour begins is no line, so its milliseconds are on none.
+            whole = charge.share.taken == charge.share.whole
+            measured = int(line.quantity) if whole else 0
+        if measured:
+            sums[line.item, line.charge, line.version] += measured
     return sums
 
 
