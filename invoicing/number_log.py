@@ -20,6 +20,7 @@ from uuid import UUID
 
 from schemas.errors import DependencyError, DifferenceError, RefusedError
 from schemas.serial import SerialError, from_json, to_json
+from sinks.disk import sync_folder
 
 FORMAT: Final = "rackmeter.numbers/1"
 TAKEN: Final = "taken"
@@ -111,7 +112,7 @@ class NumberLog:
         if self._read_to == 0 and not whole:
             whole = _line({"format": FORMAT, "ledger": self._ledger_id})
             _write(file, whole)
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
         for line in whole.splitlines():
             self._learn(line)
         self._read_to += len(whole)
@@ -167,12 +168,3 @@ def _write(file: int, content: bytes) -> None:
 def _read_from(file: int, offset: int) -> bytes:
     size = os.fstat(file).st_size
     return os.pread(file, max(0, size - offset), offset)
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new file's name is on the disk only when its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

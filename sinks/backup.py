@@ -33,11 +33,11 @@ from sinks.backup_manifest import (
     Manifest,
     list_files,
     read_manifest,
-    sync_folder,
     write_manifest,
 )
 from sinks.backup_tools import find_program, run_program
 from sinks.database import Connection, connect, require_schema, schema_revision
+from sinks.disk import sync_folder
 from sinks.rebuild import SCHEMA as REBUILD
 
 PREFIX: Final = "rackmeter-"

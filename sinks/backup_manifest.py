@@ -14,6 +14,7 @@ from typing import Final
 
 from schemas.errors import ConfigError, DifferenceError
 from schemas.serial import SerialError, digest, from_json, to_json
+from sinks.disk import sync_folder
 
 FORMAT: Final = "rackmeter.backup/1"
 NAME: Final = "manifest.json"
@@ -157,12 +158,3 @@ def sha256(path: Path, progress: Callable[[int], None]) -> str:
             found.update(part)
             progress(len(part))
     return found.hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """A name is on the disk only when its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
