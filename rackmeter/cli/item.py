@@ -8,18 +8,15 @@ import typer
 from rackmeter.cli import item_change, item_show
 from rackmeter.cli.item_order import (
     Account,
-    At,
-    AtWindow,
     Catalogue,
     Given,
     Id,
-    Request,
     Said,
     Scope,
-    Why,
     give,
+    ordered,
 )
-from rackmeter.cli.options import DataDir, DryRun, Json, example
+from rackmeter.cli.options import DataDir, Json, example
 from rackmeter.cli.output import document, note, table
 
 if TYPE_CHECKING:
@@ -47,22 +44,17 @@ def add(app: typer.Typer) -> None:
     app.add_typer(item, name="item")
 
 
+@ordered
 def rent_item(
     item: Id,
     *,
+    said: Said,
     account: Account,
     plan: Annotated[str, typer.Option(metavar="PLAN", help="A plan of the catalogue.")],
     server: Annotated[str, typer.Option(metavar="SERVER", help="Which hardware serves it.")],
     catalog: Catalogue = None,
     title: Annotated[str | None, typer.Option(help="As it is to stand on invoices.")] = None,
     scope: Scope = None,
-    at: At = "now",
-    at_window: AtWindow = False,
-    why: Why = "",
-    request_id: Request = None,
-    dry_run: DryRun = False,
-    data_dir: DataDir = None,
-    json: Json = False,
 ) -> None:
     """Rent a slot to a customer, served by a server, at the prices of a catalogue."""
     from rackmeter.cli.prices import catalogue  # noqa: PLC0415 - starts slowly
@@ -77,20 +69,15 @@ def rent_item(
             order=given.order,
         )  # fmt: skip
 
-    said = Said(at, at_window, why, request_id, dry_run, data_dir, json)
     shown = {"item": item, "account": account, "plan": plan, "server": server}
     give(said, "rented", shown, command)
 
 
+@ordered
 def end_item(
     item: Id,
-    at: At = "now",
-    at_window: AtWindow = False,
-    why: Why = "",
-    request_id: Request = None,
-    dry_run: DryRun = False,
-    data_dir: DataDir = None,
-    json: Json = False,
+    *,
+    said: Said,
 ) -> None:
     """End a rental; its last invoice can be closed after that."""
     from sinks.timelines import end  # noqa: PLC0415 - starts slowly
@@ -98,7 +85,6 @@ def end_item(
     def command(conn: "Connection", given: Given) -> "Answer":
         return end(conn, item, given.at, given.entered_at, given.order)
 
-    said = Said(at, at_window, why, request_id, dry_run, data_dir, json)
     give(said, "ended", {"item": item}, command)
 
 

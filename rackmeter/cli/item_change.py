@@ -6,18 +6,15 @@ import typer
 
 from rackmeter.cli.item_order import (
     Account,
-    At,
-    AtWindow,
     Catalogue,
     Given,
     Id,
-    Request,
     Said,
     Scope,
-    Why,
     give,
+    ordered,
 )
-from rackmeter.cli.options import DataDir, DryRun, Json, example, instant
+from rackmeter.cli.options import example, instant
 from rackmeter.errors import ConfigError
 from schemas.prices import IntervalKind
 
@@ -60,17 +57,12 @@ def add(item: typer.Typer) -> None:
     )(hand_over_item)
 
 
+@ordered
 def swap_server(
     item: Id,
     *,
+    said: Said,
     server: Annotated[str, typer.Option(metavar="SERVER", help="Which hardware serves it then.")],
-    at: At = "now",
-    at_window: AtWindow = False,
-    why: Why = "",
-    request_id: Request = None,
-    dry_run: DryRun = False,
-    data_dir: DataDir = None,
-    json: Json = False,
 ) -> None:
     """Swap the hardware behind an item; the rental goes on, started hours and cap too."""
     from sinks.timelines import swap  # noqa: PLC0415 - starts slowly
@@ -78,22 +70,16 @@ def swap_server(
     def command(conn: "Connection", given: Given) -> "Answer":
         return swap(conn, item, server, given.at, given.entered_at, given.order)
 
-    said = Said(at, at_window, why, request_id, dry_run, data_dir, json)
     give(said, f"swapped to {server}", {"item": item, "server": server}, command)
 
 
+@ordered
 def resize_item(
     item: Id,
     *,
+    said: Said,
     plan: Annotated[str, typer.Option(metavar="PLAN", help="A plan of the catalogue.")],
     catalog: Catalogue = None,
-    at: At = "now",
-    at_window: AtWindow = False,
-    why: Why = "",
-    request_id: Request = None,
-    dry_run: DryRun = False,
-    data_dir: DataDir = None,
-    json: Json = False,
 ) -> None:
     """Change an item's plan; its add-ons stay, and so do started hours."""
     from rackmeter.cli.prices import catalogue  # noqa: PLC0415 - starts slowly
@@ -107,23 +93,17 @@ def resize_item(
             order=given.order,
         )  # fmt: skip
 
-    said = Said(at, at_window, why, request_id, dry_run, data_dir, json)
     give(said, f"resized to {plan}", {"item": item, "plan": plan}, command)
 
 
+@ordered
 def add_to_item(
     item: Id,
     addon: Addon,
     *,
+    said: Said,
     count: Annotated[int, typer.Option(min=1, help="How many it has from then on.")] = 1,
     catalog: Catalogue = None,
-    at: At = "now",
-    at_window: AtWindow = False,
-    why: Why = "",
-    request_id: Request = None,
-    dry_run: DryRun = False,
-    data_dir: DataDir = None,
-    json: Json = False,
 ) -> None:
     """Add an add-on to an item, or change how many of it there are."""
     from rackmeter.cli.prices import catalogue  # noqa: PLC0415 - starts slowly
@@ -137,22 +117,16 @@ def add_to_item(
             entered_at=given.entered_at, order=given.order,
         )  # fmt: skip
 
-    said = Said(at, at_window, why, request_id, dry_run, data_dir, json)
     shown = {"item": item, "addon": addon, "count": count}
     give(said, f"given {count} {addon}", shown, command)
 
 
+@ordered
 def drop_from_item(
     item: Id,
     addon: Addon,
     *,
-    at: At = "now",
-    at_window: AtWindow = False,
-    why: Why = "",
-    request_id: Request = None,
-    dry_run: DryRun = False,
-    data_dir: DataDir = None,
-    json: Json = False,
+    said: Said,
 ) -> None:
     """Drop an add-on of an item."""
     from sinks.alterations import drop_addon  # noqa: PLC0415 - starts slowly
@@ -162,24 +136,18 @@ def drop_from_item(
             conn, item, addon=addon, at=given.at, entered_at=given.entered_at, order=given.order
         )
 
-    said = Said(at, at_window, why, request_id, dry_run, data_dir, json)
     give(said, f"rid of {addon}", {"item": item, "addon": addon}, command)
 
 
+@ordered
 def suspend_item(
     item: Id,
     *,
+    said: Said,
     kind: Kind = IntervalKind.SUSPENSION,
     until: Annotated[
         str | None, typer.Option(metavar="TIME", help="Its end; open until resumed if not given.")
     ] = None,
-    at: At = "now",
-    at_window: AtWindow = False,
-    why: Why = "",
-    request_id: Request = None,
-    dry_run: DryRun = False,
-    data_dir: DataDir = None,
-    json: Json = False,
 ) -> None:
     """Say that an item's time counts otherwise: suspension, trial, exclusion, maintenance.
 
@@ -198,21 +166,15 @@ def suspend_item(
             order=given.order,
         )  # fmt: skip
 
-    said = Said(at, at_window, why, request_id, dry_run, data_dir, json)
     give(said, f"put into {kind}", {"item": item, "kind": kind, "until": end}, command)
 
 
+@ordered
 def resume_item(
     item: Id,
     *,
+    said: Said,
     kind: Kind = IntervalKind.SUSPENSION,
-    at: At = "now",
-    at_window: AtWindow = False,
-    why: Why = "",
-    request_id: Request = None,
-    dry_run: DryRun = False,
-    data_dir: DataDir = None,
-    json: Json = False,
 ) -> None:
     """End a suspension, or an interval of another kind."""
     from sinks.intervals import resume  # noqa: PLC0415 - starts slowly
@@ -222,13 +184,14 @@ def resume_item(
             conn, item, at=given.at, kind=kind, entered_at=given.entered_at, order=given.order
         )
 
-    said = Said(at, at_window, why, request_id, dry_run, data_dir, json)
     give(said, f"resumed from {kind}", {"item": item, "kind": kind}, command)
 
 
+@ordered
 def hand_over_item(
     item: Id,
     *,
+    said: Said,
     to: Annotated[str, typer.Option(metavar="ITEM", help="Id of the new customer's slot.")],
     account: Account,
     plan: Annotated[
@@ -237,13 +200,6 @@ def hand_over_item(
     title: Annotated[str | None, typer.Option(help="As it is to stand on invoices.")] = None,
     catalog: Catalogue = None,
     scope: Scope = None,
-    at: At = "now",
-    at_window: AtWindow = False,
-    why: Why = "",
-    request_id: Request = None,
-    dry_run: DryRun = False,
-    data_dir: DataDir = None,
-    json: Json = False,
 ) -> None:
     """Hand an item's server to another customer: one rental ends and another begins."""
     from rackmeter.cli.prices import catalogue  # noqa: PLC0415 - starts slowly
@@ -256,6 +212,5 @@ def hand_over_item(
             catalog=prices, entered_at=given.entered_at, order=given.order,
         )  # fmt: skip
 
-    said = Said(at, at_window, why, request_id, dry_run, data_dir, json)
     shown = {"item": item, "to": to, "account": account}
     give(said, f"handed over to {account} as {to}", shown, command)

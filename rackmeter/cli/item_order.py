@@ -5,12 +5,14 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import wraps
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rackmeter.cli.options import instant
+from rackmeter.cli.options import DataDir, DryRun, Json, instant
 from rackmeter.cli.output import document, lines, note
 
 if TYPE_CHECKING:
@@ -56,6 +58,34 @@ class Said:
     dry_run: bool
     data_dir: Path | None
     json: bool
+
+
+def _said(
+    at: At = "now",
+    at_window: AtWindow = False,
+    why: Why = "",
+    request_id: Request = None,
+    dry_run: DryRun = False,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> Said:
+    return Said(at, at_window, why, request_id, dry_run, data_dir, json)
+
+
+def ordered(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with these options in place of its argument ``said``, after its own."""
+    shared = signature(_said).parameters
+    own = signature(command)
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        command(said=_said(**{name: given.pop(name) for name in shared}), **given)
+
+    parameters = [one for name, one in own.parameters.items() if name != "said"]
+    parameters += [one.replace(kind=Parameter.KEYWORD_ONLY) for one in shared.values()]
+    run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
 
 
 @dataclass(frozen=True, slots=True)
