@@ -44,6 +44,13 @@ GRANT UPDATE (as_of, inputs, figures, next_eval_at, revision) ON accrual TO rack
 -- A first rating of a period keeps commands on the scope out until it is committed.
 GRANT UPDATE (revision) ON rating_scope TO rackmeter_writer;
 
+-- Whoever acts adds to the audit trail, and links by the owner's function alone. Nobody changes it, the owner neither.
+GRANT INSERT ON audit_act, audit_said TO rackmeter_writer, rackmeter_invoicer;
+REVOKE UPDATE, DELETE, TRUNCATE ON audit_act, audit_link, audit_head FROM CURRENT_USER;
+REVOKE UPDATE, TRUNCATE ON audit_said FROM CURRENT_USER;
+REVOKE DELETE, TRUNCATE ON audit_tip FROM CURRENT_USER;
+REVOKE ALL ON audit_said FROM rackmeter_reader;
+
 -- The writer: worker with its rater and deliveries, API, `rackmeter dlq`.
 GRANT INSERT ON ingest_topic TO rackmeter_writer;
 GRANT UPDATE (ts_type) ON ingest_topic TO rackmeter_writer;
@@ -72,6 +79,16 @@ GRANT UPDATE ON close_outcome TO rackmeter_invoicer;
 GRANT UPDATE (next) ON invoice_number TO rackmeter_invoicer;
 -- To lock rows takes the right to change them; the policies below leave the lock alone.
 GRANT UPDATE ON rating_scope, item TO rackmeter_invoicer;
+
+-- Both take payments: the API by what a gateway tells it, `rackmeter payment` by asking.
+GRANT SELECT, INSERT ON
+    bank_transfer, bank_transfer_back, dunning, dunning_change, payment_attempt, payment_customer, payment_event,
+    payment_method, payment_refund
+    TO rackmeter_writer, rackmeter_invoicer;
+GRANT UPDATE (received, received_at, canceled_at) ON bank_transfer TO rackmeter_writer, rackmeter_invoicer;
+GRANT UPDATE (sent_at) ON bank_transfer_back TO rackmeter_writer, rackmeter_invoicer;
+GRANT UPDATE ON dunning, payment_attempt, payment_event, payment_method, payment_refund
+    TO rackmeter_writer, rackmeter_invoicer;
 
 -- The customer: what he sees of these tables is decided by the policies below, of all else by the views.
 GRANT SELECT (account_id, name, address, country, vat_id, currency, timezone) ON account TO rackmeter_customer;

@@ -1,0 +1,1 @@
+"""Those who move money for us. One protocol, and one module for each of them."""
