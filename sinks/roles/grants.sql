@@ -53,7 +53,7 @@ REVOKE ALL ON audit_said FROM rackmeter_reader;
 
 -- The writer: worker with its rater and deliveries, API, `rackmeter dlq`.
 GRANT INSERT ON ingest_topic TO rackmeter_writer;
-GRANT UPDATE (ts_type) ON ingest_topic TO rackmeter_writer;
+GRANT UPDATE (ts_type, drained_at, drained_by) ON ingest_topic TO rackmeter_writer;
 GRANT INSERT, UPDATE ON ingest_offset, server_state, server_origin TO rackmeter_writer;
 GRANT INSERT ON series_set, usage_window, usage_late, usage_stale, reading_anchor, dead_letter TO rackmeter_writer;
 GRANT SELECT ON dead_letter TO rackmeter_writer;
@@ -77,6 +77,11 @@ GRANT UPDATE (certain) ON number_outside TO rackmeter_invoicer;
 GRANT INSERT ON close_outcome, invoice, invoice_cut, invoice_line, invoice_number, scope_seal TO rackmeter_invoicer;
 GRANT UPDATE ON close_outcome TO rackmeter_invoicer;
 GRANT UPDATE (next) ON invoice_number TO rackmeter_invoicer;
+-- Corrections of sealed periods; the rater asks what earlier ones were corrected to.
+GRANT SELECT, INSERT ON adjustment, adjustment_line, seal_open TO rackmeter_invoicer;
+GRANT SELECT, INSERT, DELETE ON adjust_due TO rackmeter_invoicer;
+GRANT SELECT, INSERT, UPDATE ON adjust_mark TO rackmeter_invoicer;
+GRANT SELECT ON adjustment_line TO rackmeter_writer;
 -- To lock rows takes the right to change them; the policies below leave the lock alone.
 GRANT UPDATE ON rating_scope, item TO rackmeter_invoicer;
 
