@@ -10,13 +10,20 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from schemas.billing import Inputs, Line, Scope, Seller, Span, TaxLine
+from pipeline.rating.credit import Draw
+from schemas.billing import BilledLine, Inputs, Line, LineKind, Scope, Seller, Span, TaxLine
+from schemas.terms import Credit, TaxProfile
 
-FORMAT: Final = "rackmeter.invoice/1"
+FORMAT: Final = "rackmeter.invoice/2"
 """Raised when a reader of the previous format could misunderstand the new one."""
 
 PAYMENT_DAYS: Final = 14
 """Term of payment: what German business customers expect when nothing else was agreed."""
+
+INVOICE: Final = "invoice"
+CREDIT_NOTE: Final = "credit-note"
+OF_THE_WHOLE: Final = frozenset({LineKind.ADJUSTMENT, LineKind.CREDIT})
+"""Lines that no scope's pricing makes: what corrects older invoices, and promotional credit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,20 @@ class Priced:
 
 
 @dataclass(frozen=True, slots=True)
+class Adjusted:
+    """A sealed scope and period that this document corrects: priced as known now, and what was
+    billed for it until now. The difference is in the lines.
+    """
+
+    invoice: str
+    """Number under which it was billed first; "" where it was sealed with nothing to bill."""
+    priced: Priced
+    billed: tuple[BilledLine, ...]
+    number: int = 1
+    """Which correction of this scope and period it is."""
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """A partition of the log as the invoice saw it; ledger rows above are adjustments."""
 
@@ -96,11 +117,12 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums of the rounded lines and of the tax lines."""
+    """Sums of the rounded lines and of the tax lines; due is gross less the paid credit drawn."""
 
     net: Decimal
     tax: Decimal
     gross: Decimal
+    due: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +132,9 @@ class Document:
     format: str
     number: str
     kind: str
+    """``invoice`` or ``credit-note``."""
+    corrects: str
+    """Number of the invoice that a credit note corrects, else ""."""
     invoice_id: str
     issued_at: datetime
     due_at: datetime
@@ -119,11 +144,30 @@ class Document:
     period: Span
     seller: Seller
     buyer: Buyer
+    profile: TaxProfile
+    """How the buyer is taxed, as known when it was issued."""
     lines: tuple[DocumentLine, ...]
+    """Of the scopes, then adjustments, then promotional credit."""
     taxes: tuple[TaxLine, ...]
     totals: Totals
+    credits: tuple[Credit, ...]
+    """The wallet when it was issued: what is left of each credit."""
+    paid: tuple[Draw, ...]
+    """Paid credit that it draws; promotional credit is among the lines."""
     priced: tuple[Priced, ...]
+    adjusted: tuple[Adjusted, ...]
     cut: tuple[Position, ...]
+
+
+def of_scopes(document: Document) -> list[DocumentLine]:
+    """The lines that pricing the scopes made: without adjustments and promotional credit."""
+    return [row for row in document.lines if row.line.kind not in OF_THE_WHOLE]
+
+
+def scope_of(document: Document, line: Line) -> Scope:
+    """The scope of a line, also of one that corrects a scope which is not priced here."""
+    known = [*document.priced, *(one.priced for one in document.adjusted)]
+    return next(one.scope for one in known if one.scope.scope == line.scope)
 
 
 def numbered(draft: Document, number: str) -> Document:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from invoicing.document import Document, Series
+from invoicing.document import OF_THE_WHOLE, Document, Priced, Series, of_scopes, scope_of
 from invoicing.evidence import evidence
 from invoicing.export import load
 from invoicing.lines import local_days
@@ -17,7 +17,7 @@ from invoicing.pieces import metered
 from invoicing.recount import recount
 from invoicing.tree import Node
 from invoicing.why import Case, tree
-from schemas.billing import Line
+from schemas.billing import Inputs, Line
 from schemas.errors import RefusedError
 from schemas.serial import Json, to_json
 from sinks.database import Connection
@@ -75,8 +75,12 @@ def _find(conn: Connection, reference: str) -> tuple[Document, int]:
 
 def _case(conn: Connection, document: Document, position: int) -> Case:
     row = document.lines[position - 1]
+    if row.line.kind in OF_THE_WHOLE:
+        of = scope_of(document, row.line)
+        priced = Priced(of, Inputs(row.line.service), document.issued_at)
+        return Case(document, position, row, priced, (), None, None)
     priced = next(one for one in document.priced if one.scope.scope == row.line.scope)
-    lines = [one.line for one in document.lines if one.line.scope == row.line.scope]
+    lines = [one.line for one in of_scopes(document) if one.line.scope == row.line.scope]
     at = lines.index(row.line)
     days = local_days(document.period, document.timezone)
     series = evidence(conn, priced.scope, lines, days, document.cut)[at]

@@ -57,7 +57,7 @@ def freeze(conn: Connection, group: Group, header: Header) -> Frozen:
     rows: list[DocumentLine] = []
     for scope, known in zip(scopes.values(), inputs, strict=True):
         lines = price(scope, known, as_of)
-        rows += document_lines(scope, lines, evidence(conn, scope, lines, days), header.seller)
+        rows += document_lines(scope, lines, evidence(conn, scope, lines, days))
         priced.append(Priced(scope, known, as_of))
     document = draft(header, priced, rows, cut)
     return Frozen(document, scopes, reconcile(conn, document))

@@ -1,10 +1,11 @@
 """From priced lines and their evidence to an invoice document. Pure: no database, no clock.
 
-Nothing is priced here; tax and totals are the only arithmetic, and both come from the rounded nets.
+The scopes are priced already. What is computed here is of the whole invoice: adjustments,
+promotional credit, tax, paid credit, totals; all of it from rounded nets.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -13,6 +14,7 @@ from uuid import UUID, uuid5
 from invoicing.document import (
     FORMAT,
     PAYMENT_DAYS,
+    Adjusted,
     Buyer,
     Document,
     DocumentLine,
@@ -22,16 +24,20 @@ from invoicing.document import (
     Totals,
 )
 from invoicing.pieces import parts
-from pipeline.money import EXACT, exact_sum
+from pipeline.money import EXACT
 from pipeline.periods import closed, midnight, zone
-from pipeline.rating.tax import tax_lines
-from schemas.billing import Line, Scope, Seller, Span, TaxLine
+from pipeline.rating.adjustment import adjustments
+from pipeline.rating.price import price
+from pipeline.rating.settle import settle
+from pipeline.rating.tax import DOMESTIC
+from schemas.billing import Line, Scope, Seller, Span
 from schemas.serial import digest, to_json
+from schemas.terms import Credit, TaxProfile
 
 INVOICES: Final = UUID("6d1c1f2c-54a6-5f0e-9d3a-2f6e0b7c9a41")
 """Name space of invoice ids: random once, fixed for ever."""
-UNKNOWN: Final = Decimal(0)
-"""Rate of a category that the seller does not know; ``tax_lines`` refuses it in words."""
+UNSETTLED: Final = Decimal(0)
+"""Tax rate of a line until ``draft`` sets it."""
 DAY: Final = timedelta(days=1)
 MILLISECOND: Final = timedelta(milliseconds=1)
 
@@ -47,21 +53,33 @@ class Header:
     period: Span
     seller: Seller
     buyer: Buyer
+    profile: TaxProfile = DOMESTIC
+    corrects: str = ""
+    """Number of the invoice that a credit note corrects."""
 
 
 def draft(
     header: Header,
     priced: Sequence[Priced],
-    lines: Sequence[DocumentLine],
+    rows: Sequence[DocumentLine],
     cut: Sequence[Position],
+    credits_: Sequence[Credit] = (),
+    adjusted: Sequence[Adjusted] = (),
 ) -> Document:
-    """The document, complete but for its number."""
-    taxes = tax_lines((row.line for row in lines), header.seller, header.currency)
+    """The document, complete but for its number; ``rows`` are those of the scopes."""
+    corrected, own = _adjustments(adjusted)
+    settled = settle(
+        [*(row.line for row in rows), *corrected],
+        header.seller, header.currency, header.profile, credits_, header.issued_at, own,
+    )  # fmt: skip
+    added = [DocumentLine(line, UNSETTLED, (), None) for line in settled.lines[len(rows) :]]
+    lines = zip([*rows, *added], settled.rates, strict=True)
     return Document(
         format=FORMAT,
         number="",
         kind=header.kind,
-        invoice_id=invoice_id(header, [one.scope.scope for one in priced]),
+        corrects=header.corrects,
+        invoice_id=invoice_id(header, [one.scope.scope for one in priced], adjusted),
         issued_at=header.issued_at,
         due_at=header.issued_at + PAYMENT_DAYS * DAY,
         currency=header.currency,
@@ -69,25 +87,37 @@ def draft(
         period=header.period,
         seller=header.seller,
         buyer=header.buyer,
-        lines=tuple(lines),
-        taxes=taxes,
-        totals=totals([row.line for row in lines], taxes),
+        profile=header.profile,
+        lines=tuple(replace(row, rate=rate) for row, rate in lines),
+        taxes=settled.taxes,
+        totals=Totals(settled.net, settled.tax, settled.gross, settled.due),
+        credits=tuple(credits_),
+        paid=settled.paid,
         priced=tuple(priced),
+        adjusted=tuple(adjusted),
         cut=tuple(cut),
     )
 
 
-def document_lines(
-    scope: Scope,
-    lines: Sequence[Line],
-    evidence: Sequence[tuple[Series, ...]],
-    seller: Seller,
-) -> list[DocumentLine]:
-    """Each line with its tax rate, its evidence and how much of it was observed."""
-    return [
-        DocumentLine(
-            line, seller.tax.get(line.tax, UNKNOWN), series, coverage(scope, lines, number, series)
+def _adjustments(adjusted: Sequence[Adjusted]) -> tuple[list[Line], dict[str, Decimal]]:
+    """Step 10 for all corrected scopes: the lines, and the rates of those that have their own."""
+    found = [
+        pair
+        for one in adjusted
+        for pair in adjustments(
+            price(one.priced.scope, one.priced.inputs, one.priced.as_of), one.billed, one.number
         )
+    ]
+    own = {line.key: rate for line, rate in found if rate is not None}
+    return [line for line, _ in found], own
+
+
+def document_lines(
+    scope: Scope, lines: Sequence[Line], evidence: Sequence[tuple[Series, ...]]
+) -> list[DocumentLine]:
+    """Each line with its evidence and how much of it was observed; ``draft`` sets the rates."""
+    return [
+        DocumentLine(line, UNSETTLED, series, coverage(scope, lines, number, series))
         for number, (line, series) in enumerate(zip(lines, evidence, strict=True))
     ]
 
@@ -108,16 +138,11 @@ def coverage(
     return EXACT.scaleb(Decimal(hundredths), -2)
 
 
-def totals(lines: Sequence[Line], taxes: Sequence[TaxLine]) -> Totals:
-    """Net is the sum of rounded lines, tax the sum of tax lines."""
-    net = exact_sum(line.net for line in lines)
-    tax = exact_sum(tax.tax for tax in taxes)
-    return Totals(net, tax, EXACT.add(net, tax))
-
-
-def invoice_id(header: Header, scopes: Sequence[str]) -> str:
+def invoice_id(header: Header, scopes: Sequence[str], adjusted: Sequence[Adjusted] = ()) -> str:
     """The same invoice has the same id, whoever makes it and however often."""
     said = [header.seller.entity, header.kind, to_json(header.period), sorted(scopes)]
+    if adjusted and not scopes:  # several may correct the same period
+        said.append(sorted([one.priced.scope.scope, str(one.number)] for one in adjusted))
     return str(uuid5(INVOICES, digest(said)))
 
 

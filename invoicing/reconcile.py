@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
-from invoicing.document import Document, DocumentLine, Priced
+from invoicing.document import Document, DocumentLine, Priced, of_scopes
 from invoicing.pieces import metered
 from invoicing.rates import rates
-from invoicing.recount import add_up, recount
+from invoicing.recount import recount
+from invoicing.resettle import resettled
 from pipeline.periods import closed
 from schemas.billing import Inputs, Usage
 from sinks.accruals import load_accrual
@@ -138,8 +139,9 @@ def _rates(conn: Connection, document: Document) -> Iterator[Check]:
 
 def by_scope(document: Document) -> Iterator[tuple[Priced, list[DocumentLine]]]:
     """Each priced scope with its lines, in order."""
+    rows = of_scopes(document)
     for priced in document.priced:
-        yield priced, [row for row in document.lines if row.line.scope == priced.scope.scope]
+        yield priced, [row for row in rows if row.line.scope == priced.scope.scope]
 
 
 def _arithmetic(conn: Connection, document: Document) -> Iterator[Check]:
@@ -155,12 +157,6 @@ def _arithmetic(conn: Connection, document: Document) -> Iterator[Check]:
 
 
 def _totals(conn: Connection, document: Document) -> Iterator[Check]:
-    nets = [row.line.net for row in document.lines]
-    net = add_up(conn, nets)
-    yield Check(TOTALS, "net", document.totals.net, net)
-    for tax in document.taxes:
-        mine = [row.line.net for row in document.lines if row.line.tax == tax.category]
-        yield Check(TOTALS, f"base of {tax.category}", tax.base, add_up(conn, mine))
-    taxes = add_up(conn, [tax.tax for tax in document.taxes])
-    yield Check(TOTALS, "tax", document.totals.tax, taxes)
-    yield Check(TOTALS, "gross", document.totals.gross, net + taxes)
+    """Credit, taxes and sums of the whole invoice: settled once more, by the database."""
+    for where, left, right in resettled(conn, document):
+        yield Check(TOTALS, where, left, right)

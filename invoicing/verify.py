@@ -1,8 +1,8 @@
 """Is this invoice what it says? From its file alone: no database, no network.
 
 Reads the JSON or the PDF that carries it. Recomputes every digest, every line from the pricing
-inputs, taxes and totals, the sums of days, and, for a PDF, the page itself. What does not agree is
-a finding that names the place; an untouched invoice has none.
+inputs, adjustments, credit, taxes and totals, the sums of days, and, for a PDF, the page itself.
+What does not agree is a finding that names the place; an untouched invoice has none.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from invoicing.digest import DIGEST, DIGESTS, part_digests
-from invoicing.document import FORMAT, Document, DocumentLine, Priced
+from invoicing.document import FORMAT, Document, DocumentLine, Priced, of_scopes
 from invoicing.lines import Header, document_lines, draft, local_days
 from invoicing.page import attached, page_findings
 from invoicing.pieces import covers, metered
@@ -131,10 +131,11 @@ def _recomputed(document: Document) -> Iterator[Finding]:
     """The invoice made again from its pricing inputs, compared field by field."""
     header = Header(
         document.kind, document.issued_at, document.timezone, document.currency,
-        document.period, document.seller, document.buyer,
+        document.period, document.seller, document.buyer, document.profile, document.corrects,
     )  # fmt: skip
     rows = [row for priced in document.priced for row in _priced_again(document, priced)]
-    again = replace(draft(header, document.priced, rows, document.cut), number=document.number)
+    made = draft(header, document.priced, rows, document.cut, document.credits, document.adjusted)
+    again = replace(made, number=document.number)
     yield from _compare("", to_json(document), to_json(again))
 
 
@@ -142,7 +143,7 @@ def _priced_again(document: Document, priced: Priced) -> list[DocumentLine]:
     lines = price(priced.scope, priced.inputs, priced.as_of)
     known = {row.line.key: row.evidence for row in document.lines}
     evidence = [known.get(line.key, ()) for line in lines]
-    return document_lines(priced.scope, lines, evidence, document.seller)
+    return document_lines(priced.scope, lines, evidence)
 
 
 def _compare(where: str, stated: Json, computed: Json) -> Iterator[Finding]:
@@ -167,9 +168,10 @@ def _sums(document: Document) -> Iterator[Finding]:
     """Days make series, series make lines, and all of it is what the pricing inputs hold."""
     days = len(local_days(document.period, document.timezone))
     scopes = {priced.scope.scope: priced for priced in document.priced}
-    for number, row in enumerate(document.lines):
+    rows = of_scopes(document)  # they come first
+    for number, row in enumerate(rows):
         where, used = f"lines[{number}]", scopes[row.line.scope]
-        inputs = _inputs_of(used, [one.line for one in document.lines], row.line)
+        inputs = _inputs_of(used, [one.line for one in rows], row.line)
         for place, series in enumerate(row.evidence):
             here = f"{where}.evidence[{place}]"
             if len(series.days) != days or sum(series.days) != series.quantity:

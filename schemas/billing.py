@@ -128,6 +128,19 @@ class Billed:
 
 
 @dataclass(frozen=True, slots=True)
+class Lot:
+    """Base units to be used after what is included: a pack, or what an earlier period left."""
+
+    name: str
+    """``pack/item/charge/when booked``, or ``rollover/pot/start of the period that left it``."""
+    pot: str
+    """Whose use it serves: ``/pool``, or ``item/charge/unit``."""
+    left: int
+    expires_at: datetime
+    """The end of a period."""
+
+
+@dataclass(frozen=True, slots=True)
 class Inputs:
     """Everything that ``price`` reads besides the scope; accruals and seals store this. The only
     money in it was invoiced before.
@@ -138,6 +151,8 @@ class Inputs:
     samples: tuple[Samples, ...] = ()
     spent: tuple[Spent, ...] = ()
     billed: tuple[Billed, ...] = ()
+    lots: tuple[Lot, ...] = ()
+    """As the newest period that used them left them; a pack that nothing was used of is in none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +177,8 @@ class LineKind(StrEnum):
     BILLED = "billed in advance"
     """Takes off what an earlier invoice charged for this time."""
     CREDIT = "credit"
+    ADJUSTMENT = "adjustment"
+    """What a line of a sealed period comes to by now, less what was billed for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +213,27 @@ class Line:
     """
     above: Decimal = Decimal(0)
     """Billing units of the same charge and period that other lines price before this one."""
+    lots: tuple[Lot, ...] = ()
+    """What the period leaves of packs and of its allowance, on the last line that uses them."""
+    corrects: str = ""
+    """Key of the line that an adjustment corrects."""
+
+
+@dataclass(frozen=True, slots=True)
+class BilledLine:
+    """What was billed until now under one key of a sealed period, adjustments included."""
+
+    key: str
+    net: Decimal
+    tax: str
+    rate: Decimal
+    """Tax rate of the invoice that billed it, in percent: a correction keeps it."""
+    title: str
+    service: Span
+    scope: str
+    item: str
+    charge: str
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,13 @@ class TaxRounding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TaxProfile:
-    """How the tax of one invoice is computed."""
+    """How the tax of one invoice is computed, and what that rests on."""
 
     mode: TaxMode = TaxMode.EXCLUSIVE
     rounding: TaxRounding = TaxRounding.HALF_UP
+    country: str = ""
+    """Where the buyer is taxed, two letters; "" where nothing was entered."""
+    vat_id: str = ""
+    evidence: str = ""
+    """What confirmed the VAT id, such as the number of an answer of VIES; "" where nobody asked."""
+    checked_at: datetime | None = None

@@ -31,6 +31,7 @@ def billed_in_advance(
             ) x
             WHERE x.line->>'scope' = s.scope_id
               AND (x.line->'service'->>'start')::timestamptz >= s.period_start
+              AND x.line->>'kind' <> 'credit'
             GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
             """,
             (
@@ -77,7 +78,7 @@ def _net(conn: Connection, scope: Scope, commitment: Commitment, before: Span) -
             SELECT row->'line' AS line FROM jsonb_array_elements(i.document->'lines') AS row
         ) x
         WHERE i.account_id = %(account)s AND i.period_end > %(start)s
-          AND x.line->>'scope' = %(scope)s AND x.line->>'kind' <> %(true_up)s
+          AND x.line->>'scope' = %(scope)s AND x.line->>'kind' NOT IN (%(true_up)s, 'credit')
           AND (x.line->'service'->>'start')::timestamptz >= %(start)s
           AND (x.line->'service'->>'start')::timestamptz < %(end)s
           AND (%(charges)s::text[] = '{}' OR x.line->>'charge' = ANY(%(charges)s))

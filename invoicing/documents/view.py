@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale
 
-from invoicing.document import Document, DocumentLine, Series
+from invoicing.document import OF_THE_WHOLE, Document, DocumentLine, Series, scope_of
 from invoicing.documents import figures
 from invoicing.documents.words import LANGUAGES, Words
 from invoicing.pieces import item_of, metered, price_row
@@ -76,7 +76,7 @@ def _body(document: Document, words: Words) -> dict[str, Any]:
 
     *titles, last = words.columns
     due = figures.day(document.due_at, ZoneInfo(document.timezone), words.locale)
-    pay_by = words.pay_by if document.totals.gross > 0 else words.nothing_to_pay
+    pay_by = words.pay_by if document.totals.due > 0 else words.nothing_to_pay
     return {
         "columns": [*titles, f"{last} {document.currency}"],
         "groups": [_group(document, words, list(rows)) for rows in _by_item(document)],
@@ -94,7 +94,7 @@ def _body(document: Document, words: Words) -> dict[str, Any]:
             for tax in document.taxes
         ],
         # In parts around the number, which the template keeps on one line.
-        "payment": pay_by.format(gross=money(document.totals.gross), due=due, number=PART).split(
+        "payment": pay_by.format(gross=money(document.totals.due), due=due, number=PART).split(
             PART
         ),
         "number": document.number,
@@ -102,7 +102,13 @@ def _body(document: Document, words: Words) -> dict[str, Any]:
 
 
 def _by_item(document: Document) -> Iterator[Iterator[DocumentLine]]:
-    for _, rows in groupby(document.lines, key=lambda row: (row.line.scope, row.line.item)):
+    """What is not of a scope's own lines stands apart from them."""
+
+    def group(row: DocumentLine) -> tuple[str, str, str]:
+        kind = row.line.kind.value if row.line.kind in OF_THE_WHOLE else ""
+        return row.line.scope, row.line.item, kind
+
+    for _, rows in groupby(document.lines, key=group):
         yield rows
 
 
@@ -207,7 +213,7 @@ def _meters(row: DocumentLine) -> str:
 
 
 def _scope(document: Document, row: DocumentLine) -> Scope:
-    return next(p.scope for p in document.priced if p.scope.scope == row.line.scope)
+    return scope_of(document, row.line)
 
 
 def _item(document: Document, row: DocumentLine) -> Item:

@@ -41,20 +41,22 @@ def draw(
 
 
 def promotional_lines(
-    lines: Sequence[Line], credits_: Iterable[Credit], currency: str, at: datetime
-) -> list[Line]:
-    """Promotional credit as negative lines, each draw shared among tax categories by their nets."""
-    by_tax = {tax: [x for x in lines if x.tax == tax] for tax in sorted({x.tax for x in lines})}
-    bases = [max(0, to_minor(nets(mine), currency)) for mine in by_tax.values()]
-    found: list[Line] = []
-    total = min(max(Decimal(0), nets(lines)), from_minor(sum(bases), currency))
+    rated: Sequence[tuple[Line, Decimal]], credits_: Iterable[Credit], currency: str, at: datetime
+) -> list[tuple[Line, Decimal]]:
+    """Promotional credit as negative lines, each draw shared by the nets of (category, rate)."""
+    groups = sorted({(line.tax, rate) for line, rate in rated})
+    mine = [[line for line, rate in rated if (line.tax, rate) == group] for group in groups]
+    bases = [max(0, to_minor(nets(lines), currency)) for lines in mine]
+    found: list[tuple[Line, Decimal]] = []
+    total = min(max(Decimal(0), nets(line for line, _ in rated)), from_minor(sum(bases), currency))
     for one in draw(credits_, CreditKind.PROMOTIONAL, total, at):
         shares = apportion(to_minor(one.amount, currency), bases)
-        for number, (tax, share) in enumerate(zip(by_tax, shares, strict=True)):
+        for number, ((tax, rate), share) in enumerate(zip(groups, shares, strict=True)):
             if share:
-                like, net = by_tax[tax][0], -from_minor(share, currency)
-                key = f"{like.scope}/credit/{one.credit}/{tax}"
-                found.append(extra(LineKind.CREDIT, key, f"credit {one.credit}", net, like))
+                like, net = mine[number][0], -from_minor(share, currency)
+                key = f"{like.scope}/credit/{one.credit}/{tax}/{rate:f}"
+                line = extra(LineKind.CREDIT, key, f"credit {one.credit}", net, like)
+                found.append((line, rate))
             bases[number] -= share
     return found
 

@@ -1,16 +1,20 @@
 """Steps 12 to 14, on the lines of a whole invoice: promotional credit, tax, paid credit. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
+from typing import Final
 
 from pipeline.money import exact_sum
 from pipeline.rating.credit import Draw, draw, promotional_lines
 from pipeline.rating.extra import nets
-from pipeline.rating.tax import tax_lines
+from pipeline.rating.tax import rate_of, tax_lines
 from schemas.billing import Line, Seller, TaxLine
 from schemas.terms import Credit, CreditKind, TaxMode, TaxProfile
+
+TODAY: Final[Mapping[str, Decimal]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,8 @@ class Settlement:
     """What an invoice comes to. ``lines`` are those given and the promotional credit."""
 
     lines: tuple[Line, ...]
+    rates: tuple[Decimal, ...]
+    """Tax rate of each line, in percent."""
     taxes: tuple[TaxLine, ...]
     net: Decimal
     tax: Decimal
@@ -28,15 +34,21 @@ class Settlement:
 
 def settle(
     lines: Sequence[Line], seller: Seller, currency: str, profile: TaxProfile,
-    credits_: Iterable[Credit], at: datetime,
+    credits_: Iterable[Credit], at: datetime, own: Mapping[str, Decimal] = TODAY,
 ) -> Settlement:  # fmt: skip
+    """``own`` holds the rates, by key, of lines that do not have today's: adjustments."""
     known = tuple(credits_)
-    all_lines = (*lines, *promotional_lines(lines, known, currency, at))
-    taxes = tax_lines(all_lines, seller, currency, profile)
+    rated = [
+        (line, own[line.key] if line.key in own else rate_of(line, seller, profile))
+        for line in lines
+    ]
+    rated += promotional_lines(rated, known, currency, at)
+    taxes = tax_lines(rated, currency, profile)
     tax = exact_sum(one.tax for one in taxes)
     inclusive = profile.mode is TaxMode.INCLUSIVE
-    net = exact_sum(one.base for one in taxes) if inclusive else nets(all_lines)
+    net = exact_sum(one.base for one in taxes) if inclusive else nets(line for line, _ in rated)
     gross = net + tax
     paid = draw(known, CreditKind.PAID, max(Decimal(0), gross), at)
     due = gross - exact_sum(one.amount for one in paid)
-    return Settlement(all_lines, taxes, net, tax, gross, paid, due)
+    all_lines, rates = tuple(line for line, _ in rated), tuple(rate for _, rate in rated)
+    return Settlement(all_lines, rates, taxes, net, tax, gross, paid, due)

@@ -1,4 +1,4 @@
-"""Step 13: tax for each category on the sum of its nets, never line by line. Pure.
+"""Step 13: tax for each category and rate on the sum of its nets, never line by line. Pure.
 
 EN 16931, BR-CO-17: tax amount = taxable amount × rate ÷ 100, rounded to the currency's minor unit:
 half up away from zero, or down where a country truncates, so that a credit note takes back exactly
@@ -20,21 +20,26 @@ from schemas.terms import TaxMode, TaxProfile, TaxRounding
 DOMESTIC: Final = TaxProfile()
 
 
+def rate_of(line: Line, seller: Seller, profile: TaxProfile = DOMESTIC) -> Decimal:
+    """The rate of the line's category in percent, as the seller charges this buyer."""
+    if line.tax not in seller.tax:
+        raise ConfigError(
+            f'line {line.key} has the tax category "{line.tax}", which {seller.entity} does not'
+            f" know; the catalogue's [tax] has {', '.join(sorted(seller.tax)) or 'none'}"
+        )
+    return Decimal(0) if profile.mode is TaxMode.REVERSE_CHARGE else seller.tax[line.tax]
+
+
 def tax_lines(
-    lines: Iterable[Line], seller: Seller, currency: str, profile: TaxProfile = DOMESTIC
+    rated: Iterable[tuple[Line, Decimal]], currency: str, profile: TaxProfile = DOMESTIC
 ) -> tuple[TaxLine, ...]:
-    """One line for each (category, rate) that occurs, by category; also where its base is zero."""
-    nets: dict[str, list[Decimal]] = defaultdict(list)
-    for line in lines:
-        if line.tax not in seller.tax:
-            raise ConfigError(
-                f'line {line.key} has the tax category "{line.tax}", which {seller.entity} does not'
-                f" know; the catalogue's [tax] has {', '.join(sorted(seller.tax)) or 'none'}"
-            )
-        nets[line.tax].append(line.net)
+    """One line for each (category, rate) that occurs, in order; also where its base is zero."""
+    nets: dict[tuple[str, Decimal], list[Decimal]] = defaultdict(list)
+    for line, rate in rated:
+        nets[line.tax, rate].append(line.net)
     return tuple(
-        _tax(category, exact_sum(nets[category]), seller.tax[category], currency, profile)
-        for category in sorted(nets)
+        _tax(category, exact_sum(nets[category, rate]), rate, currency, profile)
+        for category, rate in sorted(nets)
     )
 
 
@@ -42,15 +47,9 @@ def _tax(
     category: str, amount: Decimal, rate: Decimal, currency: str, profile: TaxProfile
 ) -> TaxLine:
     """``amount`` is the sum of the lines: without tax, or with it where prices include it."""
-    down = profile.rounding is TaxRounding.DOWN
-    rounded = truncate_money if down else round_money
-    match profile.mode:
-        case TaxMode.REVERSE_CHARGE:
-            return TaxLine(category, Decimal(0), amount, round_money(0, currency))
-        case TaxMode.INCLUSIVE:
-            base = round_money(Fraction(amount) * 100 / (100 + Fraction(rate)), currency)
-            return TaxLine(category, rate, base, EXACT.subtract(amount, base))
-        case TaxMode.EXCLUSIVE:
-            return TaxLine(
-                category, rate, amount, rounded(Fraction(amount) * Fraction(rate) / 100, currency)
-            )
+    if profile.mode is TaxMode.INCLUSIVE:
+        base = round_money(Fraction(amount) * 100 / (100 + Fraction(rate)), currency)
+        return TaxLine(category, rate, base, EXACT.subtract(amount, base))
+    rounded = truncate_money if profile.rounding is TaxRounding.DOWN else round_money
+    tax = rounded(Fraction(amount) * Fraction(rate) / 100, currency)
+    return TaxLine(category, rate, amount, tax)

@@ -31,6 +31,7 @@ from schemas.billing import (
     Usage,
 )
 from schemas.prices import Allowance, Charge, Hours, PerUnit, Sum, Unit
+from schemas.terms import TaxProfile
 
 TB = Unit("TB", "net.bytes", 10**12, Decimal("0.001"))
 START = datetime(2026, 1, 31, 23, tzinfo=UTC)
@@ -66,6 +67,7 @@ def paper(
         format=FORMAT,
         number="RM-2026-000001",
         kind="invoice",
+        corrects="",
         invoice_id="00000000-0000-0000-0000-000000000001",
         issued_at=datetime(2026, 3, 2, 4, tzinfo=UTC),
         due_at=datetime(2026, 3, 16, 4, tzinfo=UTC),
@@ -74,10 +76,14 @@ def paper(
         period=PERIOD,
         seller=SELLER,
         buyer=buyer,
+        profile=TaxProfile(country=buyer.country, vat_id=buyer.vat_id),
         lines=tuple(lines),
         taxes=(TaxLine("hosting", Decimal("19"), net, tax),),
-        totals=Totals(net, tax, net + tax),
+        totals=Totals(net, tax, net + tax, net + tax),
+        credits=(),
+        paid=(),
         priced=tuple(priced),
+        adjusted=(),
         cut=(Position("00000000-0000-0000-0000-00000000000a", 0, 1234),),
     )
 
@@ -153,5 +159,5 @@ def priced_paper(servers: int) -> Document:
     for priced in rough.priced:
         lines = price(priced.scope, priced.inputs, priced.as_of)
         known = [row.evidence for row in rough.lines if row.line.scope == priced.scope.scope]
-        rows += document_lines(priced.scope, lines, known, SELLER)
+        rows += document_lines(priced.scope, lines, known)
     return replace(draft(header, rough.priced, rows, rough.cut), number=rough.number)

@@ -97,13 +97,13 @@ def test_characters_without_a_glyph_do_not_stop_an_invoice() -> None:
 
 def test_an_invoice_of_nothing_asks_for_nothing() -> None:
     document = paper(1)
-    free = replace(document, totals=replace(document.totals, gross=Decimal("0.00")))
+    free = replace(document, totals=replace(document.totals, due=Decimal("0.00")))
     assert view(free, PROOF)["payment"] == ["Nothing is payable."]
 
 
 def test_digests_do_not_depend_on_the_order_of_names() -> None:
     body = sealed(paper(1))
-    assert text(paper(1)).startswith(b'{\n  "format": "rackmeter.invoice/1"')
+    assert text(paper(1)).startswith(b'{\n  "format": "rackmeter.invoice/2"')
     assert len(str(body["digest"])) == 64
 
 

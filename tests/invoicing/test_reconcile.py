@@ -37,7 +37,7 @@ def with_line(document: Document, **change: object) -> Document:
 def test_a_sound_invoice(billing: Connection, document: Document) -> None:
     found = reconcile(billing, document)
     assert found.differences == ()
-    assert found.checked == 10  # 1 chain, 1 quantity, 2 × (quantity, net), 4 totals
+    assert found.checked == 14  # 1 chain, 1 quantity, 2 × (quantity, net), 8 of the whole
 
 
 def test_windows_that_are_not_the_readings(billing: Connection, document: Document) -> None:
@@ -69,7 +69,7 @@ def test_a_quantity_that_is_not_the_windows(billing: Connection, document: Docum
 def test_a_net_that_is_not_quantity_times_price(billing: Connection, document: Document) -> None:
     found = said(reconcile(billing, with_line(document, net=Decimal("1.30"))))
     assert found[0].endswith("net: 1.30 and 1.29 differ.")
-    assert found[1].startswith("lines = totals, net")
+    assert found[1].startswith("lines = totals, base of hosting")
 
 
 def test_a_quantity_that_was_rounded_wrongly(billing: Connection, document: Document) -> None:

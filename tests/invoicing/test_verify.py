@@ -125,7 +125,7 @@ def test_a_price_that_was_never_agreed_shows_in_the_digest_of_its_part() -> None
         ('"offset": "17"', '"offset": 17', "the number 17 stands without quotes"),
         ('"currency": "EUR"', '"currency": "EUR", "currency": "EUR"', "a name occurs twice"),
         ('"kind": "invoice"', '"kind": "invoice", "note": "x"', "Document.note"),
-        ('"rackmeter.invoice/1"', '"rackmeter.invoice/2"', "is not rackmeter.invoice/1"),
+        ('"rackmeter.invoice/2"', '"rackmeter.invoice/1"', "is not rackmeter.invoice/2"),
     ],
 )
 def test_what_no_invoice_writes_is_refused(old: str, new: str, says: str) -> None:

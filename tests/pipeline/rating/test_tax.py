@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.rating.tax import tax_lines
+from pipeline.rating.tax import rate_of, tax_lines
 from schemas.billing import Line, Seller, Span, TaxLine
 from schemas.errors import ConfigError
 from tests.pipeline.rating.worlds import START
@@ -33,22 +33,31 @@ def line(net: str, tax: str = "hosting") -> Line:
     ],
 )
 def test_one_category(rule: str, nets: list[str], currency: str, base: str, tax: str) -> None:
-    (found,) = tax_lines(map(line, nets), SELLER, currency)
+    (found,) = tax_lines([(line(net), Decimal("19")) for net in nets], currency)
     assert found == TaxLine("hosting", Decimal("19"), Decimal(base), Decimal(tax)), rule
     assert str(found.tax) == tax
 
 
 def test_categories_in_order() -> None:
     mixed = [line("1.00"), line("2.00", "books"), line("3.00"), line("9.00", "export")]
-    found = tax_lines(mixed, SELLER, "EUR")
+    found = tax_lines([(one, rate_of(one, SELLER)) for one in mixed], "EUR")
     assert [(t.category, str(t.base), str(t.tax)) for t in found] == [
         ("books", "2.00", "0.14"),
         ("export", "9.00", "0.00"),
         ("hosting", "4.00", "0.76"),
     ]
-    assert tax_lines([], SELLER, "EUR") == ()
+    assert tax_lines([], "EUR") == ()
+
+
+def test_a_category_that_was_billed_at_two_rates_is_taxed_at_both() -> None:
+    """A correction of last year's invoice keeps last year's rate."""
+    found = tax_lines([(line("10.00"), Decimal("19")), (line("-10.00"), Decimal("16"))], "EUR")
+    assert [(str(t.rate), str(t.base), str(t.tax)) for t in found] == [
+        ("16", "-10.00", "-1.60"),
+        ("19", "10.00", "1.90"),
+    ]
 
 
 def test_an_unknown_category_says_where_it_should_be() -> None:
     with pytest.raises(ConfigError, match=r'"wine", which rm does not know; .* books, export'):
-        tax_lines([line("1.00", "wine")], SELLER, "EUR")
+        rate_of(line("1.00", "wine"), SELLER)
