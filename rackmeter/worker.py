@@ -6,6 +6,7 @@ by the ledger (``sinks.checkpoint``).
 
 import asyncio
 import gc
+import sys
 from typing import Any, cast
 
 import faust
@@ -37,6 +38,9 @@ FETCH_BYTES_MAX = 4 * 1024 * 1024
 GC_OBJECTS = 50_000
 """New objects before the garbage collector looks for cycles; with Python's 700 it is always looking
 at records, which are freed without it."""
+SWITCH_S = 0.0005
+"""A thread that was answered by the database waits this long for one that computes; each checkpoint
+and each rating asks a dozen times. Python's 5 ms doubled every latency under load."""
 CHUNK_MESSAGES_MAX = 20_000
 """Messages of one fetch over all partitions: 20 MB of ordinary reports."""
 
@@ -54,6 +58,7 @@ def run_worker(settings: Settings) -> None:
     _wire(app, transport, settings, desk, rater)
     gc.freeze()
     gc.set_threshold(GC_OBJECTS)
+    sys.setswitchinterval(SWITCH_S)
     worker = faust.Worker(
         app, loglevel="WARN", override_logging=False, redirect_stdouts=False, quiet=True
     )
