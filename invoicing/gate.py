@@ -64,6 +64,7 @@ def _partitions(conn: Connection, until: datetime) -> Iterator[str]:
         ) t  -- a topic that was made anew has replaced the one of its name
         CROSS JOIN LATERAL generate_series(0, t.partitions - 1) AS p (part)
         LEFT JOIN ingest_offset o ON o.topic_id = t.topic_id AND o.part = p.part
+        WHERE t.drained_at IS NULL
         ORDER BY 1, 2
         """
     ).fetchall()

@@ -22,6 +22,7 @@ from sinks import ledger
 from sinks.database import Connection, hold_schema, require_schema
 from sinks.link import Link
 from sinks.lookups import Lookups
+from sinks.positions import TOPIC_BITS
 from sinks.quarantine import flag_refused, refused_servers, refuses
 from sinks.series import SeriesSets
 from sinks.store.touched import name_touched
@@ -181,22 +182,25 @@ class Checkpointer:
             self._failpoint("flush:copied")
             hold_schema(conn)
             cur.execute(
-                "UPDATE ingest_offset SET next_offset = %s, append_ms = %s, counts = %s"
-                " WHERE topic_id = %s AND part = %s AND owner = %s AND next_offset = %s",
+                "UPDATE ingest_offset o SET next_offset = %s, append_ms = %s, counts = %s"
+                " WHERE topic_id = %s AND part = %s AND owner = %s AND next_offset = %s"
+                " RETURNING (SELECT number FROM ingest_topic t WHERE t.topic_id = o.topic_id)",
                 (
                     sealed.expect, sealed.append_ms, Jsonb(sealed.counts),
                     sealed.topic_id, sealed.part, sealed.owner, sealed.base,
                 ),
             )  # fmt: skip
-            if cur.rowcount != 1:
+            row = cur.fetchone()
+            if row is None:
                 conn.rollback()
                 raise FencedError(f"Partition {sealed.part} is owned by another worker.")
+            position = (row[0] << TOPIC_BITS) + sealed.expect
             self._failpoint("flush:swapped")
             ledger.upsert_states(cur, _TABLE)
             ledger.upsert_tails(cur, sealed, id_of)
             name_touched(cur, sealed.out.finished)
-            ledger.copy_windows(cur, sealed, id_of)
-            ledger.insert_late(cur, sealed, id_of)
+            ledger.copy_windows(cur, sealed, id_of, position)
+            ledger.insert_late(cur, sealed, id_of, position)
             ledger.insert_anchors(cur, sealed, id_of)
             ledger.insert_dead(cur, sealed)
 

@@ -114,12 +114,13 @@ def upsert_states(cur: _Cursor, source: str) -> None:
     )
 
 
-def copy_windows(cur: _Cursor, sealed: Sealed, id_of: IdOf) -> None:
+def copy_windows(cur: _Cursor, sealed: Sealed, id_of: IdOf, position: int) -> None:
+    """``position``: of the checkpoint, with its topic in it (sinks.positions)."""
     with cur.copy(f"COPY usage_window ({WINDOW}) FROM STDIN WITH (FORMAT binary)") as copy:
         copy.write(SIGNATURE)
         for block in sealed.out.finished:
             ids = _ids(block.names, id_of)
-            copy.write(window_rows(block, ids, sealed.part, sealed.expect))
+            copy.write(window_rows(block, ids, sealed.part, position))
         copy.write(TRAILER)
 
 
@@ -141,7 +142,7 @@ def upsert_tails(cur: _Cursor, sealed: Sealed, id_of: IdOf) -> None:
     )
 
 
-def insert_late(cur: _Cursor, sealed: Sealed, id_of: IdOf) -> None:
+def insert_late(cur: _Cursor, sealed: Sealed, id_of: IdOf, position: int) -> None:
     cur.executemany(
         "INSERT INTO usage_late (server_id, window_start, set_id, qty, part, ckpt_offset, reason)"
         " VALUES (%s, to_timestamp(%s::bigint / 1000), %s, %s, %s, %s, %s)",
@@ -152,7 +153,7 @@ def insert_late(cur: _Cursor, sealed: Sealed, id_of: IdOf) -> None:
                 id_of(r.names),
                 r.qty.tolist(),
                 sealed.part,
-                sealed.expect,
+                position,
                 r.reason,
             )
             for r in sealed.out.late

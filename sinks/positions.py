@@ -2,10 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
 from schemas.errors import RefusedError
 from sinks.database import Connection
+
+TOPIC_BITS: Final = 40
+"""Rows of the ledger say topic number × 2**40 + offset: a partition holds 10**12 messages, and of
+two rows everybody can say whether they are of one topic.
+"""
+LOCK_KEY: Final = 0x7261_636B_746F_7069  # "racktopi": one topic is entered at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +41,13 @@ class Position:
 
 def register_topic(conn: Connection, topic: TopicIdentity, *, accept_new: bool) -> None:
     """Enter a topic and its partitions; refuse one that silently took another's place. Commits."""
+    conn.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK_KEY,))
     check_topic(conn, topic, accept_new=accept_new)
     conn.execute(
-        "INSERT INTO ingest_topic (topic_id, cluster_id, name, partitions, ts_type)"
-        " VALUES (%s, %s, %s, %s, %s)"
-        " ON CONFLICT (topic_id) DO UPDATE SET ts_type = excluded.ts_type",
+        "INSERT INTO ingest_topic (topic_id, cluster_id, name, partitions, ts_type, number)"
+        " SELECT %s, %s, %s, %s, %s, coalesce(max(number) + 1, 0) FROM ingest_topic"
+        " ON CONFLICT (topic_id) DO UPDATE"
+        " SET ts_type = excluded.ts_type, drained_at = NULL, drained_by = NULL",
         (topic.topic_id, topic.cluster_id, topic.name, topic.partitions, topic.ts_type),
     )
     conn.execute(
@@ -77,6 +86,21 @@ def _refuse_other_count(conn: Connection, topic: TopicIdentity) -> None:
             f" {other[1]} ({other[0]}): servers would move between partitions and be counted anew."
             f" Make a topic with {other[1]} partitions."
         )
+
+
+def mark_drained(conn: Connection, name: str, by: str) -> tuple[UUID, ...]:
+    """Closing waits no more for the topics of that name; whoever meters one again undoes it.
+
+    Returns those that were not marked yet. Refuses a name that the ledger does not know.
+    """
+    if not conn.execute("SELECT 1 FROM ingest_topic WHERE name = %s", (name,)).fetchone():
+        raise RefusedError(f"The ledger was never fed from a topic {name}.")
+    rows = conn.execute(
+        "UPDATE ingest_topic SET drained_at = now(), drained_by = %s"
+        " WHERE name = %s AND drained_at IS NULL RETURNING topic_id",
+        (by, name),
+    ).fetchall()
+    return tuple(row[0] for row in rows)
 
 
 def check_log_start(part: int, next_offset: int, first: int) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sinks.binary import STATE
+from sinks.positions import TOPIC_BITS
 from sinks.rebuild import SCHEMA
 
 PASSING: Final = ("flagged", "hour", "hour_origins", "hour_series")
@@ -67,12 +68,16 @@ def _sets(table: str, schema: str) -> str:
     )
 
 
+_OFFSET: Final = f"(x.ckpt_offset & {2**TOPIC_BITS - 1})"
+"""Without its topic, which is the only one that was metered."""
+
+
 def _between(table: str, schema: str = "") -> str:
     """Rows of a range, with the names of their series."""
     return f"""(
         {_sets(schema + table, schema)}
         JOIN unnest(%(part)s::int[], %(low)s::bigint[], %(high)s::bigint[]) AS b (part, low, high)
-          ON b.part = x.part AND x.ckpt_offset > b.low AND x.ckpt_offset <= b.high)"""
+          ON b.part = x.part AND {_OFFSET} > b.low AND {_OFFSET} <= b.high)"""
 
 
 _TWIN: Final = f"{SCHEMA}."

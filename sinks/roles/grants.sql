@@ -52,6 +52,10 @@ REVOKE DELETE, TRUNCATE ON audit_tip FROM CURRENT_USER;
 REVOKE ALL ON audit_said FROM rackmeter_reader;
 
 -- The writer: worker with its rater and deliveries, API, `rackmeter dlq`.
+-- The archive of raw reports: the writer fills it, the nightly checks of the invoicer read it.
+GRANT SELECT ON archive_span TO rackmeter_writer, rackmeter_invoicer;
+GRANT INSERT ON archive_span TO rackmeter_writer;
+GRANT UPDATE (dropped_at) ON archive_span TO rackmeter_writer;
 GRANT INSERT ON ingest_topic TO rackmeter_writer;
 GRANT UPDATE (ts_type, drained_at, drained_by) ON ingest_topic TO rackmeter_writer;
 GRANT INSERT, UPDATE ON ingest_offset, server_state, server_origin TO rackmeter_writer;

@@ -9,6 +9,7 @@ from invoicing.report import Status
 from pipeline.periods import month
 from sinks import timelines
 from sinks.database import Connection, connect
+from sinks.positions import mark_drained
 from sinks.scopes import load_scope
 from tests.invoicing.ledger import ORIGIN
 from tests.invoicing.scenario import CLOSED, ENTERED, GRACE_MS, close_month
@@ -56,6 +57,17 @@ def test_a_topic_that_was_made_anew_is_not_waited_for(billing: Connection) -> No
         "INSERT INTO ingest_topic VALUES (gen_random_uuid(), 'c', 'usage.reports', 2, '', %s)",
         (START - timedelta(days=300),),
     )
+    assert reasons(billing) == ()
+
+
+def test_a_topic_that_is_drained_is_waited_for_no_more(billing: Connection) -> None:
+    month_of(billing, 1)
+    billing.execute(
+        "INSERT INTO ingest_topic VALUES (gen_random_uuid(), 'c', 'usage.older', 2, '', %s)",
+        (START - timedelta(days=300),),
+    )
+    assert len(reasons(billing)) == 2
+    mark_drained(billing, "usage.older", "op@host")
     assert reasons(billing) == ()
 
 

@@ -6,15 +6,19 @@ from uuid import uuid4
 import pytest
 
 from schemas.errors import RefusedError
+from sinks.checkpoint import Checkpointer
 from sinks.database import Connection
 from sinks.positions import (
+    TOPIC_BITS,
     Position,
     TopicIdentity,
     check_log_start,
     log_too_short,
+    mark_drained,
     positions,
     register_topic,
 )
+from tests.sinks.metering import chunks, play, register, the_log
 
 
 def topic(partitions: int = 4, name: str = "usage.reports") -> TopicIdentity:
@@ -80,6 +84,35 @@ def test_another_partition_count_under_another_name_is_refused_too(billing: Conn
     with pytest.raises(RefusedError, match=r"Make a topic with 4 partitions"):
         register_topic(billing, topic(8, "usage.reports.2"), accept_new=False)
     register_topic(billing, topic(4, "usage.reports.2"), accept_new=False)
+
+
+def test_rows_say_from_which_topic_they_came(billing: Connection, billing_url: str) -> None:
+    """The second topic begins at offset 0 again: its rows still lie above all of the first's."""
+    register_topic(billing, topic(1, "usage.older"), accept_new=False)
+    register(billing)
+    worker = Checkpointer(billing_url)
+    play(worker, chunks())
+    worker.close()
+    rows = billing.execute(
+        "SELECT DISTINCT ckpt_offset >> %(bits)s, ckpt_offset & ((1::bigint << %(bits)s) - 1)"
+        " <= %(end)s FROM (SELECT ckpt_offset FROM usage_window UNION ALL"
+        " SELECT ckpt_offset FROM usage_late) r",
+        {"bits": TOPIC_BITS, "end": len(the_log())},
+    ).fetchall()
+    assert rows == [(1, True)]
+
+
+def test_a_drained_topic_is_marked_until_it_is_metered_again(billing: Connection) -> None:
+    one = topic(1)
+    register_topic(billing, one, accept_new=False)
+    assert mark_drained(billing, one.name, "op@host") == (one.topic_id,)
+    assert mark_drained(billing, one.name, "op@host") == ()
+    with pytest.raises(RefusedError, match=r"never fed from a topic usage\.none\."):
+        mark_drained(billing, "usage.none", "op@host")
+    register_topic(billing, one, accept_new=False)
+    assert billing.execute("SELECT drained_at, drained_by FROM ingest_topic").fetchone() == (
+        None, None,
+    )  # fmt: skip
 
 
 def test_the_log_must_hold_what_comes_next() -> None:
