@@ -25,13 +25,20 @@ def billed_in_advance(
                    sum((x.line->>'net')::numeric)
             FROM unnest(%s::int[], %s::text[], %s::text[], %s::timestamptz[])
                  AS s (no, scope_id, account_id, period_start)
-            JOIN invoice i ON i.account_id = s.account_id AND i.period_end = s.period_start
             CROSS JOIN LATERAL (
-                SELECT row->'line' AS line FROM jsonb_array_elements(i.document->'lines') AS row
+                SELECT row->'line' AS line
+                FROM invoice i, jsonb_array_elements(i.document->'lines') AS row
+                WHERE i.account_id = s.account_id AND i.period_end = s.period_start
+                  AND row->'line'->>'kind' NOT IN ('credit', 'adjustment')
+                UNION ALL  -- what the period before was corrected by, wherever that was billed
+                SELECT i.document->'lines'->(a.position - 1)->'line'
+                FROM scope_seal z
+                JOIN adjustment_line a USING (scope_id, period_start)
+                JOIN invoice i ON i.invoice_id = a.invoice_id
+                WHERE z.scope_id = s.scope_id AND z.period_end = s.period_start
             ) x
             WHERE x.line->>'scope' = s.scope_id
               AND (x.line->'service'->>'start')::timestamptz >= s.period_start
-              AND x.line->>'kind' <> 'credit'
             GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
             """,
             (
@@ -57,11 +64,11 @@ def spent(conn: Connection, scope: Scope, period: Span) -> tuple[Spent, ...]:
     """Net of each yearly commitment's running year, by the time of service, before the period."""
     return tuple(
         Spent(commitment.name, _net(conn, scope, commitment, Span(year.start, period.start)))
-        for commitment, year in _running(scope, period)
+        for commitment, year in running(scope, period)
     )
 
 
-def _running(scope: Scope, period: Span) -> Iterator[tuple[Commitment, Span]]:
+def running(scope: Scope, period: Span) -> Iterator[tuple[Commitment, Span]]:
     """Each yearly commitment of which a year was running when the period began."""
     for commitment in scope.commitments:
         if commitment.term is Term.YEAR:
@@ -74,11 +81,17 @@ def _net(conn: Connection, scope: Scope, commitment: Commitment, before: Span) -
     row = conn.execute(
         """
         SELECT coalesce(sum((x.line->>'net')::numeric), 0)
-        FROM invoice i CROSS JOIN LATERAL (
-            SELECT row->'line' AS line FROM jsonb_array_elements(i.document->'lines') AS row
+        FROM (
+            SELECT row->'line' AS line
+            FROM invoice i, jsonb_array_elements(i.document->'lines') AS row
+            WHERE i.account_id = %(account)s AND i.period_end > %(start)s
+              AND row->'line'->>'kind' NOT IN (%(true_up)s, 'credit', 'adjustment')
+            UNION ALL
+            SELECT i.document->'lines'->(a.position - 1)->'line'
+            FROM adjustment_line a JOIN invoice i USING (invoice_id)
+            WHERE a.scope_id = %(scope)s AND a.kind <> %(true_up)s
         ) x
-        WHERE i.account_id = %(account)s AND i.period_end > %(start)s
-          AND x.line->>'scope' = %(scope)s AND x.line->>'kind' NOT IN (%(true_up)s, 'credit')
+        WHERE x.line->>'scope' = %(scope)s
           AND (x.line->'service'->>'start')::timestamptz >= %(start)s
           AND (x.line->'service'->>'start')::timestamptz < %(end)s
           AND (%(charges)s::text[] = '{}' OR x.line->>'charge' = ANY(%(charges)s))
