@@ -15,6 +15,7 @@ from invoicing.document import Position, Reading, Series
 from invoicing.pieces import NOBODY, Part, metered, parts, pieces, whole
 from schemas.billing import Line, Scope
 from sinks.database import Connection
+from sinks.positions import TOPIC_BITS
 
 FOLDER: Final = files("invoicing") / "queries"
 WHOLE: Final = (FOLDER / "whole_windows.sql").read_text()
@@ -43,15 +44,16 @@ def evidence(
     lines: Sequence[Line],
     days: Sequence[datetime],
     cut: Sequence[Position] = (),
+    look: int = 0,
 ) -> list[tuple[Series, ...]]:
     """For each line the series that it was made of; empty for lines that are not metered.
 
-    ``days`` are the starts of the local days. With ``cut`` late entries above it are left out: the
-    ledger as the invoice saw it.
+    ``days`` are the starts of the local days, the first that of the period. With ``cut`` what came
+    above it is left out: the ledger as the seal saw it, or a later look at the period.
     """
     found = parts(scope, lines)
     sums: dict[Key, _Sums] = {}
-    for key, row in _rows(conn, scope, lines, found, days, cut):
+    for key, row in _rows(conn, scope, lines, found, days, cut, look):
         _add(sums, key, row, len(days))
     _add_readings(conn, found, sums)
     made: list[list[Series]] = [[] for _ in lines]
@@ -67,6 +69,7 @@ def _rows(
     found: Sequence[Part],
     days: Sequence[datetime],
     cut: Sequence[Position],
+    look: int,
 ) -> Iterator[tuple[Key, Any]]:
     """(day, quantity, windows, first, last, covered_ms) of each key and day."""
     wanted = [metered(scope, line) for line in lines]
@@ -74,6 +77,11 @@ def _rows(
     common = {
         "meters": sorted(frozenset[str]().union(*meters)),
         "days": list(days),
+        "scope": scope.scope,
+        "look": look,
+        "bits": TOPIC_BITS,
+        "is_cut": bool(cut),
+        "cut_topics": [position.topic for position in cut],
         "cut_parts": [position.partition for position in cut],
         "cut_offsets": [position.next_offset for position in cut],
     }

@@ -4,23 +4,29 @@ WITH piece (charge, line, server_id, window_start, outer_no, outer_us, inner_no,
     SELECT * FROM unnest(
         %(charge)s::int[], %(line)s::int[], %(server)s::text[], %(window)s::timestamptz[],
         %(outer)s::int[], %(outer_us)s::numeric[], %(inner)s::int[], %(inner_us)s::numeric[])
-), upto (part, next_offset) AS (
-    SELECT part, max(next_offset)
-    FROM unnest(%(cut_parts)s::int[], %(cut_offsets)s::bigint[]) AS c (part, next_offset) GROUP BY 1
+), upto (part, number, at) AS (
+    SELECT c.part, t.number, max((t.number::bigint << %(bits)s) + c.next_offset)
+    FROM unnest(%(cut_topics)s::uuid[], %(cut_parts)s::int[], %(cut_offsets)s::bigint[]) AS c (topic_id, part, next_offset)
+    JOIN ingest_topic t USING (topic_id) GROUP BY 1, 2
 ), wanted AS (
     SELECT DISTINCT server_id, window_start FROM piece
 ), metered AS (
     SELECT u.* FROM wanted w
     JOIN LATERAL (
-        SELECT server_id, window_start, set_id, qty, covered_ms FROM usage_window
-        WHERE server_id = w.server_id AND window_start = w.window_start
+        SELECT server_id, window_start, set_id, qty, covered_ms FROM usage_window u
+        WHERE server_id = w.server_id AND window_start = w.window_start AND (NOT %(is_cut)s OR EXISTS (
+            SELECT FROM upto c WHERE c.part = u.part AND c.number = u.ckpt_offset >> %(bits)s AND u.ckpt_offset <= c.at))
         UNION ALL
-        SELECT server_id, window_start, set_id, qty, 0 FROM usage_late l LEFT JOIN upto c USING (part)
-        WHERE server_id = w.server_id AND window_start = w.window_start
-          AND (c.next_offset IS NULL OR l.ckpt_offset <= c.next_offset)
+        SELECT server_id, window_start, set_id, qty, 0 FROM usage_late l
+        WHERE server_id = w.server_id AND window_start = w.window_start AND (NOT %(is_cut)s OR EXISTS (
+            SELECT FROM upto c WHERE c.part = l.part AND c.number = l.ckpt_offset >> %(bits)s AND l.ckpt_offset <= c.at))
         UNION ALL
         SELECT server_id, to_timestamp(win_ms / 1000), set_id, open, cover_ms FROM server_state
-        WHERE server_id = w.server_id AND to_timestamp(win_ms / 1000) = w.window_start
+        WHERE NOT %(is_cut)s AND server_id = w.server_id AND to_timestamp(win_ms / 1000) = w.window_start
+        UNION ALL
+        SELECT server_id, window_start, set_id, qty, covered_ms FROM seal_open
+        WHERE %(is_cut)s AND server_id = w.server_id AND window_start = w.window_start
+          AND (scope_id, period_start, look) = (%(scope)s, (%(days)s::timestamptz[])[1], %(look)s)
     ) u ON true
 ), quantity AS (
     SELECT m.server_id, m.window_start, n.meter, n.resource,

@@ -65,12 +65,13 @@ CREATE TABLE seal_open (
     period_start timestamptz NOT NULL,
     look         integer NOT NULL,
     server_id    text NOT NULL,
+    part         integer NOT NULL,              -- -1 where there was no reading
     at_ms        bigint NOT NULL,
     window_start timestamptz,
     set_id       integer REFERENCES series_set,
     qty          bigint[],
     covered_ms   integer,
-    PRIMARY KEY (scope_id, period_start, look, server_id),
+    PRIMARY KEY (scope_id, period_start, look, server_id, part),
     FOREIGN KEY (scope_id, period_start) REFERENCES scope_seal
 );
 CREATE INDEX seal_open_server ON seal_open (server_id);

@@ -7,6 +7,7 @@ the unit, and the days must add up to the line.
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,15 +16,16 @@ from hypothesis import strategies as st
 from invoicing.document import Position
 from invoicing.evidence import evidence
 from invoicing.lines import coverage, local_days
-from invoicing.pieces import metered
+from invoicing.pieces import WIDTH, metered
 from invoicing.recount import recount
 from pipeline.periods import month
 from pipeline.rating.price import price
 from schemas.billing import Assignment, Item, PriceRow, Scope, Span
 from schemas.prices import Charge, Hours, PerUnit, Sum
 from sinks.database import Connection
+from sinks.positions import TOPIC_BITS
 from sinks.queries import usage_inputs
-from tests.fix_billing import meter_late, meter_windows
+from tests.fix_billing import meter_late, meter_open, meter_windows
 from tests.invoicing.papers import TB
 from tests.invoicing.worlds import END, START
 
@@ -88,21 +90,49 @@ def test_pricing_and_the_database_agree_to_the_unit(
         assert net is None or net == line.net
 
 
-def test_late_entries_above_the_cut_are_left_out(billing: Connection) -> None:
+def test_what_lies_above_the_cut_is_left_out(billing: Connection) -> None:
+    """Rows of a topic that the cut does not know came later, whatever their offset."""
+    topic, other = uuid4(), uuid4()
+    for number, name in enumerate((topic, other)):
+        billing.execute(
+            "INSERT INTO ingest_topic VALUES (%s, 'c', %s, 2, '', now(), %s)",
+            (name, str(name), number),
+        )
     scope = scope_of([], [], None)
     meter_windows(billing, "s0", {TX: [1] * WINDOWS}, START)
-    meter_late(billing, "s0", *TX, START, 500)
-    billing.execute("UPDATE usage_late SET ckpt_offset = 11")
+    for position, quantity in ((11, 500), ((1 << TOPIC_BITS) + 3, 7000)):
+        meter_late(billing, "s0", *TX, START, quantity)
+        billing.execute("UPDATE usage_late SET ckpt_offset = %s WHERE ckpt_offset = 0", (position,))
+    billing.execute(
+        "UPDATE usage_window SET ckpt_offset = 12 WHERE window_start = %s", (START + WIDTH,)
+    )
+    meter_open(billing, "s0", *TX, START + WINDOWS * WIDTH - WIDTH, 20)
+    billing.execute(
+        "INSERT INTO account (account_id, name, country, currency, timezone)"
+        " VALUES ('a', 'A', 'DE', 'EUR', 'UTC')"
+    )
+    billing.execute("INSERT INTO rating_scope VALUES (%s, 'a')", (scope.scope,))
+    billing.execute(
+        "INSERT INTO scope_seal VALUES (%s, %s, %s, now(), '')", (scope.scope, START, END)
+    )
+    billing.execute(
+        "INSERT INTO seal_open SELECT %s, %s, 0, server_id, part, at_ms, to_timestamp("
+        "win_ms / 1000), set_id, ARRAY[3], 0 FROM server_state",
+        (scope.scope, START),
+    )
     lines = price(scope, usage_inputs(billing, scope, PERIOD, END), END)
     days = local_days(PERIOD, "UTC")
 
-    def summed(*cut: Position) -> int:
-        return sum(one.quantity for one in evidence(billing, scope, lines, days, cut)[1])
+    def summed(*cut: tuple[UUID, int]) -> int:
+        seen = [Position(str(topic), 0, offset) for topic, offset in cut]
+        return sum(one.quantity for one in evidence(billing, scope, lines, days, seen)[1])
 
-    assert summed() == 506
-    assert summed(Position("t", 0, 11)) == 506
-    assert summed(Position("t", 0, 10)) == 6
-    assert summed(Position("t", 1, 10)) == 506
+    assert summed() == WINDOWS + 500 + 7000 + 20
+    assert summed((topic, 12)) == WINDOWS + 500 + 3
+    assert summed((topic, 11)) == WINDOWS - 1 + 500 + 3
+    assert summed((topic, 10)) == WINDOWS - 1 + 3
+    assert summed((topic, 10), (other, 3)) == WINDOWS - 1 + 7000 + 3
+    assert summed((other, 2)) == 3
 
 
 def test_coverage_is_the_share_of_the_time_assigned_rounded_down(billing: Connection) -> None:

@@ -6,5 +6,5 @@ INSERT INTO adjustment_line
 SELECT invoice_id, 1, scope_id, period_start, 'a-1/rent/2026-02', 'charge' FROM scope_seal;
 INSERT INTO adjust_due (scope_id, period_start, why) SELECT scope_id, period_start, 'usage' FROM scope_seal;
 INSERT INTO adjust_mark SELECT topic_id, part, next_offset FROM ingest_offset;
-INSERT INTO seal_open SELECT scope_id, period_start, 0, 's1', 0 FROM scope_seal;
+INSERT INTO seal_open SELECT scope_id, period_start, 0, 's1', -1, 0 FROM scope_seal;
 UPDATE ingest_topic SET drained_at = now(), drained_by = 'op@host';
