@@ -6,16 +6,16 @@ its price says.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from pipeline.catalog_allow import alerts, filled, read_allow
 from pipeline.catalog_model import MODELS, read_model
 from pipeline.catalog_quantity import read_metered, read_time
 from pipeline.catalog_text import Table
-from pipeline.catalog_units import AMOUNT, TIME_WORDS, Known, base_units, minor, same_family, unit
+from pipeline.catalog_units import AMOUNT, TIME_WORDS, Known, minor, unit
 from schemas.prices import (
-    Allowance,
     Charge,
     Commit,
     Every,
@@ -29,12 +29,9 @@ from schemas.prices import (
 )
 
 _PER_MONTH: Final = re.compile(rf"{AMOUNT} ?/ ?month")
-_QUANTITY: Final = re.compile(rf"{AMOUNT} ?([^\s/]+) ?/ ?month")
 _COMMIT: Final = re.compile(rf"{AMOUNT} ?([^\s/]+)(?: ?/ ?month)?")
 _COMMIT_PRICE: Final = re.compile(rf"{AMOUNT} ?/ ?(\S+)")
-_ADDS: Final = re.compile(rf"{AMOUNT} ?([^\s/]+)")
 _SHARE: Final = re.compile(r"([1-9][0-9]*) ?/ ?([1-9][0-9]*)")
-_PERCENT: Final = re.compile(r"([1-9][0-9]*) ?%")
 _CHARGE_MEND: Final = 'write a charge, for example { price = "0.0833 / hour", tax = "hosting" }'
 _TIME_MEND: Final = 'write a decimal number by the hour: "0.0833 / hour", a month or "50.00 once"'
 
@@ -51,7 +48,7 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
 """Fields of a charge by what it is."""
 ANY: Final = tuple(dict.fromkeys(field for fields in FIELDS.values() for field in fields))
 """Fields of some charge: what is allowed as long as nobody knows what the charge is."""
-ADDON: Final = ("name", "each", "adds", "to")
+ADDON: Final = ("name", "each", "adds", "to", "expires")
 """Further fields of an add-on."""
 
 
@@ -96,7 +93,7 @@ def read_addon(table: Table, known: Known) -> Addon:
     charge = read_charge(Table(inner, table.path, table.mistakes), known, "", ADDON)
     if not isinstance(charge.quantity, Fee):
         table.note("", 'an add-on is a fee: write price = "1.70 / month" or "50.00 once"')
-    return Addon(table.name, title, _filled(table, charge, known), each is True)
+    return Addon(table.name, title, filled(table, charge, known), each is True)
 
 
 def read_charge(table: Table, known: Known, tax: str, also: tuple[str, ...] = ()) -> Charge:
@@ -119,13 +116,13 @@ def read_charge(table: Table, known: Known, tax: str, also: tuple[str, ...] = ()
         quantity=quantity,
         model=model,
         tax=table.choice("tax", known.tax, tax),
-        allowance=_allow(table, of, known),
+        allowance=read_allow(table, of, known),
         commit=_commit(table, of, known),
         cap=_cap(table, known.currency),
         share=_share(table),
         prorate=table.choice("prorate", ("time", "none"), "time") == "time",
         free=_free(table),
-        alerts=_alerts(table),
+        **alerts(table, of, known),
     )
 
 
@@ -146,51 +143,6 @@ def _cap(table: Table, currency: str) -> Decimal | None:
         return None
     cap = table.match("cap", _PER_MONTH, 'write a decimal number a month: "49.00 / month"')
     return minor(table, "cap", cap[1], currency) if cap else None
-
-
-def _allow(table: Table, of: Unit, known: Known) -> Allowance | None:
-    """Base units a month, and whether they are prorated; nothing included when not stated."""
-    if "allow" not in table.values:
-        return None
-    allow = table.table("allow", 'write { quantity = "20 TB / month", prorate = "time" }')
-    allow.only(("quantity", "prorate", "pool"))
-    prorate = allow.choice("prorate", ("time", "none"), "time") == "time"
-    pool = _pool(allow, "pool", of, known) if "pool" in allow.values else ""
-    mend = 'write a quantity a month, for example "20 TB / month"'
-    quantity = allow.match("quantity", _QUANTITY, mend)
-    if quantity is None:
-        return Allowance(0, prorate, pool)
-    own = unit(allow, "quantity", quantity[2], known)
-    if not same_family(own, of):
-        allow.wrong("quantity", f"{own.name} is a unit of {own.of}, the price one of {of.of}")
-    return Allowance(base_units(allow, "quantity", quantity[1], own), prorate, pool)
-
-
-def _pool(table: Table, key: str, of: Unit, known: Known) -> str:
-    """The pool's name; all that draw on one measure the same."""
-    name = table.text(key, 'write the name of a pool, for example "traffic-eu"')
-    first = known.pools.setdefault(name, of)
-    if not same_family(first, of):
-        table.wrong(key, f"the pool holds {first.of}, which {of.name} is no unit of")
-    return name
-
-
-def _filled(table: Table, charge: Charge, known: Known) -> Charge:
-    """The add-on's charge with what it adds to a pool."""
-    if "adds" not in table.values and "to" not in table.values:
-        return charge
-    adds = table.match("adds", _ADDS, 'write what it adds a month, for example "10 TB"')
-    to = table.text("to", "write the pool it adds to, one that a plan's allow names")
-    if to and to not in known.pools:
-        pools = ", ".join(known.pools) or "none"
-        table.wrong("to", f"no allow of a plan has that pool; known are {pools}")
-    if adds is None:
-        return charge
-    own = unit(table, "adds", adds[2], known)
-    if to in known.pools and not same_family(own, known.pools[to]):
-        table.wrong("adds", f"{own.name} is a unit of {own.of}, the pool of {known.pools[to].of}")
-    included = Allowance(base_units(table, "adds", adds[1], own), charge.prorate, to)
-    return replace(charge, allowance=included)
 
 
 def _commit(table: Table, of: Unit, known: Known) -> Commit | None:
@@ -223,16 +175,3 @@ def _free(table: Table) -> tuple[IntervalKind, ...]:
         table.wrong("free", f"write in which intervals nothing is charged, of {', '.join(kinds)}")
         return ()
     return tuple(kind for kind in IntervalKind if kind in value)
-
-
-def _alerts(table: Table) -> tuple[int, ...]:
-    if "alert" not in table.values:
-        return ()
-    mend = 'write whole percentages of the allowance, ascending: ["50 %", "80 %", "100 %"]'
-    if "allow" not in table.values:
-        table.wrong("alert", "nothing is included that could be used up: write allow too")
-    found = [_PERCENT.fullmatch(part) for part in table.texts("alert", mend)]
-    percents = [int(match[1]) for match in found if match]
-    if len(percents) < len(found) or percents != sorted(set(percents)):
-        table.wrong("alert", mend)
-    return tuple(percents)

@@ -83,6 +83,13 @@ def words(charge: Charge) -> Words:
         pool = f" in pool {charge.allowance.pool}" if charge.allowance.pool else ""
         whole = "" if charge.allowance.prorate else ", not prorated"
         said["includes"] = _amount(charge.allowance.quantity, charge.unit) + whole + pool
+        if rollover := charge.allowance.rollover:
+            most = _amount(rollover.most, charge.unit)
+            said["rollover"] = f"at most {most}, expires {_months(rollover.months)}"
+    if pack := charge.pack:
+        said["adds"] = (
+            f"{pack.quantity:_} base units to {pack.pool}, expires {_months(pack.months)}"
+        )
     if charge.commit:
         commit = charge.commit
         said["commit"] = f"{commit.quantity} {charge.unit.name} at {commit.price}"
@@ -94,9 +101,20 @@ def words(charge: Charge) -> Words:
         said["prorate"] = "none"
     said["tax"] = charge.tax
     said["free"] = ", ".join(charge.free) or "never"
-    if charge.alerts:
-        said["alert"] = ", ".join(f"{percent} %" for percent in charge.alerts)
+    if told := list(_alerts(charge)):
+        said["alert"] = ", ".join(told)
     return said
+
+
+def _alerts(charge: Charge) -> Iterator[str]:
+    yield from (f"{percent} %" for percent in charge.alerts)
+    yield from (_amount(quantity, charge.unit) for quantity in charge.alert_quantities)
+    yield from (f"{net} net" for net in charge.alert_nets)
+    yield from ["forecast"] if charge.forecast else []
+
+
+def _months(number: int) -> str:
+    return "1 month" if number == 1 else f"{number} months"
 
 
 def _changes(place: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Change]:
@@ -110,7 +128,7 @@ def _quantity(quantity: Quantity) -> Iterator[tuple[str, str]]:
         case Hours():
             yield "measures", "hours started"
         case Fee(every=every, bill=bill, count=count):
-            by = "once" if every is Every.ONCE else f"each month, in {bill.value}"
+            by = "once" if every is not Every.MONTH else f"each month, in {bill.value}"
             yield "measures", f"a fee {by}"
             if count != 1:
                 yield "count", f"{count}"
@@ -121,6 +139,8 @@ def _quantity(quantity: Quantity) -> Iterator[tuple[str, str]]:
             yield "measures", f"{said}, {take.value}, missing windows {missing.value}"
             if quantity.pool:
                 yield "pool", quantity.pool
+            if quantity.coverage:
+                yield "coverage", f"{quantity.coverage} %, below: {quantity.below.value}"
         case Allocation(unit=unit, count=count, evidence=evidence):
             yield "measures", f"{count} × {unit.of} allocated"
             if evidence:

@@ -9,6 +9,7 @@ from pipeline.catalog_units import Known, fits
 from schemas.meters import METERS
 from schemas.prices import (
     Allocation,
+    Below,
     Bill,
     Every,
     Fee,
@@ -24,6 +25,7 @@ from schemas.prices import (
 )
 
 PERCENTILE: Final = re.compile(r"p([1-9][0-9])")
+COVERAGE: Final = re.compile(r"([1-9][0-9]*) ?%")
 _METER_MEND: Final = 'write { sum = ["net.tx_bytes"], source = "agent", gap = "interpolate" }'
 _KINDS: Final = "sum, a percentile (p95) or allocation"
 
@@ -73,7 +75,7 @@ def _sum(meter: Table, unit: Unit) -> Sum:
 
 
 def _percentile(meter: Table, key: str, percent: int, unit: Unit) -> Percentile:
-    meter.only((key, "take", "pool", "missing", "source"))
+    meter.only((key, "take", "pool", "missing", "source", "coverage", "below"))
     meters = meter.texts(key, 'write the meters, for example ["port.rx_bytes", "port.tx_bytes"]')
     source = Source(meter.choice("source", [s.value for s in Source], Source.SWITCH.value))
     missing = Missing(meter.choice("missing", [m.value for m in Missing], Missing.SKIP.value))
@@ -83,7 +85,22 @@ def _percentile(meter: Table, key: str, percent: int, unit: Unit) -> Percentile:
     _check_meters(meter, key, meters, source, unit)
     pool = meter.text("pool", 'write the name of a pool, for example "edge"') if (
         "pool" in meter.values) else ""  # fmt: skip
-    return Percentile(meters, unit, take, percent, pool, missing, source)
+    coverage, below = _coverage(meter)
+    return Percentile(meters, unit, take, percent, pool, missing, source, coverage, below)
+
+
+def _coverage(meter: Table) -> tuple[int, Below]:
+    """Percent of the windows that have to be measured, and what follows where they are not."""
+    if "coverage" not in meter.values:
+        if "below" in meter.values:
+            meter.wrong("below", 'there is no coverage to be below of: write coverage = "90 %"')
+        return 0, Below.NOTE
+    mend = 'write which share of the windows has to be measured: "90 %"'
+    found = meter.match("coverage", COVERAGE, mend)
+    if found and int(found[1]) > 100:
+        meter.wrong("coverage", f"there are no more than all; {mend}")
+    below = Below(meter.choice("below", [b.value for b in Below], Below.NOTE.value))
+    return int(found[1]) if found else 0, below
 
 
 def _allocation(meter: Table, unit: Unit) -> Allocation:

@@ -9,10 +9,12 @@ from enum import StrEnum
 from typing import Any, Final
 
 from pipeline.catalog import Existing
+from pipeline.catalog_allow import AMOUNT_OF, FORECAST, MONTHS
 from pipeline.catalog_charge import FIELDS
 from pipeline.catalog_model import FROM, PACKAGE, PRICE
+from pipeline.catalog_quantity import COVERAGE
 from pipeline.catalog_units import AMOUNT
-from schemas.prices import Bill, Gap, IntervalKind, Missing, Source, Take
+from schemas.prices import Below, Bill, Gap, IntervalKind, Missing, Source, Take
 from schemas.terms import CreditKind, TaxMode
 
 Schema = dict[str, Any]
@@ -156,6 +158,7 @@ def _addon(*, required: bool) -> Schema:
         "each": {"type": "boolean", "description": "booked by number"},
         "adds": _pattern(rf"{AMOUNT} ?\S+", "what it adds to a pool, for example 10 TB"),
         "to": _text("the pool it adds to"),
+        "expires": _pattern(MONTHS.pattern, "of a pack, with the month of booking: 3 months"),
     }
     return _object(own | fee, ("name",) if required else ())
 
@@ -173,7 +176,16 @@ def _charge() -> Schema:
         "quantity": amount,
         "prorate": {"enum": ["time", "none"]},
         "pool": _text("shared by all charges of a scope that name it"),
+        "rollover": _object(
+            {
+                "most": _pattern(AMOUNT_OF.pattern, "what a month hands on at most: 20 TB"),
+                "expires": _pattern(MONTHS.pattern, "of how many following months: 1 month"),
+            },
+            ("most", "expires"),
+        ),
     }
+    alert = rf"[1-9][0-9]* ?%|{AMOUNT_OF.pattern}|{FORECAST}"
+    told = _pattern(alert, "50 % of what is included, 25 TB, 100.00 EUR or forecast")
     return {
         "price": _pattern(PRICE.pattern, "1.29 / TB, 0.0833 / hour, 9.00 / month or 50.00 once"),
         "package": _pattern(PACKAGE.pattern, "for every so many units begun: 5.00 / 100 GB"),
@@ -186,7 +198,7 @@ def _charge() -> Schema:
         "commit": _object({"quantity": amount, "price": _pattern(PRICE.pattern, "of a unit")}),
         "share": _pattern(r"[1-9][0-9]* ?/ ?[1-9][0-9]*", "parts of a whole: 1/7"),
         "cap": _pattern(rf"{AMOUNT} ?/ ?month", "the most that one item pays"),
-        "alert": {"type": "array", "items": _pattern(r"[1-9][0-9]* ?%", "of what is included")},
+        "alert": {"type": "array", "items": told},
         "bill": _choice(Bill),
         "prorate": {"enum": ["time", "none"]},
         "count": count,
@@ -201,6 +213,8 @@ def _meter() -> Schema:
         "take": _choice(Take),
         "pool": _text("items that are summed before the percentile"),
         "missing": _choice(Missing),
+        "coverage": _pattern(COVERAGE.pattern, "of the windows that have to be measured: 90 %"),
+        "below": _choice(Below),
         "allocation": _text("what is allocated, for example gpu"),
         "count": {"type": "integer", "minimum": 1},
         "evidence": _text("a meter shown beside it"),

@@ -59,6 +59,8 @@ class Every(StrEnum):
 
     ONCE = "once"
     """In the period in which the item starts; a later price change does not charge it again."""
+    BOOKED = "booked"
+    """Of an add-on: in the period in which it is booked, and for each that is booked later."""
     MONTH = "month"
 
 
@@ -112,6 +114,15 @@ class Missing(StrEnum):
     ZERO = "zero"
 
 
+class Below(StrEnum):
+    """What follows where too few windows were measured for a percentile."""
+
+    NOTE = "note"
+    """It is billed, and the line says how much was measured."""
+    PARK = "park"
+    """Nothing is invoiced until a person has decided."""
+
+
 @dataclass(frozen=True, slots=True)
 class Percentile:
     """Rate that all but ``100 − percent`` of the owned windows stay within.
@@ -128,6 +139,9 @@ class Percentile:
     """Items of a scope with the same pool are summed window by window, then the percentile."""
     missing: Missing = Missing.SKIP
     source: Source = Source.SWITCH
+    coverage: int = 0
+    """Percent of the owned windows that have to be measured, of each meter; 0 asks for nothing."""
+    below: Below = Below.NOTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +168,27 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class Rollover:
+    """What is left of an allowance when a period ends is there in later ones, after theirs."""
+
+    most: int
+    """Base units that one period hands on at most."""
+    months: int
+    """Of how many following months it can be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """What one of an add-on brings once, to be used up after what is included."""
+
+    quantity: int
+    """Base units."""
+    pool: str
+    months: int
+    """In how many months it can be used; that in which it is booked is the first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Allowance:
     """What is included: base units a month, used up in the order of time.
 
@@ -165,6 +200,7 @@ class Allowance:
     prorate: bool = True
     """True: counts for the share of the period that the item was owned, rounded up."""
     pool: str = ""
+    rollover: Rollover | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +290,14 @@ class Charge:
     """Intervals of the item in which nothing is charged and no allowance grows."""
     alerts: tuple[int, ...] = ()
     """Percent of the allowance at which the customer is told, ascending."""
+    alert_quantities: tuple[int, ...] = ()
+    """Base units at which the customer is told, ascending."""
+    alert_nets: tuple[Decimal, ...] = ()
+    """Net amounts of the charge at which the customer is told, ascending."""
+    forecast: bool = False
+    """The customer is told when the allowance will be used up in the period at this rate."""
+    pack: Pack | None = None
+    """Of a booked add-on."""
 
     @property
     def unit(self) -> Unit:
@@ -261,7 +305,7 @@ class Charge:
         match self.quantity:
             case Hours():
                 return HOUR
-            case Fee(every=Every.ONCE):
+            case Fee(every=Every.ONCE | Every.BOOKED):
                 return ONCE
             case Fee():
                 return MONTH

@@ -1,13 +1,14 @@
-"""What earlier invoices say that a period's price depends on: fees in advance, and what a year's
-commitment has come to. Reads only.
+"""What earlier invoices say that a period's price depends on: fees in advance, what a year's
+commitment has come to, what is left of packs and allowances. Reads only.
 """
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from pipeline.rating.commitment import terms
-from schemas.billing import Billed, LineKind, Scope, Span, Spent
-from schemas.prices import Bill, Fee
+from schemas.billing import Billed, LineKind, Lot, Scope, Span, Spent
+from schemas.prices import Bill, Charge, Fee
+from schemas.serial import from_json
 from schemas.terms import Commitment, Term
 from sinks.database import Connection
 
@@ -107,3 +108,28 @@ def _net(conn: Connection, scope: Scope, commitment: Commitment, before: Span) -
     ).fetchone()
     assert row is not None
     return Decimal(row[0])
+
+
+def lots(conn: Connection, scope: Scope, period: Span) -> tuple[Lot, ...]:
+    """Of each pack and rollover that has not expired what was said last, before the period."""
+    if not any(_hands_on(row.price) for row in scope.prices):
+        return ()
+    rows = conn.execute(
+        """
+        SELECT DISTINCT ON (lot->>'name') lot
+        FROM invoice i
+        CROSS JOIN LATERAL jsonb_array_elements(i.document->'lines') AS row
+        CROSS JOIN LATERAL jsonb_array_elements(row->'line'->'lots') AS lot
+        WHERE i.account_id = %s AND i.period_end <= %s AND row->'line'->>'scope' = %s
+          AND (lot->>'expires_at')::timestamptz > %s
+        ORDER BY lot->>'name', i.period_end DESC
+        """,
+        (scope.account, period.start, scope.scope, period.start),
+    )
+    return tuple(from_json(Lot, row[0]) for row in rows)
+
+
+def _hands_on(charge: Charge) -> bool:
+    """A pack, or an allowance that rolls over."""
+    terms = charge.allowance
+    return charge.pack is not None or (terms is not None and terms.rollover is not None)

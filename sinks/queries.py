@@ -14,7 +14,7 @@ from pipeline.windows import WIDTH_MS
 from schemas.billing import Inputs, Scope, Span, Usage
 from schemas.prices import Sum
 from sinks.database import Connection
-from sinks.earlier import billed_in_advance, spent
+from sinks.earlier import billed_in_advance, lots, spent
 from sinks.samples import samples
 
 WIDTH = timedelta(milliseconds=WIDTH_MS)
@@ -59,6 +59,7 @@ def usage_inputs_bulk(
             samples=samples(conn, scope, period, as_of),
             spent=spent(conn, scope, period),
             billed=before,
+            lots=lots(conn, scope, period),
         )
         for (scope, period), rows, before in zip(wanted, found, billed, strict=True)
     ]

@@ -6,7 +6,8 @@ timelines say about the period, also what is still to come: an open item has its
 from the first day. An allowance that is not prorated counts once, the largest of the period.
 
 A pool holds the sum of what its members bring; an add-on brings and uses nothing. Everybody draws
-in the order of time, at the same time by name of item and charge.
+in the order of time, at the same time by name of item and charge. What the pot lacks comes from its
+lots, packs and what earlier periods left (``lots``).
 """
 
 from collections import defaultdict
@@ -16,9 +17,11 @@ from fractions import Fraction
 from math import ceil
 
 from pipeline.periods import closed, microseconds
-from pipeline.rating.cut import Group, Segment
-from schemas.billing import Span
-from schemas.prices import Allowance, Fee
+from pipeline.rating.cut import Group, Segment, measured
+from pipeline.rating.lots import left as left_over
+from pipeline.rating.lots import total
+from schemas.billing import Lot, Span
+from schemas.prices import Allowance, Fee, Rollover
 
 Place = tuple[int, int]
 """Group and segment."""
@@ -33,16 +36,25 @@ def allowance(period: Span, segments: Sequence[Segment]) -> int:
     return ceil(sum(prorated, Fraction(0))) + whole
 
 
-def include(period: Span, groups: Sequence[Group]) -> list[Group]:
-    """The groups with what is left of the allowance at the start of each segment."""
+def include(
+    period: Span, groups: Sequence[Group], lots: Sequence[Lot] = (), timezone: str = "UTC"
+) -> list[Group]:
+    """The groups with what is left of allowance and lots at the start of each segment."""
     filled = [list(group) for group in groups]
-    for members in pots(groups).values():
-        left = included(period, groups, members)
-        for g, s in members:
-            segment = groups[g][s]
-            if not isinstance(segment.charge.quantity, Fee):
-                filled[g][s] = replace(segment, included=left)
-                left = max(0, left - segment.used)
+    for pot, members in pots(groups).items():
+        own = included(period, groups, members)
+        mine = [lot for lot in lots if lot.pot == pot]
+        drawing = [at for at in members if not isinstance(_at(groups, at).charge.quantity, Fee)]
+        left = own + total(mine, pot)
+        for g, s in drawing:
+            filled[g][s] = replace(filled[g][s], included=left)
+            left = max(0, left - groups[g][s].used)
+        if drawing:
+            g, s = drawing[-1]
+            used = sum(_at(groups, at).used for at in drawing)
+            rollover = _rollover([_at(groups, at) for at in members])
+            rest = left_over(mine, pot, period, own, used, rollover, timezone)
+            filled[g][s] = replace(filled[g][s], lots=rest)
     return [tuple(group) for group in filled]
 
 
@@ -51,10 +63,11 @@ def pots(groups: Sequence[Group]) -> dict[str, list[Place]]:
     found: dict[str, list[Place]] = defaultdict(list)
     for g, group in enumerate(groups):
         for s, segment in enumerate(group):
-            terms = segment.charge.allowance or Allowance(0)
-            found[f"/{terms.pool}" if terms.pool else str(g)].append((g, s))
+            terms, row = segment.charge.allowance or Allowance(0), segment.row
+            own = f"{row.item}/{row.charge}/{measured(segment.charge)}"
+            found[f"/{terms.pool}" if terms.pool else own].append((g, s))
     for places in found.values():
-        places.sort(key=lambda at: _turn(groups[at[0]][at[1]]))
+        places.sort(key=lambda at: _turn(_at(groups, at)))
     return found
 
 
@@ -64,6 +77,19 @@ def included(period: Span, groups: Sequence[Group], places: Sequence[Place]) -> 
     for g, s in places:
         members[g].append(groups[g][s])
     return sum(allowance(period, segments) for segments in members.values())
+
+
+def _rollover(members: Sequence[Segment]) -> Rollover | None:
+    """Of each member the newest terms; together they hand on the sum, for the shortest time."""
+    newest = {(m.row.item, m.row.charge): m.charge.allowance for m in members}
+    stated = [terms.rollover for terms in newest.values() if terms and terms.rollover]
+    if not stated:
+        return None
+    return Rollover(sum(r.most for r in stated), min(r.months for r in stated))
+
+
+def _at(groups: Sequence[Group], place: Place) -> Segment:
+    return groups[place[0]][place[1]]
 
 
 def _turn(segment: Segment) -> tuple[object, ...]:

@@ -11,10 +11,11 @@ from fractions import Fraction
 from typing import Final
 
 from pipeline.money import exact_text, round_money
-from pipeline.periods import microseconds
+from pipeline.periods import closed, microseconds
 from pipeline.rating.billable import Billable, billable
 from pipeline.rating.cap import limit, within
 from pipeline.rating.commit import above, commit_part, committed
+from pipeline.rating.coverage import said
 from pipeline.rating.cut import Group, Segment
 from pipeline.rating.graduated import graduated
 from pipeline.rating.package import package
@@ -117,7 +118,7 @@ def _line(frame: Frame, one: Priced) -> Line:
         scope=frame.scope.scope,
         item=row.item,
         charge=row.charge,
-        title=f"{segment.item.title}: {row.charge}{part.title}",
+        title=f"{segment.item.title}: {row.charge}{part.title}{said(segment)}",
         service=service,
         quantity=part.quantity,
         unit=part.unit or charge.unit.name,
@@ -132,6 +133,7 @@ def _line(frame: Frame, one: Priced) -> Line:
         kind=part.kind,
         tier=one.tier,
         above=part.above,
+        lots=segment.lots if one.tier == 0 and frame.as_of >= closed(frame.period) else (),
     )
 
 

@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 
 from pipeline.periods import closed, microseconds
-from schemas.billing import Interval, Item, PriceRow, Scope, Span
+from schemas.billing import Interval, Item, Lot, PriceRow, Scope, Span
 from schemas.prices import Charge
 
 
@@ -21,7 +22,11 @@ class Segment:
     used: int = 0
     """Base units, by step 4."""
     included: int = 0
-    """Base units of the allowance that are left when the segment begins, by step 5."""
+    """Base units of allowance and lots that are left when the segment begins, by step 5."""
+    lots: tuple[Lot, ...] = ()
+    """What the period leaves to later ones: on the last segment that draws, by step 5."""
+    coverage: Fraction = Fraction(1)
+    """Of a percentile: the part of the windows that was measured."""
 
     @property
     def charge(self) -> Charge:
@@ -44,13 +49,13 @@ def cut(scope: Scope, period: Span) -> list[Group]:
     mix.
     """
     items = {item.item: item for item in scope.items}
-    groups: dict[tuple[str, str, str, str], list[Segment]] = defaultdict(list)
+    groups: dict[tuple[str, str, str], list[Segment]] = defaultdict(list)
     for row in scope.prices:
         item = items.get(row.item)
         if item is None:
             continue
         for span in charged(row, item, period, scope.intervals):
-            groups[row.item, row.charge, *_measured(row.price)].append(
+            groups[row.item, row.charge, measured(row.price)].append(
                 Segment(item, row, span.start, closed(span))
             )
     return [tuple(sorted(groups[key], key=lambda s: s.start)) for key in sorted(groups)]
@@ -74,5 +79,6 @@ def charged(
         yield Span(start, end)
 
 
-def _measured(charge: Charge) -> tuple[str, str]:
-    return type(charge.quantity).__name__, charge.unit.of or charge.unit.name
+def measured(charge: Charge) -> str:
+    """What it measures, as a name."""
+    return f"{type(charge.quantity).__name__} {charge.unit.of or charge.unit.name}"

@@ -6,6 +6,7 @@ from datetime import datetime
 from pipeline.attribute import Owned
 from pipeline.rating.aggregate import aggregate
 from pipeline.rating.allocation import allocated
+from pipeline.rating.bookings import Booking, bookings
 from pipeline.rating.cut import Group
 from pipeline.rating.fee import due
 from pipeline.rating.hours import started
@@ -22,11 +23,15 @@ def measure(
     """
     rates = [group for group in groups if isinstance(group[0].charge.quantity, Percentile)]
     others = [group for group in groups if not isinstance(group[0].charge.quantity, Percentile)]
-    found = [_measured(group, inputs, owned, as_of) for group in others]
+    booked = bookings(scope)
+    found = [_measured(group, inputs, owned, as_of, booked) for group in others]
     return found + percentiles(scope, inputs.samples, rates, as_of)
 
 
-def _measured(group: Group, inputs: Inputs, owned: Iterable[Owned], as_of: datetime) -> Group:
+def _measured(
+    group: Group, inputs: Inputs, owned: Iterable[Owned], as_of: datetime,
+    booked: Sequence[Booking],
+) -> Group:  # fmt: skip
     match group[0].charge.quantity:
         case Sum():
             return aggregate(group, owned)
@@ -35,6 +40,6 @@ def _measured(group: Group, inputs: Inputs, owned: Iterable[Owned], as_of: datet
         case Allocation():
             return allocated(group, as_of)
         case Fee():
-            return due(group, inputs.period)
+            return due(group, inputs.period, booked)
         case Percentile():
             raise AssertionError("a percentile is measured with its pool")

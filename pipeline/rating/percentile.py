@@ -2,13 +2,15 @@
 
 Of the N whole windows that were owned, floor((100 − percent) × N ÷ 100) are discarded from the top;
 the highest left is billed. Items of one pool are summed window by window first; the pool is billed
-on its first item.
+on its first item. How many of the owned windows were measured is told with the rate: a charge may
+ask for a minimum (``coverage``).
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Final
 
 from pipeline.periods import closed
@@ -23,6 +25,16 @@ Windows = dict[int, int]
 """Window number since the epoch → base units."""
 
 
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """What the members of a pool measured in the windows that they owned."""
+
+    owned: set[int]
+    measured: dict[str, Windows]
+    coverage: Fraction
+    """Of the windows of all members the part that was measured, of the meter with the least."""
+
+
 def percentiles(
     scope: Scope, samples: Iterable[Samples], groups: Sequence[Group], as_of: datetime
 ) -> list[Group]:
@@ -34,10 +46,11 @@ def percentiles(
         pools[group[0].row.charge, f"/{pool}" if pool else group[0].item.item].append(group)
     known = tuple(samples)
     return [
-        tuple(replace(part, used=rate(_quantity(members[0]), owned, measured))
+        tuple(replace(part, used=rate(_quantity(members[0]), found.owned, found.measured),
+                      coverage=found.coverage)
               for part in members[0])
         for members in pools.values()
-        for owned, measured in (_pooled(scope, known, members, as_of),)
+        for found in (_pooled(scope, known, members, as_of),)
     ]  # fmt: skip
 
 
@@ -76,18 +89,25 @@ def _combined(series: Iterable[Windows], largest: bool) -> Windows:
 
 def _pooled(
     scope: Scope, samples: Sequence[Samples], members: Iterable[Group], as_of: datetime
-) -> tuple[set[int], dict[str, Windows]]:
+) -> Pooled:
     """The windows owned by any member, and what each meter measured in them."""
     owned: set[int] = set()
     measured: dict[str, Windows] = defaultdict(dict)
+    expected: dict[str, int] = defaultdict(int)
+    seen: dict[str, int] = defaultdict(int)
     for group in members:
         meters = _quantity(group).meters
         for server, numbers in _owned(scope, group, as_of):
             owned.update(numbers)
+            had: dict[str, set[int]] = {meter: set() for meter in meters}
             for row in samples:
                 if row.server == server and row.meter in meters:
-                    _add(measured[row.meter], row, numbers)
-    return owned, measured
+                    had[row.meter].update(_add(measured[row.meter], row, numbers))
+            for meter in meters:
+                expected[meter] += len(numbers)
+                seen[meter] += len(had[meter])
+    parts = (Fraction(seen[meter], expected[meter]) for meter in expected if expected[meter])
+    return Pooled(owned, measured, min(parts, default=Fraction(1)))
 
 
 def _owned(scope: Scope, group: Group, as_of: datetime) -> Iterator[tuple[str, range]]:
@@ -104,9 +124,11 @@ def whole(span: Span) -> range:
     return range(-((EPOCH - span.start) // WIDTH), (closed(span) - EPOCH) // WIDTH)
 
 
-def _add(sums: Windows, row: Samples, numbers: range) -> None:
+def _add(sums: Windows, row: Samples, numbers: range) -> Iterator[int]:
+    """Adds the row's windows of ``numbers``; yields each that was measured."""
     first = (row.start - EPOCH) // WIDTH
     for at in range(max(numbers.start, first), min(numbers.stop, first + len(row.windows))):
         value = row.windows[at - first]
         if value is not None:
             sums[at] = sums.get(at, 0) + value
+            yield at

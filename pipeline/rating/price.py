@@ -8,7 +8,8 @@ that round are marked; each says which way in its own file):
  2. ``cut``        the period, by the timelines, into segments of one item at one price
  3. ``attribute``  usage to items
  4. ``measure``    what each segment used: a file for each quantity
- 5. ``allowance``  what is included, in base units; a prorated one rounds up
+ 5. ``allowance``  what is included, in base units; a prorated one rounds up; then ``lots``, packs
+                   and what earlier periods left, by expiry
  6. ``billable``   the excess in the billing unit ● quantity to the unit's step
  7. ``charge``     price model, commit and cap, a file for each ● line to the minor unit
  8. ``discount``   on lines and on the scope ● discount
@@ -31,6 +32,7 @@ from pipeline.rating.commitment import true_ups
 from pipeline.rating.cut import Group, cut
 from pipeline.rating.discount import discounts
 from pipeline.rating.gate import gate
+from pipeline.rating.lots import available
 from pipeline.rating.measure import measure
 from schemas.billing import Inputs, Line, Scope
 
@@ -51,7 +53,8 @@ def measured(frame: Frame, inputs: Inputs) -> list[Group]:
     groups = cut(frame.scope, frame.period)  # 2
     owned = attribute(frame.scope, inputs).owned  # 3
     groups = measure(frame.scope, inputs, groups, owned, frame.as_of)  # 4
-    return include(frame.period, groups)  # 5
+    lots = available(frame.scope, inputs)
+    return include(frame.period, groups, lots, frame.scope.timezone)  # 5
 
 
 def _order(line: Line) -> tuple[object, ...]:

@@ -8,8 +8,9 @@ from pipeline.rating.allowance import Place, included, pots
 from pipeline.rating.charge import Frame
 from pipeline.rating.cut import Group, Segment
 from pipeline.rating.gate import gate
+from pipeline.rating.lots import available, packs_of, total
 from pipeline.rating.price import measured
-from schemas.billing import Inputs, Scope, Span
+from schemas.billing import Inputs, Scope
 from schemas.prices import Fee, Percentile, Sum, Unit
 
 
@@ -24,7 +25,7 @@ class Progress:
     used: int
     """Base units."""
     allowance: int
-    """Base units included in this period, prorated."""
+    """Base units included in this period, prorated, and what packs and rollovers hold."""
     percent: int
     """Whole percent of the allowance, rounded down; 0 when nothing is included."""
     unit: Unit
@@ -38,10 +39,12 @@ def progress(scope: Scope, inputs: Inputs, as_of: datetime) -> tuple[Progress, .
     """One entry for each metered charge or pool that has begun by ``as_of``, by item and charge."""
     frame = Frame(scope, gate(scope, inputs), as_of)
     groups = [group for group in measured(frame, inputs) if not _is_rate(group)]
+    lots = available(scope, inputs)
+    bought = tuple(packs_of(scope, frame.period))
     found = (
         entry
         for pot, places in pots(groups).items()
-        for entry in _progress(frame.period, groups, pot, places, as_of)
+        for entry in _progress(frame, groups, pot, places, (total(lots, pot), total(bought, pot)))
     )
     return tuple(sorted(found, key=lambda entry: (entry.item, entry.charge)))
 
@@ -51,15 +54,16 @@ def _is_rate(group: Group) -> bool:
 
 
 def _progress(
-    period: Span, groups: Sequence[Group], pot: str, places: Sequence[Place], as_of: datetime
+    frame: Frame, groups: Sequence[Group], pot: str, places: Sequence[Place], lots: tuple[int, int]
 ) -> Iterator[Progress]:
-    begun = [groups[g][s] for g, s in places if groups[g][s].start < as_of]
+    """``lots``: base units of packs and rollovers that are left, and of packs as bought."""
+    begun = [groups[g][s] for g, s in places if groups[g][s].start < frame.as_of]
     drawing = [segment for segment in begun if isinstance(segment.charge.quantity, Sum)]
     if not drawing:
         return
     newest = drawing[-1]
     pool = pot.removeprefix("/") if pot.startswith("/") else ""
-    limit = included(period, groups, places)
+    limit = included(frame.period, groups, places) + lots[0]
     used = sum(segment.used for segment in begun if not isinstance(segment.charge.quantity, Fee))
     yield Progress(
         item="" if pool else newest.row.item,
@@ -69,7 +73,7 @@ def _progress(
         percent=used * 100 // limit if limit else 0,
         unit=newest.charge.unit,
         alerts=newest.charge.alerts,
-        limit_version=f"{newest.row.version}/{_agreed(begun)}",
+        limit_version=f"{newest.row.version}/{_agreed(begun) + lots[1]}",
     )
 
 

@@ -107,7 +107,7 @@ MISTAKES = """
 
     ["50 %", "80 %", "100 %"]
     ["80 %", "50 %"]
-    30: plan.ax-hourly.traffic.alert: found ["80 %", "50 %"]; write whole percentages
+    30: plan.ax-hourly.traffic.alert: found ["80 %", "50 %"]; write shares of the allowance
 
     ["50 %", "80 %", "100 %"]
     ["50.5 %"]

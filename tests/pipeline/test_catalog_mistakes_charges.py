@@ -103,15 +103,49 @@ CHARGES = """
     {SUM}; price = "1 / TB"; allow = { quantity = "1 TB / month", pool = 1 }
     c.allow.pool: found the number 1; write the name of a pool
 
+    {SUM}; price = "1 / TB"; allow = { quantity = "1 TB / month", rollover = "1 TB" }
+    c.allow.rollover: found "1 TB"; write { most = "20 TB", expires = "1 month" }
+
+    {SUM}; price = "1 / TB"; allow = { quantity = "1 TB / month", rollover = { most = "1 TB" } }
+    c.allow.rollover.expires: missing; write in how many following months it can be used
+
+    {SUM}; price = "1 / TB"; allow = {LEFT}
+    c.allow.rollover.most: found "1 GPU-hour"; GPU-hour is a unit of gpu.alloc_ms, the price one
+
+    meter = { p95 = ["port.tx_bytes"], coverage = "0.9" }; price = "1 / Mbps"
+    c.meter.coverage: found "0.9"; write which share of the windows has to be measured: "90 %"
+
+    meter = { p95 = ["port.tx_bytes"], coverage = "101 %" }; price = "1 / Mbps"
+    c.meter.coverage: found "101 %"; there are no more than all; write which share
+
+    meter = { p95 = ["port.tx_bytes"], below = "park" }; price = "1 / Mbps"
+    c.meter.below: found "park"; there is no coverage to be below of: write coverage = "90 %"
+
+    meter = { p95 = ["port.tx_bytes"], coverage = "90 %", below = "guess" }; price = "1 / Mbps"
+    c.meter.below: found "guess"; write one of "note", "park"
+
+    {SUM}; price = "1 / TB"; alert = ["forecast"]
+    c.alert: found ["forecast"]; nothing is included that could be used up: write allow too
+
+    {SUM}; price = "1 / TB"; alert = ["5.001 EUR"]
+    c.alert: found ["5.001 EUR"]; EUR is paid in 2 decimals, so must alert
+
+    {SUM}; price = "1 / TB"; alert = ["9 TB", "5 TB"]
+    c.alert: found ["9 TB", "5 TB"]; write shares of the allowance, quantities, net amounts or a
+
+    {SUM}; price = "1 / TB"; alert = ["9 GPU-hour"]
+    c.alert: found ["9 GPU-hour"]; GPU-hour is a unit of gpu.alloc_ms, the price one of net.bytes
+
     meter = { p95 = ["port.tx_bytes"] }; price = "1 / Mbps"; allow = { quantity = "1 Mbps / month" }
     c.allow: not a field; remove it. Known here: price, package
 """
+LEFT = '{ quantity = "1 TB / month", rollover = { most = "1 GPU-hour", expires = "1 month" } }'
 CHARGE_CASES = [block.strip().split("\n    ") for block in CHARGES.split("\n\n")]
 
 
 @pytest.mark.parametrize("case", CHARGE_CASES, ids=lambda case: str(case[0]))
 def test_in_a_charge(case: list[str]) -> None:
-    lines = case[0].replace("{SUM}", SUM).split("; ")
+    lines = case[0].replace("{SUM}", SUM).replace("{LEFT}", LEFT).split("; ")
     place, _, said = case[1].partition(": ")
     key = place.split(".")[1]
     text = text_of("\n".join([*lines, 'tax = "hosting"']))
@@ -136,7 +170,16 @@ ADDONS = """
     an-addon.adds: found "1 GPU-hour"; GPU-hour is a unit of gpu.alloc_ms, the pool of net.bytes
 
     price = "1 / month"; adds = "1"; to = "eu"
-    an-addon.adds: found "1"; write what it adds a month, for example "10 TB"
+    an-addon.adds: found "1"; write what it adds, for example "10 TB"
+
+    price = "1 once"; adds = "1 TB"; to = "eu"
+    an-addon.expires: missing; write in how many months it can be used, with that of booking: "3
+
+    price = "1 once"; adds = "1 TB"; to = "eu"; expires = "90 days"
+    an-addon.expires: found "90 days"; write in how many months it can be used
+
+    price = "1 / month"; adds = "1 TB"; to = "eu"; expires = "2 months"
+    an-addon.expires: found "2 months"; what comes each month lasts a month: write price = "79.00
 
     price = "1 / month"; count = 2; eech = true
     an-addon.eech: not a field; did you mean "each"?

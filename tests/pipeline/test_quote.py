@@ -188,7 +188,7 @@ MISTAKES = """
     windows.net.tx_bytes: write whole numbers, one for each of at most 8940 windows of 300 s
 
     addons = { ipv5 = 1 }
-    addons.ipv5: catalogue 2026-03 has no add-on "ipv5"; its add-ons are bw-10tb, ipv4
+    addons.ipv5: catalogue 2026-03 has no add-on "ipv5"; its add-ons are bw-100tb, bw-10tb
 
     addons = { ssd-3840 = 2 }
     addons.ssd-3840: add-on "ssd-3840" is booked once, not 2 times

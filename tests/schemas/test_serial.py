@@ -65,6 +65,10 @@ def test_the_written_form() -> None:
             "prorate": True,
             "free": ["trial", "exclusion"],
             "alerts": [],
+            "alert_quantities": [],
+            "alert_nets": [],
+            "forecast": False,
+            "pack": None,
         },
         "version": "v1",
         "reason": "",
@@ -77,7 +81,12 @@ def test_the_written_form() -> None:
         "source": "agent",
         "gap": "interpolate",
     }
-    assert traffic["allowance"] == {"quantity": "20000000000000", "prorate": True, "pool": ""}
+    assert traffic["allowance"] == {
+        "quantity": "20000000000000",
+        "prorate": True,
+        "pool": "",
+        "rollover": None,
+    }
     assert traffic["alerts"] == ["50"]
     assert to_json(USAGE)["quantity"] == "1180591620717411303424"
 

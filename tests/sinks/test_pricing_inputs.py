@@ -7,10 +7,23 @@ from decimal import Decimal
 import pytest
 from psycopg.types.json import Jsonb
 
+from pipeline.periods import following
 from pipeline.rating.percentile import percentile
 from pipeline.rating.price import price
-from schemas.billing import Billed, Line, LineKind, Samples, Scope, Span, Spent
-from schemas.prices import Bill, Charge, Fee, IntervalKind, Percentile, PerUnit, Unit
+from schemas.billing import Billed, Line, LineKind, PriceRow, Samples, Scope, Span, Spent, Usage
+from schemas.prices import (
+    Allowance,
+    Bill,
+    Charge,
+    Every,
+    Fee,
+    IntervalKind,
+    Pack,
+    Percentile,
+    PerUnit,
+    Sum,
+    Unit,
+)
 from schemas.serial import to_json
 from schemas.terms import Commitment, Term
 from sinks.database import Connection
@@ -129,6 +142,26 @@ class TestEarlierInvoices:
             invoiced(customer, number, period, replace(hundred, service=period), top_up)
         inputs = usage_inputs(customer, scope, MARCH, APRIL)
         assert inputs.spent == (Spent("min", Decimal("200.00")),)
+
+
+def test_what_is_left_of_a_pack_is_what_the_newest_invoice_says(customer: Connection) -> None:
+    """Booked in March for three months; of 3 GB 2 are used in March and April, May has the rest."""
+    rent_small(customer)
+    gb, scope = 10**9, load_scope(customer, "i-1")
+    (traffic,) = (row for row in scope.prices if isinstance(row.price.quantity, Sum))
+    charge = replace(traffic.price, allowance=Allowance(0, pool="eu"))
+    fee = Fee(Every.BOOKED)
+    pack = Charge(fee, PerUnit(Decimal(5)), "hosting", pack=Pack(3 * gb, "eu", 3))
+    rows = (replace(traffic, price=charge), PriceRow("i-1", "pack", Span(START), pack, "v"))
+    scope, period, found = replace(scope, prices=rows), MARCH, []
+    for number in range(4):
+        end_ = period.end or APRIL
+        inputs = usage_inputs(customer, scope, period, end_)
+        found.append([lot.left for lot in inputs.lots])
+        used = (Usage("s-1", TX, "eth0", period.start, end_, gb),)
+        invoiced(customer, number, period, *price(scope, replace(inputs, usage=used), end_))
+        period = following(period, scope.timezone)
+    assert found == [[], [2 * gb], [gb], []]
 
 
 def test_intervals_come_with_the_scope_and_cut_what_is_summed(customer: Connection) -> None:

@@ -1,14 +1,16 @@
 """The 95th percentile: which windows count, how directions and ports are put together."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
+from pipeline.rating.coverage import unmeasured
 from pipeline.rating.percentile import percentile, whole
 from pipeline.rating.price import price
 from schemas.billing import Assignment, Inputs, Item, Line, Samples, Scope, Span
-from schemas.prices import Charge, Commit, Missing, Percentile, PerUnit, Take, Unit
+from schemas.prices import Below, Charge, Commit, Missing, Percentile, PerUnit, Take, Unit
 from tests.pipeline.rating.worlds import END, MONTH, START, WIDTH, hour, row, said, scope_of
 
 SWIFT = "docs.swiftfederation.com/Billing/95th_Percentile"
@@ -16,6 +18,7 @@ ZENLAYER = "docs.console.zenlayer.com/welcome/pricing/network-billing/burstable-
 MBPS = Unit("Mbps", "net.bytes", 37_500_000, Decimal("0.001"))
 """1 Mbps for one window of 300 s is 37.5 MB."""
 RX, TX = "port.rx_bytes", "port.tx_bytes"
+QUANTITY = Percentile((RX, TX), MBPS)
 MONTH_WINDOWS = 8640
 
 
@@ -125,6 +128,59 @@ def test_live_is_the_percentile_of_what_has_passed() -> None:
     samples = sampled(*[10] * 20, *[90] * 8)
     (line,) = lines(port(), samples, at=START + 20 * WIDTH)
     assert str(line.quantity) == "10.000"
+
+
+class TestCoverage:
+    """Of the windows that were owned, how many were measured; of the meter with the least."""
+
+    def line(self, below: Below, rx: int, tx: int, percent: int = 90) -> Line:
+        quantity = replace(QUANTITY, coverage=percent, below=below)
+        samples = (sampled(*[5] * rx, meter=RX), sampled(*[5] * tx))
+        rented = Span(START, START + 100 * WIDTH)
+        (line,) = lines(replace(port(), quantity=quantity), *samples, rented=rented)
+        return line
+
+    @pytest.mark.parametrize(
+        ("rx", "tx", "percent", "said"),
+        [
+            (100, 100, 100, ""),
+            (90, 100, 90, ""),
+            (89, 100, 90, " (89 % of the windows measured)"),
+            (100, 0, 1, " (0 % of the windows measured)"),
+            (0, 0, 0, ""),
+        ],
+    )
+    def test_the_line_says_where_it_is_too_little(
+        self, rx: int, tx: int, percent: int, said: str
+    ) -> None:
+        for below in Below:
+            assert self.line(below, rx, tx, percent).title == f"web-1: port{said}"
+
+    @pytest.mark.parametrize(("below", "reasons"), [(Below.NOTE, 0), (Below.PARK, 1)])
+    def test_only_park_keeps_it_from_being_invoiced(self, below: Below, reasons: int) -> None:
+        quantity = replace(QUANTITY, coverage=90, below=below)
+        scope = scope_of(row(replace(port(), quantity=quantity), "port", Span(START)))
+        found = [*unmeasured(scope, Inputs(MONTH, samples=(sampled(*[5] * 100),)), END)]
+        assert len(found) == reasons
+        assert [
+            one for one in found if "web (port): 0 % of the windows were measured, 90 %" in one
+        ] == found
+        enough = (sampled(*[5] * MONTH_WINDOWS, meter=RX), sampled(*[5] * MONTH_WINDOWS))
+        assert not [*unmeasured(scope, Inputs(MONTH, samples=enough), END)]
+
+    def test_of_a_pool_every_member_counts(self) -> None:
+        """One of two ports was not measured: half of what both owned."""
+        quantity = replace(QUANTITY, coverage=60, pool="edge", meters=(TX,))
+        charge = replace(port(), quantity=quantity)
+        scope = Scope(
+            "acme", "acme", "EUR", "UTC",
+            tuple(Item(name, name, "edge", MONTH) for name in ("db", "web")),
+            tuple(Assignment(f"srv-{name}", name, MONTH) for name in ("db", "web")),
+            tuple(row(charge, "port", Span(START), name) for name in ("db", "web")),
+        )  # fmt: skip
+        samples = (sampled(*[5] * MONTH_WINDOWS, server="srv-db"),)
+        (line,) = price(scope, Inputs(MONTH, samples=samples), END)
+        assert line.title == "db: port (50 % of the windows measured)"
 
 
 class TestPool:

@@ -1,0 +1,266 @@
+"""Packs and rollovers: what is used after what is included, in which order, until when.
+
+Sources: billing.md, step 5 ("allowance, then packs by expiry, in base units"), AT&T and Zuora.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.periods import closed, following, month
+from pipeline.rating.lots import PACK, available
+from pipeline.rating.price import price
+from pipeline.rating.usage_state import progress
+from schemas.billing import Assignment, Inputs, Item, Line, Lot, PriceRow, Scope, Span, Usage
+from schemas.prices import Allowance, Charge, Every, Fee, Pack, PerUnit, Rollover
+from tests.pipeline.rating.worlds import END, MONTH, START, TB, TX, counted, laws, row, said, total
+
+ATT = "att.com/support/article/my-account/KM1008648: after the plan's own, for one bill period"
+ZUORA = "docs.zuora.com, configure rollover for a prepayment charge: maximum rollover quantity"
+PER_TB = PerUnit(Decimal("1.00"))
+MAY, JUNE = following(MONTH, "UTC"), following(following(MONTH, "UTC"), "UTC")
+
+
+def day(number: int, of: Span = MONTH) -> datetime:
+    return of.start.replace(day=number)
+
+
+def traffic(tb: int = 20, rollover: tuple[int, int] | None = None) -> Charge:
+    hands_on = Rollover(rollover[0] * TB.is_, rollover[1]) if rollover else None
+    allowance = Allowance(tb * TB.is_, True, "eu", hands_on)
+    return counted(PER_TB, TB, allowance=allowance, alerts=(100,))
+
+
+def pack(tb: int = 10, months: int = 1, count: int = 1) -> Charge:
+    fee = Fee(Every.BOOKED, count=count)
+    return Charge(fee, PerUnit(Decimal("9.00")), "hosting", pack=Pack(tb * TB.is_, "eu", months))
+
+
+def scope(*rows: PriceRow, charge: Charge | None = None, rented: Span | None = None) -> Scope:
+    rented = rented or Span(START)
+    own = () if charge is None else (row(charge, "traffic", Span(rented.start)),)
+    return Scope(
+        "acme", "acme", "EUR", "UTC", (Item("web", "web", "ax", rented),),
+        (Assignment("srv", "web", rented),), (*own, *rows),
+    )  # fmt: skip
+
+
+def months(of: Scope, *tb: int, lots: tuple[Lot, ...] = ()) -> list[list[Line]]:
+    """The lines of April, May, … with so many TB used in each, each given what the last left."""
+    period, found = MONTH, []
+    for used in tb:
+        usage = (Usage("srv", TX, "eth0", period.start, closed(period), used * TB.is_),)
+        lines = list(price(of, Inputs(period, usage, lots=lots), closed(period)))
+        found.append(lines)
+        lots = carried(lots, lines, closed(period))
+        period = following(period, "UTC")
+    return found
+
+
+def carried(before: Sequence[Lot], lines: Sequence[Line], at: datetime) -> tuple[Lot, ...]:
+    """As the ledger reads them: of each lot what was said last, until it expires."""
+    known = {lot.name: lot for lot in before}
+    known |= {lot.name: lot for line in lines for lot in line.lots}
+    return tuple(lot for lot in known.values() if at < lot.expires_at)
+
+
+def over(lines: Sequence[Line]) -> Decimal:
+    return total(line for line in lines if line.charge == "traffic")
+
+
+@pytest.mark.parametrize(
+    ("rule", "packs", "used", "overage"),
+    [
+        ("what is included first: nothing of the pack is used", [(10, 2)], (20, 30), (0, 0)),
+        ("then the pack, and it goes on", [(10, 2)], (26, 25), (0, 1)),
+        ("it ends with its last month", [(10, 1)], (26, 25), (0, 5)),
+        ("the month of booking is the first of three", [(10, 3)], (20, 20, 31, 21), (0, 0, 1, 1)),
+        ("the earliest expiry first, whatever was booked first", [(10, 3), (5, 1)],
+         (25, 30, 21), (0, 0, 1)),
+        ("both in one month", [(10, 1), (5, 1)], (36,), (1,)),
+        ("more than a month's use is left", [(100, 3)], (60, 60, 41), (0, 0, 1)),
+    ],
+)  # fmt: skip
+def test_packs(
+    rule: str, packs: list[tuple[int, int]], used: tuple[int, ...], overage: tuple[int, ...]
+) -> None:
+    rows = [row(pack(tb, n), f"pack-{at}", Span(day(5))) for at, (tb, n) in enumerate(packs)]
+    found = months(scope(*rows, charge=traffic()), *used)
+    assert [over(lines) for lines in found] == [*overage], rule
+
+
+def test_a_pack_is_paid_once_in_the_month_in_which_it_is_booked() -> None:
+    """Booked on the tenth of May, of an item that began in April."""
+    found = months(scope(row(pack(), "pack", Span(day(10, MAY))), charge=traffic()), 25, 25, 25)
+    paid = [said(line for line in lines if line.charge == "pack") for lines in found]
+    assert paid == [[], ["1 fee × 9.00 = 9.00"], []]
+    assert [over(lines) for lines in found] == [5, 0, 5]
+
+
+def test_it_counts_for_the_whole_month_in_which_it_is_booked() -> None:
+    """Use before the booking too: so the order of days does not matter."""
+    of = scope(row(pack(), "pack", Span(day(30))), charge=traffic())
+    early = Usage("srv", TX, "eth0", START, day(2), 30 * TB.is_)
+    lines = price(of, Inputs(MONTH, (early,)), END)
+    assert over(lines) == 0
+
+
+class TestBookings:
+    """A row that goes on books only what is more."""
+
+    def paid(self, *rows: PriceRow) -> list[Decimal]:
+        found = months(scope(*rows, charge=traffic()), 0, 0)
+        return [total(line for line in lines if line.charge == "pack") for lines in found]
+
+    def test_a_new_version_books_nothing(self) -> None:
+        rows = (
+            row(pack(), "pack", Span(day(5), day(9))),
+            row(pack(20), "pack", Span(day(9)), at="v2"),
+        )
+        assert self.paid(*rows) == [9, 0]
+        (lot,) = available(scope(*rows), Inputs(MONTH))
+        assert lot.left == 10 * TB.is_
+
+    def test_a_second_one_is_booked_when_there_are_two(self) -> None:
+        first = row(pack(months=2), "pack", Span(day(5), day(9, MAY)))
+        two = row(pack(months=2, count=2), "pack", Span(day(9, MAY)))
+        assert self.paid(first, two) == [9, 9]
+        lots = available(scope(first, two), Inputs(MAY))
+        assert [lot.expires_at for lot in lots] == [JUNE.start, closed(JUNE)]
+        assert [lot.left for lot in lots] == [10 * TB.is_] * 2
+
+    def test_dropped_and_booked_again_is_paid_again(self) -> None:
+        rows = (
+            row(pack(), "pack", Span(day(5), day(9))),
+            row(pack(), "pack", Span(day(20))),
+        )
+        assert self.paid(*rows) == [18, 0]
+
+    def test_what_is_left_lapses_when_it_is_dropped(self) -> None:
+        dropped = scope(row(pack(months=3), "pack", Span(day(5), day(9))), charge=traffic())
+        assert [over(lines) for lines in months(dropped, 25, 25)] == [0, 5]
+
+    def test_and_when_the_item_ends(self) -> None:
+        rented = Span(START, day(9))
+        ended = scope(row(pack(months=3), "pack", Span(day(5))), rented=rented)
+        assert len(available(ended, Inputs(MONTH))) == 1
+        assert available(ended, Inputs(MAY)) == ()
+
+    def test_of_an_item_that_is_not_of_the_scope_nothing(self) -> None:
+        assert available(scope(row(pack(), "pack", Span(START), "other")), Inputs(MONTH)) == ()
+
+
+@pytest.mark.parametrize(
+    ("rule", "terms", "used", "overage"),
+    [
+        ("without it what is left is lost", None, (5, 25), (0, 5)),
+        ("what April leaves is there in May", (20, 1), (5, 25), (0, 0)),
+        (ATT, (20, 1), (5, 20, 25), (0, 0, 5)),
+        ("and expires", (20, 1), (5, 20, 30), (0, 0, 10)),
+        (f"{ZUORA}: at most 3 TB", (3, 1), (5, 25), (0, 2)),
+        ("two months long", (20, 2), (5, 20, 30), (0, 0, 0)),
+        ("of two the one that expires first", (20, 2), (18, 21, 40), (0, 0, 19)),
+        ("only the own allowance is handed on, never what was handed on", (20, 1), (0, 0, 50),
+         (0, 0, 10)),
+    ],
+)  # fmt: skip
+def test_rollovers(
+    rule: str, terms: tuple[int, int] | None, used: tuple[int, ...], overage: tuple[int, ...]
+) -> None:
+    found = months(scope(charge=traffic(rollover=terms)), *used)
+    assert [over(lines) for lines in found] == [*overage], rule
+
+
+def test_members_of_a_pool_hand_on_together() -> None:
+    """3 + 3 TB at most, for the shorter time; the rows of one item that change count as one."""
+    rented = Span(START)
+    of = Scope(
+        "acme", "acme", "EUR", "UTC",
+        tuple(Item(name, name, "ax", rented) for name in ("db", "web")),
+        (Assignment("srv", "web", rented),),
+        (
+            row(traffic(20, (3, 2)), "traffic", rented, "db"),
+            row(traffic(20, (9, 1)), "traffic", Span(START, day(9)), "web"),
+            row(traffic(20, (3, 1)), "traffic", Span(day(9)), "web", "v2"),
+        ),
+    )  # fmt: skip
+    lines = months(of, 10)[0]
+    assert [line.lots for line in lines[:-1]] == [(), ()]
+    name = "rollover/eu/2026-04-01T00:00:00Z"
+    assert lines[-1].lots == (Lot(name, "/eu", 6 * TB.is_, closed(MAY)),)
+
+
+def test_what_is_left_is_said_when_the_month_has_ended() -> None:
+    of = scope(row(pack(months=2), "pack", Span(day(5))), charge=traffic())
+    usage = (Usage("srv", TX, "eth0", START, END, 24 * TB.is_),)
+    live = price(of, Inputs(MONTH, usage), day(30))
+    assert [lot for line in live for lot in line.lots] == []
+    (lot,) = (lot for line in price(of, Inputs(MONTH, usage), END) for lot in line.lots)
+    assert lot == Lot(f"{PACK}web/pack/2026-04-05T00:00:00Z", "/eu", 6 * TB.is_, closed(MAY))
+
+
+def test_an_empty_pack_is_said_too() -> None:
+    """Else it would be full again."""
+    found = months(scope(row(pack(months=3), "pack", Span(START)), charge=traffic()), 30, 21)
+    assert [over(lines) for lines in found] == [0, 1]
+    assert [lot.left for line in found[0] for lot in line.lots] == [0]
+
+
+def test_progress_counts_packs() -> None:
+    """A pack more is another limit; what is used of it is not."""
+    bought = scope(row(pack(), "pack", Span(START)), charge=traffic())
+    usage = (Usage("srv", TX, "eth0", START, END, 24 * TB.is_),)
+    (with_,), (without,) = (
+        progress(of, Inputs(MONTH, usage), END) for of in (bought, scope(charge=traffic()))
+    )
+    assert (with_.allowance, without.allowance) == (30 * TB.is_, 20 * TB.is_)
+    assert with_.limit_version != without.limit_version
+    (lot,) = available(bought, Inputs(MONTH))
+    left = replace(lot, left=TB.is_)
+    (later,) = progress(bought, Inputs(MONTH, usage, lots=(left,)), END)
+    assert (later.allowance, later.limit_version) == (21 * TB.is_, with_.limit_version)
+
+
+packs = st.lists(st.tuples(st.integers(0, 30), st.integers(1, 4), st.integers(1, 28)), max_size=3)
+uses = st.lists(st.integers(0, 60), min_size=1, max_size=5)
+
+
+@laws
+@given(packs, uses, st.none() | st.tuples(st.integers(0, 30), st.integers(1, 3)))
+def test_every_byte_is_included_or_paid(
+    bought: list[tuple[int, int, int]], used: list[int], terms: tuple[int, int] | None
+) -> None:
+    """Overage is what allowance and lots do not cover: none is used twice, none is negative."""
+    rows = [row(pack(tb, n), f"p{at}", Span(day(on))) for at, (tb, n, on) in enumerate(bought)]
+    found = months(scope(*rows, charge=traffic(rollover=terms)), *used)
+    paid = sum((over(lines) for lines in found), Decimal(0))
+    assert paid >= max(0, sum(used) - 20 * len(used) - sum(tb for tb, _, _ in bought))
+    assert all(lot.left >= 0 for lines in found for line in lines for lot in line.lots)
+    plain = months(scope(charge=traffic()), *used)
+    assert all(over(mine) <= over(other) for mine, other in zip(found, plain, strict=True)), (
+        "a pack or a rollover never costs more"
+    )
+
+
+@laws
+@given(packs, st.integers(0, 60), st.randoms(use_true_random=False))
+def test_the_order_of_rows_does_not_matter(
+    bought: list[tuple[int, int, int]], used: int, random: object
+) -> None:
+    rows = [row(pack(tb, n), f"p{at}", Span(day(on))) for at, (tb, n, on) in enumerate(bought)]
+    one = months(scope(*rows, charge=traffic()), used, used)
+    other = months(scope(*reversed(rows), charge=traffic()), used, used)
+    assert one == other
+
+
+def test_a_pack_of_another_zone_ends_with_the_month_there() -> None:
+    berlin = month(datetime(2026, 10, 15, tzinfo=UTC), "Europe/Berlin")
+    booked = row(pack(months=1), "pack", Span(berlin.start))
+    of = replace(scope(booked, rented=Span(berlin.start)), timezone="Europe/Berlin")
+    (lot,) = available(of, Inputs(berlin))
+    assert lot.expires_at == datetime(2026, 10, 31, 23, tzinfo=UTC)
