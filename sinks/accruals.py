@@ -1,30 +1,27 @@
-"""The rater's transaction: what a scope's open period has come to, and who is to be told.
+"""The rater's transactions: what open periods have come to, and who is to be told.
 
 An accrual stores pricing inputs; beside them, as of the same instant, what they come to, for
-display only. Two raters of one scope cannot mix: each reads and
-writes in one snapshot, and of two that overlap the later writer starts again with what the other
-has left. A crossing is entered once, whoever finds it and however often.
+display only. Many scopes are rated together. Two raters of one scope cannot mix: each reads in one
+snapshot, and of two that overlap the later writer of a period starts again with what the other has
+left, that period alone. A crossing is entered once, whoever finds it and however often.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import psycopg
 from psycopg import errors
-from psycopg.types.json import Jsonb
 
-from pipeline.certain import certain
-from pipeline.periods import closed, month, previous
-from pipeline.rating.figures import figures
-from pipeline.rating.next_eval import next_eval_at
-from pipeline.rating.price import price
-from pipeline.thresholds import Crossing, crossings
+from pipeline.periods import month
+from pipeline.thresholds import Crossing
 from schemas.billing import Inputs, Scope, Span
 from schemas.errors import RefusedError
-from schemas.serial import from_json, to_json
-from sinks.alerts import cleared, crossed
+from schemas.serial import from_json
+from sinks.accrual_rows import Key, open_spans, standing, write
+from sinks.accrual_work import Found, Spans, read, work_out
 from sinks.database import Connection
-from sinks.outbox import Alert, announcements, enqueue
-from sinks.queries import usage_inputs
+from sinks.outbox import Alert, enqueue_all
 from sinks.scopes import load_scope
 
 ATTEMPTS = 8
@@ -46,45 +43,42 @@ class Rated:
     revision: int
 
 
+@dataclass(frozen=True, slots=True)
+class Ratings:
+    """What became of many scopes. One that fails keeps nobody else from being rated."""
+
+    rated: tuple[Rated, ...]
+    failed: Mapping[str, Exception]
+
+
+def rate_many(conn: Connection, wanted: Mapping[str, datetime], now: datetime) -> Ratings:
+    """Rates the open periods of scopes; `wanted` has the time of the newest reading of each.
+
+    Scopes that there are not are left out. Where they cannot be rated together, they are in halves,
+    until whoever is to blame is alone. A database that is away raises.
+    """
+    try:
+        return _rate(conn, wanted, now, lambda conn, scopes: open_spans(conn, scopes, now))
+    except Exception as error:
+        if _away(conn, error):
+            raise
+        if len(wanted) == 1:
+            return Ratings((), dict.fromkeys(wanted, error))
+    names = sorted(wanted)
+    halves = names[: len(names) // 2], names[len(names) // 2 :]
+    one, other = (rate_many(conn, {name: wanted[name] for name in half}, now) for half in halves)
+    return Ratings(one.rated + other.rated, {**one.failed, **other.failed})
+
+
 def rate_open(
     conn: Connection, scope_id: str, now: datetime, sampled_at: datetime
 ) -> tuple[Rated, ...]:
     """Rates what is not sealed, oldest first: usage may still come for the month before."""
-    with conn.transaction():
-        periods = open_periods(conn, scope_id, now)
-    return tuple(
-        rated
-        for period in periods
-        if (rated := rate_scope(conn, scope_id, now, sampled_at, period=period)) is not None
-    )
 
+    def spans(conn: Connection, scopes: Mapping[str, Scope]) -> list[tuple[Scope, Span]]:
+        return open_spans(conn, {scope_id: _existing(scopes, scope_id)}, now)
 
-def open_periods(conn: Connection, scope_id: str, now: datetime) -> list[Span]:
-    """Where something was rented and nothing is sealed: the current month and the one before.
-
-    A month before those comes along once more when its last rating was before its end, or when a
-    command has changed its timelines.
-    """
-    scope = load_scope(conn, scope_id)
-    current = month(now, scope.timezone)
-    before = previous(current, scope.timezone)
-    sealed = conn.execute(
-        "SELECT period_start FROM scope_seal WHERE scope_id = %s", (scope_id,)
-    ).fetchall()
-    unfinished = conn.execute(
-        """
-        SELECT period_start, period_end FROM accrual
-        WHERE scope_id = %s AND period_end <= %s
-          AND (as_of < period_end OR next_eval_at <= %s) ORDER BY period_start
-        """,
-        (scope_id, before.start, now),
-    ).fetchall()
-    return [
-        period
-        for period in (*(Span(*row) for row in unfinished), before, current)
-        if (period.start,) not in sealed
-        and any(item.valid.clip(period.start, closed(period)) for item in scope.items)
-    ]
+    return _one(_rate(conn, {scope_id: sampled_at}, now, spans))
 
 
 def rate_scope(
@@ -95,118 +89,96 @@ def rate_scope(
     *,
     period: Span | None = None,
 ) -> Rated | None:
-    """Rates one period (the month of `now` when none is given); None when it is sealed.
+    """Rates one period (the month of `now` when none is given); None when it is sealed."""
 
-    Begins with no transaction open and leaves none. One snapshot and one commit:
+    def span(_conn: Connection, scopes: Mapping[str, Scope]) -> list[tuple[Scope, Span]]:
+        scope = _existing(scopes, scope_id)
+        return [(scope, period or month(now, scope.timezone))]
 
-    1. Read the accrual's revision, the timelines and the ledger. A crash here changes nothing.
-    2. Write the accrual where its revision is still the one read. Another rater that has written
-       since our snapshot makes this fail, and everything starts again from 1.
-    3. Enter the crossings. One that stands there already stays as it is.
-    4. Commit. A crash before it leaves neither accrual nor event, after it both. When its answer
+    return next(iter(_one(_rate(conn, {scope_id: sampled_at}, now, span))), None)
+
+
+def _existing(scopes: Mapping[str, Scope], scope_id: str) -> Scope:
+    if scope_id not in scopes:
+        raise RefusedError(f"There is no rating scope {scope_id}.")
+    return scopes[scope_id]
+
+
+def _one(found: Ratings) -> tuple[Rated, ...]:
+    for error in found.failed.values():
+        raise error
+    return found.rated
+
+
+def open_periods(conn: Connection, scope_id: str, now: datetime) -> list[Span]:
+    """Where something was rented and nothing is sealed, oldest first (accrual_rows.open_spans)."""
+    spans = [span for _, span in open_spans(conn, {scope_id: load_scope(conn, scope_id)}, now)]
+    found = standing(conn, [(scope_id, span.start) for span in spans])
+    return [span for span in spans if not found[scope_id, span.start].sealed]
+
+
+def _away(conn: Connection, error: Exception) -> bool:
+    """The database's affair, whatever scopes are rated. A time-out is not: fewer are faster."""
+    away = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return conn.closed or conn.broken or (away and not isinstance(error, errors.QueryCanceled))
+
+
+def _rate(conn: Connection, wanted: Mapping[str, datetime], now: datetime, spans: Spans) -> Ratings:
+    """Begins with no transaction open and leaves none.
+
+    1. Read timelines, ledger and accruals in one snapshot. A crash up to 4 changes nothing.
+    2. Work out what they come to, with no transaction open.
+    3. Write each accrual that is still the one read. What another rater, or a command, has changed
+       since is read again from 1, without the others.
+    4. Enter the crossings of those written. One that stands there already stays as it is.
+    5. Commit. A crash before it leaves neither accruals nor events, after it both. When its answer
        is lost, rating again finds the same crossings under the same identity.
     """
+    rated: list[Rated] = []
+    lost: set[Key] | None = None
     for _ in range(ATTEMPTS):
-        try:
-            with conn.transaction():
-                conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                return _rate(conn, scope_id, now, sampled_at, period)
-        except (errors.SerializationFailure, errors.DeadlockDetected, _RaceLostError):
-            continue
-    raise RefusedError(f"Scope {scope_id} is being rated by others all the time: try again.")
+        names = sorted(wanted if lost is None else {scope for scope, _ in lost})
+        with conn.transaction():  # 1
+            conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            shown = read(conn, names, now, spans, lost)
+        found = [work_out(one, wanted[one.scope.scope]) for one in shown]  # 2
+        rated += _enter(conn, found, now)  # 3 to 5
+        lost = {one.row.key for one in found} - {
+            (r.scope.scope, r.inputs.period.start) for r in rated
+        }
+        if not lost:
+            return Ratings(tuple(rated), {})
+    return Ratings(
+        tuple(rated),
+        {
+            scope: RefusedError(f"Scope {scope} is being rated by others all the time: try again.")
+            for scope, _ in sorted(lost or ())
+        },
+    )
 
 
-class _RaceLostError(Exception):
-    """The revision is no longer the one read."""
-
-
-def _rate(
-    conn: Connection, scope_id: str, now: datetime, sampled_at: datetime, wanted: Span | None
-) -> Rated | None:
-    scope = load_scope(conn, scope_id)
-    period = wanted or month(now, scope.timezone)
-    stored = conn.execute(
-        """
-        SELECT revision, as_of,
-               EXISTS (SELECT FROM scope_seal s
-                       WHERE s.scope_id = %(scope)s AND s.period_start = %(start)s)
-        FROM (VALUES (1)) one LEFT JOIN accrual a
-          ON a.scope_id = %(scope)s AND a.period_start = %(start)s
-        """,
-        {"scope": scope_id, "start": period.start},
-    ).fetchone()
-    revision, stored_as_of, sealed = stored or (None, None, False)
-    if sealed:
-        return None
-    # Clocks differ between machines; an accrual never goes back in time.
-    as_of = min(max(now, stored_as_of or now), closed(period))
-    inputs = usage_inputs(conn, scope, period, as_of)
-    due = next_eval_at(scope, inputs, as_of) if as_of < closed(period) else None
-    written = _write(conn, scope, inputs, as_of, due, revision)
-    found = crossings(scope, inputs, as_of)
-    announced = announcements(conn, scope_id, period.start)
-    alerts = [crossed(scope, period, crossing, sampled_at) for crossing in found]
-    alerts += cleared(announced, found, sampled_at)
-    entered = tuple(alert for alert in alerts if enqueue(conn, alert, now))
-    return Rated(scope, inputs, as_of, found, entered, due, written)
-
-
-def _write(
-    conn: Connection,
-    scope: Scope,
-    inputs: Inputs,
-    as_of: datetime,
-    due: datetime | None,
-    revision: int | None,
-) -> int:
-    """Compare-and-swap; a first writer that is not the first hits the primary key.
-
-    A command makes the accruals that there are due again. So a first one is written while commands
-    on the scope wait, and fails here when one was given since its snapshot.
-    """
-    values = {
-        "scope": scope.scope,
-        "start": inputs.period.start,
-        "end": inputs.period.end,
-        "as_of": as_of,
-        "inputs": Jsonb(to_json(inputs)),
-        "figures": Jsonb(_figures(scope, inputs, as_of)),
-        "due": due,
-        "revision": revision,
-    }
-    if revision is None:
-        conn.execute("SELECT FROM rating_scope WHERE scope_id = %s FOR SHARE", (scope.scope,))
-        row = conn.execute(
-            """
-            INSERT INTO accrual
-                (scope_id, period_start, period_end, as_of, inputs, figures, next_eval_at)
-            VALUES (%(scope)s, %(start)s, %(end)s, %(as_of)s, %(inputs)s, %(figures)s, %(due)s)
-            ON CONFLICT DO NOTHING RETURNING revision
-            """,
-            values,
-        ).fetchone()
-    else:
-        row = conn.execute(
-            """
-            UPDATE accrual SET as_of = %(as_of)s, inputs = %(inputs)s, figures = %(figures)s,
-                               next_eval_at = %(due)s, revision = revision + 1
-            WHERE scope_id = %(scope)s AND period_start = %(start)s AND revision = %(revision)s
-            RETURNING revision
-            """,
-            values,
-        ).fetchone()
-    if row is None:
-        raise _RaceLostError
-    return int(row[0])
-
-
-def _figures(scope: Scope, inputs: Inputs, as_of: datetime) -> list[dict[str, str]]:
-    """What each charge has come to; of a percentile also what is certain."""
-    sure = certain(scope, inputs)
+def _enter(conn: Connection, found: Sequence[Found], now: datetime) -> list[Rated]:
+    """Steps 3 to 5; those that were overtaken are left out."""
+    if not found:
+        return []
+    try:
+        with conn.transaction():
+            revisions = write(conn, [one.row for one in found])
+            won = [one for one in found if one.row.key in revisions]
+            entered = enqueue_all(conn, [alert for one in won for alert in one.alerts], now)
+    except (errors.SerializationFailure, errors.DeadlockDetected):
+        return []
     return [
-        to_json(figure) | ({"certain": str(sure[key])} if key in sure else {})
-        for figure in figures(scope, price(scope, inputs, as_of))
-        for key in ((figure.item, figure.charge),)
+        Rated(
+            one.read.scope,
+            one.read.inputs,
+            one.read.as_of,
+            one.crossings,
+            tuple(alert for alert in one.alerts if alert.alert_id in entered),
+            one.row.next_eval_at,
+            revisions[one.row.key],
+        )
+        for one in won
     ]
 
 

@@ -6,7 +6,7 @@ whoever enters it, and the receiver sees one id however often it is sent.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -91,12 +91,17 @@ class Claimed:
     timezone: str = "UTC"
 
 
-def customers(conn: Connection, account: str) -> list[Recipient]:
-    """Who hears of an account's alerts. Without any the webhook is named, so that it shows."""
-    row = conn.execute(
-        "SELECT webhook_url IS NOT NULL, mail_to FROM account WHERE account_id = %s", (account,)
-    ).fetchone()
-    webhook, mails = row or (False, [])
+def customers(conn: Connection, accounts: Iterable[str]) -> dict[str, list[Recipient]]:
+    """Who hears of each account's alerts. Without any the webhook is named, so that it shows."""
+    rows = conn.execute(
+        "SELECT account_id, webhook_url IS NOT NULL, mail_to FROM account"
+        " WHERE account_id = ANY(%s)",
+        (sorted(set(accounts)),),
+    ).fetchall()
+    return {account: _recipients(webhook, mails) for account, webhook, mails in rows}
+
+
+def _recipients(webhook: bool, mails: Sequence[str]) -> list[Recipient]:
     told = [Recipient(Channel.MAIL, address) for address in mails]
     return [Recipient(Channel.WEBHOOK), *told] if webhook or not told else told
 
@@ -104,59 +109,101 @@ def customers(conn: Connection, account: str) -> list[Recipient]:
 def enqueue(
     conn: Connection, alert: Alert, now: datetime, recipients: Sequence[Recipient] | None = None
 ) -> bool:
-    """Enters the alert in the caller's transaction; False when it has been entered before.
+    """As ``enqueue_all`` one alert; False when it has been entered before.
 
-    To the account's own recipients where none are given. Copy 0 is unique for the crossing: who
+    To the account's own recipients where none are given.
+    """
+    told = customers(conn, [alert.account])[alert.account] if recipients is None else recipients
+    return bool(_enter_all(conn, [(alert, told)], now))
+
+
+def enqueue_all(conn: Connection, alerts: Sequence[Alert], now: datetime) -> set[str]:
+    """Enters alerts in the caller's transaction; the ids of those not entered before.
+
+    In their order, each to all of its account's recipients. Copy 0 is unique for the crossing: who
     finds it there enters none of the others, even where the account has new recipients since.
     """
-    told = customers(conn, alert.account) if recipients is None else recipients
-    for copy, recipient in enumerate(told):
-        if not _enter(conn, alert, now, recipient, copy) and copy == 0:
-            return False
-    return True
+    if not alerts:
+        return set()
+    told = customers(conn, (alert.account for alert in alerts))
+    return _enter_all(conn, [(alert, told[alert.account]) for alert in alerts], now)
 
 
-def _enter(conn: Connection, alert: Alert, now: datetime, recipient: Recipient, copy: int) -> bool:
-    row = conn.execute(
+def _enter_all(
+    conn: Connection, alerts: Sequence[tuple[Alert, Sequence[Recipient]]], now: datetime
+) -> set[str]:
+    first = {alert.id_for(told[0]): (alert, told) for alert, told in alerts if told}
+    fresh = _insert(conn, [(alert, told[0], 0) for alert, told in first.values()], now)
+    entered = [first[one] for one in first if one in fresh]
+    _insert(
+        conn,
+        [(alert, to, n) for alert, told in entered for n, to in enumerate(told) if n],
+        now,
+    )
+    return {alert.alert_id for alert, _ in entered}
+
+
+def _insert(
+    conn: Connection, rows: Sequence[tuple[Alert, Recipient, int]], now: datetime
+) -> set[str]:
+    """Alert, recipient and number of the copy; returns the ids that were not there."""
+    if not rows:
+        return set()
+    found = conn.execute(
         """
         INSERT INTO alert_outbox (alert_id, account_id, scope_id, period_start, threshold,
                                   limit_version, kind, body, sampled_at, created_at, next_try_at,
                                   channel, recipient, copy)
-        VALUES (%s, %s, nullif(%s, ''), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-        ON CONFLICT DO NOTHING RETURNING alert_id
+        SELECT id, account, nullif(scope, ''), start, threshold, version, kind, body, sampled_at,
+               %(now)s, %(now)s, channel, recipient, copy
+        FROM unnest(%(id)s::text[], %(account)s::text[], %(scope)s::text[],
+                    %(start)s::timestamptz[], %(threshold)s::text[], %(version)s::text[],
+                    %(kind)s::text[], %(body)s::jsonb[], %(sampled_at)s::timestamptz[],
+                    %(channel)s::text[], %(recipient)s::text[], %(copy)s::int[])
+             WITH ORDINALITY AS w (id, account, scope, start, threshold, version, kind, body,
+                                   sampled_at, channel, recipient, copy, place)
+        ORDER BY place ON CONFLICT DO NOTHING RETURNING alert_id
         """,
-        (
-            alert.id_for(recipient),
-            alert.account,
-            alert.scope,
-            alert.period_start,
-            alert.threshold,
-            alert.limit_version,
-            alert.kind,
-            Jsonb(alert.body),
-            alert.sampled_at,
-            now,
-            now,
-            recipient.channel,
-            recipient.address,
-            copy,
-        ),
-    ).fetchone()
-    return row is not None
+        {
+            "now": now,
+            "id": [alert.id_for(to) for alert, to, _ in rows],
+            "account": [alert.account for alert, _, _ in rows],
+            "scope": [alert.scope for alert, _, _ in rows],
+            "start": [alert.period_start for alert, _, _ in rows],
+            "threshold": [alert.threshold for alert, _, _ in rows],
+            "version": [alert.limit_version for alert, _, _ in rows],
+            "kind": [alert.kind for alert, _, _ in rows],
+            "body": [Jsonb(alert.body) for alert, _, _ in rows],
+            "sampled_at": [alert.sampled_at for alert, _, _ in rows],
+            "channel": [to.channel.value for _, to, _ in rows],
+            "recipient": [to.address for _, to, _ in rows],
+            "copy": [copy for _, _, copy in rows],
+        },
+    )  # fmt: skip
+    return {alert_id for (alert_id,) in found.fetchall()}
 
 
-def announcements(conn: Connection, scope: str, period_start: datetime) -> list[Alert]:
-    """What was last said of each threshold of a scope's period: crossed, or cleared again."""
+def announcements(
+    conn: Connection, keys: Sequence[tuple[str, datetime]]
+) -> dict[tuple[str, datetime], tuple[Alert, ...]]:
+    """What was last said of each threshold of scopes' periods: crossed, or cleared again.
+
+    ``keys`` are scopes and starts of periods; nothing was said of one that is left out.
+    """
     rows = conn.execute(
         """
-        SELECT DISTINCT ON (threshold) account_id, scope_id, period_start, threshold,
-               limit_version, kind, body, sampled_at
-        FROM alert_outbox WHERE scope_id = %s AND period_start = %s AND copy = 0
-        ORDER BY threshold, number DESC
+        SELECT DISTINCT ON (o.scope_id, o.period_start, o.threshold) o.account_id, o.scope_id,
+               o.period_start, o.threshold, o.limit_version, o.kind, o.body, o.sampled_at
+        FROM unnest(%s::text[], %s::timestamptz[]) AS w (scope_id, start)
+        JOIN alert_outbox o ON o.scope_id = w.scope_id AND o.period_start = w.start AND o.copy = 0
+        ORDER BY o.scope_id, o.period_start, o.threshold, o.number DESC
         """,
-        (scope, period_start),
+        ([scope for scope, _ in keys], [start for _, start in keys]),
     ).fetchall()
-    return [Alert(*row) for row in rows]
+    found: dict[tuple[str, datetime], list[Alert]] = {}
+    for row in rows:
+        found.setdefault((row[1], row[2]), []).append(Alert(*row))
+    return {key: tuple(alerts) for key, alerts in found.items()}
 
 
 def claim_due(conn: Connection, now: datetime, limit: int = 1) -> tuple[Claimed, ...]:

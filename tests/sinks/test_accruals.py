@@ -1,6 +1,7 @@
 """The rater's transaction: one crossing however many raters, one snapshot, nothing by halves."""
 
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -10,13 +11,14 @@ import pytest
 from pipeline.rating.price import price
 from schemas.billing import Inputs, Scope, Span
 from schemas.errors import RefusedError
-from sinks import accruals
+from sinks import accrual_work, accruals
+from sinks.accrual_rows import Key
 from sinks.accruals import Rated, due_scopes, load_accrual, open_periods, rate_open, rate_scope
 from sinks.catalogs import apply
 from sinks.database import Connection, connect
 from sinks.deliver import deliver_due
-from sinks.outbox import Alert, latencies
-from sinks.queries import usage_inputs
+from sinks.outbox import Alert, enqueue_all, latencies
+from sinks.queries import usage_inputs_bulk
 from sinks.scopes import load_scope
 from sinks.timelines import add_account, end
 from sinks.webhooks import set_webhook
@@ -161,8 +163,10 @@ def test_a_rater_overtaken_between_reading_and_writing_reads_again(
     meter_windows(rented, "s-1", {(TX, "eth0"): [MB]})
     overtaken: list[int] = []
 
-    def slow(conn: Connection, scope: Scope, period: Span, as_of: datetime) -> Inputs:
-        inputs = usage_inputs(conn, scope, period, as_of)
+    def slow(
+        conn: Connection, wanted: Sequence[tuple[Scope, Span]], as_of: datetime
+    ) -> list[Inputs]:
+        inputs = usage_inputs_bulk(conn, wanted, as_of)
         if not overtaken:
             overtaken.append(1)
             with connect(billing_url, autocommit=True) as other:
@@ -170,7 +174,7 @@ def test_a_rater_overtaken_between_reading_and_writing_reads_again(
                 assert percents(rate(other).entered) == ["50%"]
         return inputs
 
-    monkeypatch.setattr(accruals, "usage_inputs", slow)
+    monkeypatch.setattr(accrual_work, "usage_inputs_bulk", slow)
     rated = rate(rented)
     assert (rated.revision, rated.entered) == (2, ())
     assert sum(usage.quantity for usage in rated.inputs.usage) == 51 * MB
@@ -180,10 +184,10 @@ def test_a_rater_overtaken_between_reading_and_writing_reads_again(
 def test_whoever_always_loses_gives_up_in_words(
     rented: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lose(*_: object) -> Inputs:
+    def lose(*_: object) -> dict[Key, int]:
         raise psycopg.errors.SerializationFailure
 
-    monkeypatch.setattr(accruals, "usage_inputs", lose)
+    monkeypatch.setattr(accruals, "write", lose)
     with pytest.raises(RefusedError, match="by others all the time"):
         rate(rented)
 
@@ -192,16 +196,13 @@ def test_a_crash_before_the_commit_leaves_neither_accrual_nor_event(
     rented: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     meter_windows(rented, "s-1", {(TX, "eth0"): [90 * MB]})
-    entered: list[str] = []
 
-    def crash(_conn: Connection, alert: Alert, _now: datetime) -> bool:
-        entered.append(alert.threshold)
-        if len(entered) == 2:
-            raise KeyboardInterrupt
-        return True
+    def crash(conn: Connection, alerts: Sequence[Alert], now: datetime) -> set[str]:
+        enqueue_all(conn, alerts, now)
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(accruals, "enqueue", crash)
+        patch.setattr(accruals, "enqueue_all", crash)
         with pytest.raises(KeyboardInterrupt):
             rate(rented)
     assert (load_accrual(rented, "i-1", START), told(rented)) == (None, [])

@@ -5,7 +5,7 @@ was metered, to the unit.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -15,14 +15,14 @@ from pipeline.attribute import attribute
 from pipeline.rating.price import price
 from schemas.billing import Inputs, Scope, Span
 from schemas.errors import RefusedError
-from sinks import accruals
+from sinks import accrual_work
 from sinks.accruals import due_scopes, load_accrual, open_periods, rate_open
 from sinks.alterations import resize
 from sinks.catalogs import apply
 from sinks.database import Connection, connect
 from sinks.house import unassigned
 from sinks.intervals import resume, suspend
-from sinks.queries import server_totals, usage_inputs
+from sinks.queries import server_totals, usage_inputs, usage_inputs_bulk
 from sinks.scopes import load_scope
 from sinks.timelines import end, hand_over, rent, swap
 from tests.fix_billing import START, TX, meter_late, meter_open, meter_windows, rent_small
@@ -217,16 +217,18 @@ def test_a_first_rating_and_a_command_at_once(rented: Connection, billing_url: s
 
 def _rated_beside(conn: Connection, command: Callable[[], None], scope: str) -> list[str]:
     """Rates while, after the snapshot was taken, a command goes through; the servers rated."""
-    whole, once = usage_inputs, [command]
+    whole, once = usage_inputs_bulk, [command]
 
-    def slow(conn: Connection, scope: Scope, period: Span, as_of: datetime) -> Inputs:
-        found = whole(conn, scope, period, as_of)
+    def slow(
+        conn: Connection, wanted: Sequence[tuple[Scope, Span]], as_of: datetime
+    ) -> list[Inputs]:
+        found = whole(conn, wanted, as_of)
         if once:
             once.pop()()
         return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(accruals, "usage_inputs", slow)
+        patch.setattr(accrual_work, "usage_inputs_bulk", slow)
         (rated,) = rate_open(conn, scope, NOW, NOW)
     return sorted({usage.server for usage in rated.inputs.usage})
 

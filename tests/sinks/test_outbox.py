@@ -52,7 +52,7 @@ def test_the_same_crossing_is_entered_once(billing: Connection) -> None:
     assert enqueue(billing, an_alert(100), NOW)
     assert enqueue(billing, an_alert(kind="cleared"), NOW)
     assert state(billing, "created_at") == [NOW] * 3
-    found = announcements(billing, "i-1", START)
+    found = announcements(billing, [("i-1", START)])["i-1", START]
     assert sorted(alert.threshold for alert in found) == ["i-1/traffic/100%", "i-1/traffic/80%"]
 
 

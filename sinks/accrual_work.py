@@ -1,0 +1,93 @@
+"""What periods come to: read together in one snapshot, then worked out one by one."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pipeline.certain import certain
+from pipeline.periods import closed
+from pipeline.rating.figures import figures
+from pipeline.rating.next_eval import next_eval_at
+from pipeline.rating.price import price
+from pipeline.thresholds import Crossing, crossings
+from schemas.billing import Inputs, Scope, Span
+from schemas.serial import to_json
+from sinks.accrual_rows import Key, Row, Standing, standing
+from sinks.alerts import cleared, crossed
+from sinks.database import Connection
+from sinks.outbox import Alert, announcements
+from sinks.queries import usage_inputs_bulk
+from sinks.scopes import load_scopes
+
+Spans = Callable[[Connection, Mapping[str, Scope]], list[tuple[Scope, Span]]]
+"""The periods to rate; asked inside the snapshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A period as the snapshot shows it."""
+
+    scope: Scope
+    period: Span
+    standing: Standing
+    as_of: datetime
+    inputs: Inputs
+    announced: tuple[Alert, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a period comes to."""
+
+    read: Read
+    row: Row
+    crossings: tuple[Crossing, ...]
+    alerts: tuple[Alert, ...]
+    """To be entered, but for those that were entered before."""
+
+
+def read(
+    conn: Connection, names: Sequence[str], now: datetime, spans: Spans, only: set[Key] | None
+) -> list[Read]:
+    scopes = load_scopes(conn, names)
+    pairs = [
+        (scope, span)
+        for scope, span in spans(conn, scopes)
+        if only is None or (scope.scope, span.start) in only
+    ]
+    keys = [(scope.scope, span.start) for scope, span in pairs]
+    stands, announced = standing(conn, keys), announcements(conn, keys)
+    # Clocks differ between machines; an accrual never goes back in time.
+    together: dict[datetime, list[tuple[Scope, Span]]] = defaultdict(list)
+    for (scope, span), key in zip(pairs, keys, strict=True):
+        if not stands[key].sealed:
+            together[max(now, stands[key].as_of or now)].append((scope, span))
+    return [
+        Read(scope, span, stands[key], min(at, closed(span)), inputs, announced.get(key, ()))
+        for at, group in together.items()
+        for (scope, span), inputs in zip(group, usage_inputs_bulk(conn, group, at), strict=True)
+        for key in ((scope.scope, span.start),)
+    ]
+
+
+def work_out(read: Read, sampled_at: datetime) -> Found:
+    scope, inputs, as_of = read.scope, read.inputs, read.as_of
+    due = next_eval_at(scope, inputs, as_of) if as_of < closed(read.period) else None
+    row = Row(scope.scope, inputs, _figures(scope, inputs, as_of), as_of, due, read.standing)
+    found = crossings(scope, inputs, as_of)
+    said = {(alert.threshold, alert.limit_version, alert.kind) for alert in read.announced}
+    new = [one for one in found if (one.threshold, one.limit_version, one.kind) not in said]
+    alerts = [crossed(scope, read.period, one, sampled_at) for one in new]
+    alerts += cleared(read.announced, found, sampled_at)
+    return Found(read, row, found, tuple(alerts))
+
+
+def _figures(scope: Scope, inputs: Inputs, as_of: datetime) -> list[dict[str, str]]:
+    """What each charge has come to; of a percentile also what is certain."""
+    sure = certain(scope, inputs)
+    return [
+        to_json(figure) | ({"certain": str(sure[key])} if key in sure else {})
+        for figure in figures(scope, price(scope, inputs, as_of))
+        for key in ((figure.item, figure.charge),)
+    ]
