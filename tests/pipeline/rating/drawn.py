@@ -1,12 +1,12 @@
 """Hypothesis strategies for every charge there is: any quantity with any model and any terms."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from hypothesis import strategies as st
 
-from schemas.billing import Assignment, Billed, Inputs, Interval, Item, Samples, Scope, Span
+from schemas.billing import Assignment, Billed, Inputs, Interval, Item, Lot, Samples, Scope, Span
 from schemas.prices import (
     Allocation,
     Allowance,
@@ -20,10 +20,12 @@ from schemas.prices import (
     IntervalKind,
     Missing,
     Model,
+    Pack,
     Package,
     Percentile,
     PerUnit,
     Quantity,
+    Rollover,
     Share,
     Sum,
     Take,
@@ -49,6 +51,7 @@ from tests.pipeline.rating.worlds import (
 GPU_HOUR = Unit("GPU-hour", "gpu.alloc_ms", 3_600_000, Decimal("0.01"))
 MBPS = Unit("Mbps", "net.bytes", 37_500_000, Decimal("0.001"))
 NAMES = ("a", "b", "c")
+MAY, JUNE = (datetime(2026, month, 1, tzinfo=UTC) for month in (5, 6))
 
 prices = st.integers(0, 20_000).map(lambda units: Decimal(units).scaleb(-4))
 amounts = st.integers(0, 20_000).map(lambda cents: Decimal(cents).scaleb(-2))
@@ -71,6 +74,7 @@ quantities: st.SearchStrategy[Quantity] = st.one_of(
     st.builds(
         Percentile, st.just((TX, "net.rx_bytes")), st.just(MBPS), st.sampled_from(Take),
         st.integers(50, 100), st.sampled_from(["", "ports"]), st.sampled_from(Missing),
+        coverage=st.sampled_from([0, 90]),
     ),
     st.builds(Allocation, st.just(GPU_HOUR), st.integers(1, 8)),
 )  # fmt: skip
@@ -86,10 +90,12 @@ models: st.SearchStrategy[Model] = st.one_of(
 def charges(draw: st.DrawFn) -> Charge:
     quantity = draw(quantities)
     bytes_ = isinstance(quantity, Sum)
+    rollovers = st.builds(Rollover, st.integers(0, 10**12), st.integers(1, 3))
     allowances = st.builds(
         Allowance, st.integers(0, 3 * 10**12), st.booleans(),
-        st.sampled_from(["", "eu"] if bytes_ else [""]),
+        st.sampled_from(["", "eu"] if bytes_ else [""]), st.none() | rollovers,
     )  # fmt: skip
+    packs = st.builds(Pack, st.integers(0, 10**12), st.just("eu"), st.integers(1, 3))
     whole = draw(st.integers(1, 8))
     return Charge(
         quantity,
@@ -101,6 +107,7 @@ def charges(draw: st.DrawFn) -> Charge:
         share=Share(draw(st.integers(1, whole)), whole),
         prorate=draw(st.booleans()),
         free=draw(st.sampled_from([(), (IntervalKind.TRIAL,), (*IntervalKind,)])),
+        pack=draw(st.none() | packs) if quantity == Fee(Every.BOOKED) else None,
     )
 
 
@@ -162,7 +169,14 @@ inputs = st.builds(
     st.just(MONTH),
     usage=st.lists(usages(), max_size=4).map(tuple),
     samples=st.lists(sampled(), max_size=3).map(tuple),
-)
+    lots=st.lists(
+        st.builds(
+            Lot, st.sampled_from(["rollover/eu/x", "rollover/eu/y", "pack/web/a/z"]),
+            st.just("/eu"), st.integers(0, 10**12), st.sampled_from([MONTH.start, MAY, JUNE]),
+        ),
+        max_size=2, unique_by=lambda lot: lot.name,
+    ).map(tuple),
+)  # fmt: skip
 billed = st.builds(
     Billed, st.sampled_from(ITEMS), st.sampled_from(NAMES), st.just("hosting"), amounts
 )
