@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID, uuid5
 
+from invoicing.corrections import corrections
 from invoicing.document import (
     FORMAT,
     PAYMENT_DAYS,
@@ -26,8 +27,6 @@ from invoicing.document import (
 from invoicing.pieces import parts
 from pipeline.money import EXACT
 from pipeline.periods import closed, midnight, zone
-from pipeline.rating.adjustment import adjustments
-from pipeline.rating.price import price
 from pipeline.rating.settle import settle
 from pipeline.rating.tax import DOMESTIC
 from schemas.billing import Line, Scope, Seller, Span
@@ -101,15 +100,9 @@ def draft(
 
 def _adjustments(adjusted: Sequence[Adjusted]) -> tuple[list[Line], dict[str, Decimal]]:
     """Step 10 for all corrected scopes: the lines, and the rates of those that have their own."""
-    found = [
-        pair
-        for one in adjusted
-        for pair in adjustments(
-            price(one.priced.scope, one.priced.inputs, one.priced.as_of), one.billed, one.number
-        )
-    ]
-    own = {line.key: rate for line, rate in found if rate is not None}
-    return [line for line, _ in found], own
+    found = [made for one in adjusted for made in corrections(one)]
+    own = {made.line.key: made.rate for made in found if made.rate is not None}
+    return [made.line for made in found], own
 
 
 def document_lines(

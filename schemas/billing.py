@@ -234,6 +234,7 @@ class BilledLine:
     item: str
     charge: str
     version: str = ""
+    kind: LineKind = LineKind.CHARGE
 
 
 @dataclass(frozen=True, slots=True)

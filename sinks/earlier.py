@@ -2,14 +2,14 @@
 commitment has come to, what is left of packs and allowances. Reads only.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
-from pipeline.rating.commitment import terms
+from pipeline.rating.commitment import running
 from schemas.billing import Billed, LineKind, Lot, Scope, Span, Spent
 from schemas.prices import Bill, Charge, Fee
 from schemas.serial import from_json
-from schemas.terms import Commitment, Term
+from schemas.terms import Commitment
 from sinks.database import Connection
 
 
@@ -67,15 +67,6 @@ def spent(conn: Connection, scope: Scope, period: Span) -> tuple[Spent, ...]:
         Spent(commitment.name, _net(conn, scope, commitment, Span(year.start, period.start)))
         for commitment, year in running(scope, period)
     )
-
-
-def running(scope: Scope, period: Span) -> Iterator[tuple[Commitment, Span]]:
-    """Each yearly commitment of which a year was running when the period began."""
-    for commitment in scope.commitments:
-        if commitment.term is Term.YEAR:
-            for _, year in terms(commitment, period, scope.timezone):
-                if year.start < period.start:
-                    yield commitment, year
 
 
 def _net(conn: Connection, scope: Scope, commitment: Commitment, before: Span) -> Decimal:

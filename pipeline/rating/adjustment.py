@@ -1,59 +1,115 @@
 """Step 10: what a sealed period comes to by now, less what was billed for it, line by line. Pure.
 
-Both sides are told apart by the stable keys of lines. A line that is new is compared with nothing,
-one that has vanished comes to nothing. Where both agree there is no adjustment.
+Both sides are told apart by the stable keys of lines and their tax category. A line that is new is
+compared with nothing, one that has vanished comes to nothing. Where both agree there is no
+adjustment. Fees in advance for the period after are that period's affair: it settles them when it
+closes, so they are never added here; those that were billed and are never to be settled stand in
+``billed`` and vanish.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 
-from pipeline.money import EXACT
-from schemas.billing import BilledLine, Line, LineKind
+from pipeline.money import EXACT, exact_sum
+from pipeline.rating.commitment import counts, running
+from schemas.billing import BilledLine, Inputs, Line, LineKind, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """One difference as a line."""
+
+    line: Line
+    rate: Decimal | None
+    """Tax rate that it was billed at; None: today's."""
+    kind: LineKind
+    """Of the line that it corrects."""
 
 
 def adjustments(
-    now: Sequence[Line], billed: Sequence[BilledLine], number: int
-) -> list[tuple[Line, Decimal | None]]:
-    """Each difference with the tax rate it was billed at, in the order of ``now``, vanished last.
+    now: Iterable[Line], billed: Sequence[BilledLine], number: int, end: datetime
+) -> list[Correction]:
+    """Each difference, in the order of ``now``, vanished last.
 
-    ``number`` says which correction of the period it is, from 1. A new line has the rate of its
-    tax category among those billed; None where that has none.
+    ``number`` says which correction of the period it is, from 1; ``end`` is the period's. A new
+    line has the rate of its tax category among those billed; None where that has none. Where the
+    category of a line has changed, the old one is taken back and the new one charged.
     """
-    before = {one.key: one for one in billed}
+    own = [line for line in now if line.service.start < end]
+    before = {(one.key, one.tax): one for one in billed}
     rates = {one.tax: one.rate for one in reversed(billed)}
-    found: list[tuple[Line, Decimal | None]] = []
-    for line in now:
-        old = before.pop(line.key, None)
-        net = EXACT.subtract(line.net, old.net) if old else line.net
-        rate = old.rate if old else rates.get(line.tax)
-        found += [(_line(_as_billed(line), net, number), rate)] if net else []
-    vanished = (one for one in billed if one.key in before and one.net)
-    return found + [(_line(one, -one.net, number), one.rate) for one in vanished]
+    taxes: dict[str, set[str]] = defaultdict(set)
+    for key, tax in [*before, *((line.key, line.tax) for line in own)]:
+        taxes[key].add(tax)
+    compared = [(_as_billed(line), before.pop((line.key, line.tax), None)) for line in own]
+    compared += [(replace(one, net=-one.net), None) for one in before.values()]
+    found: list[Correction] = []
+    for one, old in compared:
+        net = EXACT.subtract(one.net, old.net) if old else one.net
+        rate = old.rate if old else rates.get(one.tax)
+        name = one.key if len(taxes[one.key]) == 1 else f"{one.key}/{one.tax}"
+        if net:
+            found.append(Correction(_line(one, net, f"adjust/{number}/{name}"), rate, one.kind))
+    return found
+
+
+def merged(lines: Iterable[BilledLine]) -> tuple[BilledLine, ...]:
+    """One for each key and tax category, in the order of the first: an invoice's line and all that
+    corrected it since.
+    """
+    found: dict[tuple[str, str], list[BilledLine]] = defaultdict(list)
+    for line in lines:
+        found[line.key, line.tax].append(line)
+    return tuple(
+        replace(same[0], net=exact_sum(one.net for one in same)) for same in found.values()
+    )
+
+
+def carried(scope: Scope, inputs: Inputs, earlier: Sequence[Correction]) -> Inputs:
+    """The inputs of a later period once these corrections of earlier ones are billed: what a
+    yearly commitment has come to changes with them.
+    """
+    spent = {one.commitment: one for one in inputs.spent}
+    for commitment, year in running(scope, inputs.period):
+        more = exact_sum(
+            one.line.net
+            for one in earlier
+            if one.line.scope == scope.scope
+            and one.kind is not LineKind.TRUE_UP
+            and year.start <= one.line.service.start < inputs.period.start
+            and counts(commitment, one.line)
+        )
+        if more and (known := spent.get(commitment.name)):
+            spent[commitment.name] = replace(known, net=EXACT.add(known.net, more))
+    return replace(inputs, spent=tuple(spent.values()))
 
 
 def _as_billed(line: Line) -> BilledLine:
-    """A line as it would have been billed; its tax category is today's."""
+    """A line as it would have been billed."""
     return BilledLine(
         line.key, line.net, line.tax, Decimal(0), line.title, line.service, line.scope, line.item,
-        line.charge, line.version,
+        line.charge, line.version, line.kind,
     )  # fmt: skip
 
 
-def _line(old: BilledLine, net: Decimal, number: int) -> Line:
+def _line(like: BilledLine, net: Decimal, key: str) -> Line:
     return Line(
-        key=f"adjust/{number}/{old.key}",
-        scope=old.scope,
-        item=old.item,
-        charge=old.charge,
-        title=old.title,
-        service=old.service,
+        key=key,
+        scope=like.scope,
+        item=like.item,
+        charge=like.charge,
+        title=like.title,
+        service=like.service,
         quantity=Decimal(1),
         unit=LineKind.ADJUSTMENT.value,
         unit_price=net,
         net=net,
-        tax=old.tax,
-        version=old.version,
+        tax=like.tax,
+        version=like.version,
         kind=LineKind.ADJUSTMENT,
         tier=1,
-        corrects=old.key,
+        corrects=like.key,
     )

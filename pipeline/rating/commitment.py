@@ -13,7 +13,7 @@ from pipeline.money import round_money
 from pipeline.periods import anniversary, closed, microseconds
 from pipeline.rating.charge import Frame
 from pipeline.rating.extra import nets
-from schemas.billing import Inputs, Line, LineKind, Span
+from schemas.billing import Inputs, Line, LineKind, Scope, Span
 from schemas.serial import instant_text
 from schemas.terms import Commitment, Term
 
@@ -47,6 +47,15 @@ def terms(commitment: Commitment, period: Span, timezone: str) -> Iterator[tuple
             yield whole, term
 
 
+def running(scope: Scope, period: Span) -> Iterator[tuple[Commitment, Span]]:
+    """Each yearly commitment of which a year was running when the period began, with that year."""
+    for commitment in scope.commitments:
+        if commitment.term is Term.YEAR:
+            for _, year in terms(commitment, period, scope.timezone):
+                if year.start < period.start:
+                    yield commitment, year
+
+
 def _wholes(commitment: Commitment, period: Span, timezone: str) -> Iterator[Span]:
     if commitment.term is Term.MONTH:
         yield period
@@ -67,7 +76,7 @@ def _lack(
         microseconds(term.start, closed(term)), microseconds(whole.start, closed(whole))
     )
     agreed = round_money(share * Fraction(commitment.amount), frame.scope.currency)
-    mine = (line for line in lines if _counts(commitment, line) and term.holds(line.service.start))
+    mine = (line for line in lines if counts(commitment, line) and term.holds(line.service.start))
     earlier = sum(
         (one.net for one in inputs.spent if one.commitment == commitment.name), Decimal(0)
     )
@@ -76,7 +85,8 @@ def _lack(
     return agreed - nets(mine) - (earlier if running else 0)
 
 
-def _counts(commitment: Commitment, line: Line) -> bool:
+def counts(commitment: Commitment, line: Line) -> bool:
+    """The line is of a charge that the commitment names."""
     return not commitment.charges or line.charge in commitment.charges
 
 

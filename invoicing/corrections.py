@@ -1,0 +1,13 @@
+"""The lines that an entry of ``Document.adjusted`` makes: from it alone, by anybody. Pure."""
+
+from invoicing.document import Adjusted
+from pipeline.periods import closed
+from pipeline.rating.adjustment import Correction, adjustments
+from pipeline.rating.price import price
+
+
+def corrections(adjusted: Adjusted) -> list[Correction]:
+    """What the scope's period comes to, priced again, less what was billed for it."""
+    priced = adjusted.priced
+    now = price(priced.scope, priced.inputs, priced.as_of)
+    return adjustments(now, adjusted.billed, adjusted.number, closed(priced.inputs.period))
