@@ -1,0 +1,182 @@
+"""The books stay straight, whatever is entered, and say how each invoice stands."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import psycopg
+import pytest
+
+from schemas.errors import DifferenceError
+from sinks.database import Connection
+from sinks.journal import Entry, Kind, Posting, balance, entries, post, trial_balance
+from sinks.receipts import carried, carry, charge_back, payment, refund, write_off
+
+AT = datetime(2026, 4, 2, tzinfo=UTC)
+NUMBER = "RM-2026-000001"
+BANK = "bank"
+
+
+def entry(*postings: Posting, kind: str = Kind.INVOICE, reference: str = "1") -> Entry:
+    return Entry(kind, reference, AT, "acme", "EUR", postings)
+
+
+def plain(*amounts: str) -> tuple[Posting, ...]:
+    return tuple(Posting("bank", Decimal(amount)) for amount in amounts)
+
+
+def test_an_entry_is_entered_once(customer: Connection) -> None:
+    one = entry(
+        Posting("receivable", Decimal("119.00"), invoice=NUMBER),
+        Posting("revenue", Decimal("-100.00"), date(2026, 3, 1)),
+        Posting("tax", Decimal("-19.00")),
+        Posting("wallet", Decimal("0.00")),
+    )
+    assert post(customer, one)
+    assert not post(customer, one)
+    assert not post(customer, replace(one, at=AT.replace(day=9))), "the first time stands"
+    (stored,) = entries(customer, invoice=NUMBER)
+    assert stored == replace(one, postings=one.postings[:3]), "nothing of nothing"
+    said = [(one.ledger, str(one.amount)) for one in balance(customer, "acme")]
+    assert said == [("receivable", "119.00"), ("revenue", "-100.00"), ("tax", "-19.00")]
+    assert balance(customer, "bolt") == []
+
+
+def test_the_same_event_with_another_amount_is_a_difference(customer: Connection) -> None:
+    post(customer, entry(*plain("10.00", "-10.00")))
+    with pytest.raises(DifferenceError, match=r"invoice 1 with other content: .* bank 10.00"):
+        post(customer, entry(*plain("11.00", "-11.00")))
+
+
+def test_what_does_not_sum_to_zero_is_refused_by_the_database(customer: Connection) -> None:
+    with pytest.raises(psycopg.errors.RaiseException, match="invoice 1 refused: its postings"):
+        post(customer, entry(*plain("10.00", "-9.99")))
+    assert post(customer, entry(*plain("10.00", "-10.00")))
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [
+        ("UPDATE journal_entry SET kind = 'x'", "UPDATE of journal_entry refused"),
+        ("DELETE FROM journal_entry", "DELETE of journal_entry refused"),
+        ("UPDATE journal_posting SET amount = 1", "UPDATE of journal_posting refused"),
+        ("DELETE FROM journal_posting", "DELETE of journal_posting refused"),
+        ("TRUNCATE journal_posting", "TRUNCATE of journal_posting refused"),
+        ("TRUNCATE journal_entry CASCADE", "refused"),
+        (
+            """INSERT INTO journal_posting SELECT entry_id, 8 + n, 'tax', n * 2 - 1
+               FROM journal_entry, generate_series(0, 1) n""",
+            "its postings come whole",
+        ),
+        ("INSERT INTO journal_posting SELECT entry_id, 8, 'tax', 0 FROM journal_entry", "check"),
+    ],
+)
+def test_what_is_entered_stays(customer: Connection, statement: str, says: str) -> None:
+    post(customer, entry(*plain("10.00", "-10.00")))
+    with pytest.raises(psycopg.Error, match=says):
+        customer.execute(statement.encode())
+    (stored,) = entries(customer)
+    assert stored.postings == plain("10.00", "-10.00")
+
+
+def invoice(conn: Connection, number: str = NUMBER, gross: str = "119.00") -> None:
+    """An invoice and its entry, without a close."""
+    conn.execute(
+        """
+        INSERT INTO invoice (invoice_id, number, entity, account_id, period_start, period_end,
+                             currency, net, tax, gross, issued_at, document, digest, due, due_at)
+        VALUES (gen_random_uuid(), %s, 'rm', 'acme', %s, %s, 'EUR', %s, 0, %s, %s, '{}', '', %s, %s)
+        """,
+        (number, AT, AT, gross, gross, AT, gross, AT),
+    )
+    amount = Decimal(gross)
+    post(
+        conn,
+        entry(
+            Posting("receivable", amount, invoice=number),
+            Posting("revenue", -amount, date(2026, 3, 1)),
+            reference=number,
+        ),
+    )
+
+
+def status(conn: Connection, number: str = NUMBER) -> tuple[str, str]:
+    row = conn.execute(
+        "SELECT status, balance FROM invoice_status WHERE number = %s", (number,)
+    ).fetchone()
+    assert row is not None
+    return row[0], str(row[1])
+
+
+def credit_note(amount: str) -> Entry:
+    net = Decimal(amount)
+    sides = Posting("revenue", net, date(2026, 3, 1)), Posting("receivable", -net, invoice=NUMBER)
+    return Entry(Kind.CREDIT_NOTE, "C", AT, "acme", "EUR", sides)
+
+
+def paid(amount: str, reference: str = "p") -> Entry:
+    return payment(reference, AT, "acme", "EUR", BANK, Decimal(amount), NUMBER)
+
+
+def back(amount: str) -> Entry:
+    return refund("r", AT, "acme", "EUR", BANK, Decimal(amount), NUMBER)
+
+
+def disputed(amount: str, *, won: bool = False) -> Entry:
+    reference = "won" if won else "d"
+    return charge_back(reference, AT, "acme", "EUR", BANK, Decimal(amount), NUMBER, won=won)
+
+
+@pytest.mark.parametrize(
+    ("happened", "expected"),
+    [
+        ([], ("open", "119.00")),
+        ([paid("19.00")], ("partly paid", "100.00")),
+        ([paid("100.00"), paid("19.00", "q")], ("paid", "0.00")),
+        ([paid("120.00")], ("over-paid", "-1.00")),
+        ([paid("120.00"), back("1.00")], ("paid", "0.00")),
+        ([paid("119.00"), back("119.00")], ("refunded", "119.00")),
+        ([paid("119.00"), credit_note("119.00")], ("over-paid", "-119.00")),
+        ([paid("119.00"), credit_note("119.00"), back("119.00")], ("refunded", "0.00")),
+        ([credit_note("19.00")], ("partly paid", "100.00")),
+        ([credit_note("119.00")], ("paid", "0.00")),
+        ([paid("119.00"), disputed("119.00")], ("charged back", "119.00")),
+        ([paid("119.00"), disputed("119.00"), disputed("119.00", won=True)], ("paid", "0.00")),
+        ([paid("119.00"), disputed("119.00"), paid("119.00", "q")], ("paid", "0.00")),
+        ([write_off("w", AT, "acme", "EUR", Decimal("119.00"), NUMBER)], ("written off", "0.00")),
+    ],
+)
+def test_how_an_invoice_stands(
+    customer: Connection, happened: list[Entry], expected: tuple[str, str]
+) -> None:
+    invoice(customer)
+    for one in happened:
+        post(customer, one)
+    assert status(customer) == expected
+    assert sum(one.amount for one in trial_balance(customer)) == 0
+
+
+def test_a_rest_is_carried_to_the_account(customer: Connection) -> None:
+    """A gateway that moves whole tens: 110 of 119, then all with the next invoice."""
+    invoice(customer)
+    invoice(customer, "RM-2026-000002", "21.00")
+    post(customer, paid("110.00"))
+    post(customer, carry(AT, "acme", "EUR", Decimal("9.00"), NUMBER))
+    assert status(customer) == ("paid", "0.00")
+    assert carried(customer, "acme", "EUR") == Decimal("9.00")
+    second = payment("q", AT, "acme", "EUR", BANK, Decimal("21.00"), "RM-2026-000002")
+    own = payment("q/carried", AT, "acme", "EUR", BANK, Decimal("9.00"))
+    assert [post(customer, one) for one in (second, own)] == [True, True]
+    assert carried(customer, "acme", "EUR") == 0
+    assert status(customer, "RM-2026-000002") == ("paid", "0.00")
+
+
+def test_two_who_tell_the_same_enter_it_once(customer: Connection, billing_url: str) -> None:
+    def tell(_: int) -> bool:
+        with psycopg.connect(billing_url) as conn:
+            return post(conn, paid("10.00"))
+
+    with ThreadPoolExecutor() as pool:
+        assert sorted(pool.map(tell, range(2))) == [False, True]
+    assert len(entries(customer)) == 1
