@@ -3,6 +3,7 @@ under the same number, or none.
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from psycopg import errors
@@ -11,9 +12,10 @@ from invoicing.digest import DIGEST
 from invoicing.document import Document
 from invoicing.export import read
 from invoicing.outside import number_log, settle_numbers
-from invoicing.seal import write_invoice, write_seals
+from invoicing.seal import act, write_invoice, write_seals
 from invoicing.verify import content, verify
 from schemas.errors import DifferenceError, RefusedError
+from sinks.audit import record
 from sinks.database import Connection, hold_schema
 
 
@@ -34,6 +36,7 @@ def reenter(conn: Connection, path: Path, numbers: Path) -> Document:
         try:
             write_invoice(conn, document)
             write_seals(conn, document)
+            record(conn, replace(act("invoice.reenter", document, body[DIGEST]), at=None))
         except errors.ForeignKeyViolation as error:
             raise RefusedError(
                 f"{document.number} names what this database does not have"

@@ -4,7 +4,8 @@
 2. Refuse what is sealed, and go back when a timeline changed after the snapshot. A crash: nothing.
 3. Take the number: from here on nothing is left that can fail but database and log. A crash
    rolls back and gives the number back; nobody else has taken the next one meanwhile.
-4. Write the invoice with its document and digest, its lines, the seals, the positions. As 3.
+4. Write the invoice with its document and digest, its lines, the seals, the positions, and the
+   act for the audit trail. As 3.
 5. Write the number into the log outside the database, to the disk. A crash: the log has a number
    as taken that no invoice carries; it goes to whoever is next, as 3 (invoicing.outside).
 6. COMMIT. A crash before its answer: the seal says what happened; closing again finds it.
@@ -25,6 +26,7 @@ from invoicing.number_log import Entry, NumberLog
 from schemas.billing import Scope
 from schemas.errors import DependencyError
 from schemas.serial import digest
+from sinks.audit import Act, record
 from sinks.database import Connection, hold_schema
 from sinks.scopes import load_scopes
 
@@ -61,7 +63,7 @@ def seal(
     failpoint: Failpoint,
 ) -> Sealed:
     """Makes the draft final. Begins with no transaction open and leaves none."""
-    final, entry = draft, None
+    final, entry, proof = draft, None, ""
     with conn.transaction():
         hold_schema(conn)
         conn.execute("SET LOCAL synchronous_commit = on")  # an invoice never un-happens
@@ -71,8 +73,10 @@ def seal(
             number = take_number(conn, draft.seller, draft.kind, draft.issued_at, draft.invoice_id)
             failpoint(NUMBERED)
             final = numbered(draft, str(number))
-            entry = _entry(final, number, write_invoice(conn, final))
+            proof = write_invoice(conn, final)
+            entry = _entry(final, number, proof)
         write_seals(conn, final)
+        record(conn, act("invoice.issue" if final.lines else "period.close", final, proof))
         failpoint(WRITTEN)
         if entry is not None:
             log.take(entry)
@@ -91,6 +95,20 @@ def _entry(document: Document, number: Number, proof: str) -> Entry:
         document.invoice_id, proof, document.buyer.account, document.period.start,
         tuple(priced.scope.scope for priced in document.priced),
     )  # fmt: skip
+
+
+def act(action: str, document: Document, proof: str) -> Act:
+    """A document that becomes final, for the audit trail."""
+    account = document.buyer.account
+    said = {
+        "invoice": document.invoice_id if document.lines else None,
+        "period": document.period.start, "currency": document.currency,
+        "net": document.totals.net, "gross": document.totals.gross,
+        "digest": proof,
+        "scopes": [priced.scope.scope for priced in document.priced],
+    }  # fmt: skip
+    return Act(action, f"invoice/{document.number or account}", account, document.issued_at,
+               after=said)  # fmt: skip
 
 
 def _lock(conn: Connection, draft: Document, scopes: dict[str, Scope]) -> None:

@@ -1,4 +1,5 @@
-"""Files that hold keys: made once, for their owner alone; the master keys of the settings in force.
+"""Files that hold keys: made once, for their owner alone; the master keys and the audit keys of the
+settings in force.
 
 The embedded database has a master key of its own, in the data folder beside it. A database that is
 set by its address has none: whoever set it says where its master key is.
@@ -12,6 +13,7 @@ from agents.keyfile import private_text
 from rackmeter.errors import ConfigError, DependencyError
 from rackmeter.settings import Settings
 from rackmeter.stack_folder import running
+from sinks.audit_heads import Signer, parse_keys
 from sinks.vault import Vault, new_master_key, parse_master_keys
 
 MASTER_KEY_FILE: Final = "master.key"
@@ -32,6 +34,12 @@ def load_vault(settings: Settings) -> Vault:
             " `rackmeter master-key new --to FILE` makes the first one."
         )
     return Vault(parse_master_keys(private_text(path), str(path)))
+
+
+def load_signer(settings: Settings) -> Signer | None:
+    """The keys that sign the audit trail's heads; None where the settings name none."""
+    path = settings.audit_key_file
+    return None if path is None else Signer(parse_keys(private_text(path), str(path)))
 
 
 def make_master_key(folder: Path) -> None:

@@ -21,6 +21,7 @@ from rackmeter.stack_folder import running
 from rackmeter.stack_postgres import embedded_programs
 from rackmeter.topics import describe_topics, log_starts
 from sinks import restore as restoring
+from sinks.audit import Act, record
 from sinks.backup_manifest import Manifest, read_manifest
 from sinks.database import Connection, connect, require_schema
 from sinks.positions import TopicIdentity, check_log_start, check_topic, positions
@@ -60,6 +61,9 @@ def restore(
     manifest = restoring.restore(url, folder, jobs=jobs, programs=programs(), progress=progress)
     with connect(url, autocommit=True, application_name="rackmeter restore") as conn:
         found = settle_numbers(conn, number_log(conn, settings.numbers), recovered=True)
+        with conn.transaction():
+            said = {"taken": manifest.taken_at, "lost": len(found.lost)}
+            record(conn, Act("ledger.restore", f"backup/{folder.name}", after=said))
     return manifest, found
 
 
@@ -70,6 +74,8 @@ def recovered(url: str, numbers: Path) -> Settlement:
     with connect(url, autocommit=True, statement_timeout_ms=0) as conn:
         require_schema(conn)
         found = settle_numbers(conn, number_log(conn, numbers), recovered=True)
+        with conn.transaction():
+            record(conn, Act("ledger.recovered", "ledger/", after={"lost": len(found.lost)}))
         row = conn.execute("SELECT count(*) FROM conservation_violation").fetchone()
     if row is not None and row[0]:
         raise DifferenceError(

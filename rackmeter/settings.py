@@ -108,6 +108,17 @@ class Settings(BaseSettings):
     # file for all who close. None = numbers.log in data_dir.
     number_log: Absolute | None = None
 
+    # Who acts, in the audit trail, where a console runs commands for a person; None = the user of
+    # the operating system. The keys that sign its heads (private, mode 600; the first signs, all
+    # verify), and the file of heads, which is to outlive the database; None = audit-heads.jsonl in
+    # data_dir.
+    actor: str | None = Field(default=None, min_length=1, max_length=200)
+    audit_key_file: Absolute | None = None
+    audit_heads: Absolute | None = None
+
+    # Where `rackmeter archive` keeps raw reports; None = archive in data_dir.
+    archive_dir: Absolute | None = None
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     # Neighbouring readings further apart than this leave the time between them uncovered: three
@@ -163,13 +174,23 @@ class Settings(BaseSettings):
     metrics_port: Port | None = None
     # Only this machine, unless it is known who else reaches the port: the page needs no password.
     metrics_host: str = Field(default="127.0.0.1", min_length=1)
-    # Where close and backup leave their metrics for node_exporter's textfile collector.
+    # Where jobs leave their metrics for node_exporter's textfile collector.
     metrics_dir: Absolute | None = None
 
     @property
     def numbers(self) -> Path:
         """The number log in force."""
         return self.number_log or self.data_dir / "numbers.log"
+
+    @property
+    def heads(self) -> Path:
+        """The file of the audit trail's signed heads in force."""
+        return self.audit_heads or self.data_dir / "audit-heads.jsonl"
+
+    @property
+    def archive(self) -> Path:
+        """The archive's folder in force."""
+        return self.archive_dir or self.data_dir / "archive"
 
     @field_validator(
         "database_url",
@@ -183,6 +204,9 @@ class Settings(BaseSettings):
         "master_key_file",
         "broker_port",
         "number_log",
+        "actor",
+        "audit_key_file",
+        "audit_heads",
         "smtp_host",
         "smtp_user",
         "smtp_password_file",

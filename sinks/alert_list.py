@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from schemas.errors import RefusedError
+from sinks.audit import Act, record
 from sinks.database import Connection
 
 
@@ -94,6 +95,10 @@ def resend(conn: Connection, wanted: Wanted, now: datetime) -> list[Row]:
             """,
             (now, [row.alert for row in found]),
         )
+        subject = found[0].alert if len(found) == 1 else "*"
+        if found:
+            record(conn, Act("alert.resend", f"alert/{subject}", wanted.account or "", now,
+                             after={"alerts": [row.alert for row in found]}))  # fmt: skip
     return found
 
 

@@ -7,7 +7,7 @@ digest alone would give away what can be guessed, as a mail address.
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -271,17 +271,3 @@ def _acts(first: int, last: int) -> str:
 
 def _signed(mark: Mark) -> str:
     return f"the head of {mark.at:%Y-%m-%d %H:%M} UTC in {mark.source}"
-
-
-def shown(row: Row) -> Mapping[str, Any]:
-    """An act as one JSON object, with what is left of what was said."""
-    assert row.link is not None and row.act is not None  # noqa: PT018
-    act, said = row.act, row.said
-    return {
-        "number": row.link.number, "at": act.at, "action": act.action, "subject": act.subject,
-        "account": act.account, "actor": act.actor, "login": act.login,
-        "reason": None if said is None else said.reason,
-        "before": None if said is None else said.before,
-        "after": None if said is None else said.after,
-        "erased": said is None, "digest": row.link.digest,
-    }  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.budgets import Action, Budget
 from schemas.errors import RefusedError
+from sinks.audit import Act, record
 from sinks.database import Connection
 
 MS = timedelta(milliseconds=1)
@@ -92,6 +93,11 @@ def set_budget(conn: Connection, terms: Terms, by: str, now: datetime) -> tuple[
         ).fetchone()
         assert row is not None, "RETURNING has a row"
         (entry,) = _entries(conn, "b.budget_id = %(of)s::bigint", str(row[0]))
+        record(
+            conn,
+            Act("budget.set", f"budget/{row[0]}", terms.account, now, actor=by,
+                before=_said(before), after=_said(entry)),
+        )  # fmt: skip
     return entry, True
 
 
@@ -104,7 +110,22 @@ def drop_budget(conn: Connection, budget: int, by: str, now: datetime) -> Entry:
         if found[0].ended_at is not None:
             raise RefusedError(f"Budget {budget} ended at {found[0].ended_at.isoformat()}.")
         _end(conn, budget, by, now)
+        record(
+            conn,
+            Act("budget.drop", f"budget/{budget}", found[0].budget.account, now, actor=by,
+                before=_said(found[0])),
+        )  # fmt: skip
     return found[0]
+
+
+def _said(entry: Entry | None) -> dict[str, Any] | None:
+    if entry is None:
+        return None
+    b = entry.budget
+    return {
+        "item": b.item, "charge": b.charge, "limit": f"{b.most} {b.unit}", "at": b.percents,
+        "ahead": None if b.ahead is None else str(b.ahead), "action": b.action,
+    }  # fmt: skip
 
 
 def _end(conn: Connection, budget: int, by: str, now: datetime) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from psycopg.types.json import Jsonb
 
 from schemas.errors import RefusedError
+from sinks.audit import Act, record
 from sinks.database import Connection
 from sinks.queries import EPOCH, WIDTH
 from sinks.store.marks import marks
@@ -88,7 +89,8 @@ def enter(
     2. A request id that is known: its answer, if the content is the same, and nothing else.
     3. Lock the scopes, in order: a close of them is finished or has not begun.
     4. ``do``. False means that it was so already; without a request id nothing is kept of that.
-    5. Make the raters look again, note sealed periods, write down the command.
+    5. Make the raters look again, note sealed periods, write down the command, for the audit
+       trail too.
 
     Refuses a time whose windows retention has dropped: they can be given to nobody else any more.
     """
@@ -107,6 +109,8 @@ def enter(
         answer = _finish(conn, change, entered, scopes, at) if done else Answer(False, at)
         if done or order.request is not None:
             _write(conn, change, order, command, content, entered, answer)
+        if done:
+            record(conn, _act(conn, order, command, content, entered, answer))
     return answer
 
 
@@ -205,6 +209,26 @@ def _finish(
         (touched, at),
     ).fetchall()
     return Answer(True, at, tuple(touched), tuple((scope, start) for scope, start in late))
+
+
+def _act(
+    conn: Connection,
+    order: Order,
+    command: str,
+    content: Mapping[str, Any],
+    entered: datetime,
+    answer: Answer,
+) -> Act:
+    row = conn.execute(
+        "SELECT account_id FROM rating_scope WHERE scope_id = ANY(%s) LIMIT 1",
+        (list(answer.scopes),),
+    ).fetchone()
+    return Act(
+        f"item.{command.replace(' ', '-')}", f"item/{content['item']}",
+        account=row[0] if row else "", at=entered, reason=order.why,
+        actor="" if order.by == NOBODY.by else order.by,
+        after={**content, "at": answer.at, "late": len(answer.late)},
+    )  # fmt: skip
 
 
 def _write(

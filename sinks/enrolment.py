@@ -18,6 +18,7 @@ from typing import Final
 
 from schemas.envelope import Key
 from schemas.errors import RackmeterError, RefusedError
+from sinks.audit import Act, record
 from sinks.database import Connection, hold_schema
 from sinks.keys import register, rotate
 from sinks.vault import Vault
@@ -58,16 +59,22 @@ def issue(
             " VALUES (%s, %s, %s, %s, %s, %s, %s)",
             (public, server, _digest(secret), renew, now, by, now + valid),
         )
+        said = {"token": public, "renew": renew, "expires": now + valid}
+        record(conn, Act("server.token", f"server/{server}", at=now, actor=by, after=said))
     return f"{public}.{base64.urlsafe_b64encode(secret).decode().rstrip('=')}"
 
 
 def revoke_open(conn: Connection, server: str, now: datetime) -> int:
     """End the server's open token; how many there were."""
-    return conn.execute(
-        "UPDATE enrol_token SET revoked_at = %s"
-        " WHERE server_id = %s AND used_at IS NULL AND revoked_at IS NULL",
-        (now, server),
-    ).rowcount
+    with conn.transaction():
+        ended = conn.execute(
+            "UPDATE enrol_token SET revoked_at = %s"
+            " WHERE server_id = %s AND used_at IS NULL AND revoked_at IS NULL",
+            (now, server),
+        ).rowcount
+        if ended:
+            record(conn, Act("server.revoke-token", f"server/{server}", at=now))
+    return ended
 
 
 def redeem(
@@ -107,6 +114,9 @@ def redeem(
             "UPDATE enrol_token SET used_at = %s, used_from = %s, kid = %s WHERE token_id = %s",
             (now, address, key.kid, public),
         )
+        said = {"token": public, "key": key.kid, "from": address}
+        record(conn, Act("server.enrol", f"server/{server}", at=now, actor=f"server/{server}",
+                         after=said))  # fmt: skip
     return key
 
 

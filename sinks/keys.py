@@ -13,6 +13,7 @@ from typing import Final
 from pipeline.keyring import Keyring
 from schemas.envelope import NEVER_MS, Key
 from schemas.errors import RefusedError
+from sinks.audit import Act, record
 from sinks.database import Connection
 from sinks.secrets import KEY_TABLE, in_use, lock
 from sinks.vault import Row, Vault
@@ -88,6 +89,8 @@ def register(conn: Connection, vault: Vault, keys: Sequence[Key]) -> None:
                 " gives it a new key."
             )
         _enter(conn, vault, keys)
+        subject = keys[0].server if len(keys) == 1 else "*"
+        record(conn, Act("server.add", f"server/{subject}", after={"keys": [k.kid for k in keys]}))
 
 
 def rotate(
@@ -125,7 +128,10 @@ def rotate(
             (key.server, now_ms),
         ).fetchall()
         _enter(conn, vault, [key])
-    return dict(others)
+        ends: dict[str, int] = dict(others)
+        record(conn, Act("server.rotate-key", f"server/{key.server}", before={"ends": ends},
+                         after={"key": key.kid}))  # fmt: skip
+    return ends
 
 
 def revoke(conn: Connection, kid: str, now_ms: int) -> tuple[str, int, bool]:
@@ -147,6 +153,8 @@ def revoke(conn: Connection, kid: str, now_ms: int) -> tuple[str, int, bool]:
             " AND valid_from_ms <= %s AND valid_to_ms > %s)",
             (server, now_ms, now_ms),
         ).fetchone()
+        record(conn, Act("server.revoke-key", f"server/{server}",
+                         after={"key": kid, "ends": valid_to_ms}))  # fmt: skip
     return server, valid_to_ms, other is not None and bool(other[0])
 
 

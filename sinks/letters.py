@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from sinks.audit import Act, record
 from sinks.database import Connection
 from sinks.ledger import headers_of
 
@@ -112,11 +113,16 @@ def whole(conn: Connection, wanted: Wanted, limit: int) -> list[Kept]:
 
 def release(conn: Connection, letters: Iterable[Line], now_ms: int) -> None:
     """Mark letters as released: from now on their retries count. Commits."""
-    conn.cursor().executemany(
-        "UPDATE dead_letter SET retried_ms = %s"
-        ' WHERE topic_id = %s AND part = %s AND "offset" = %s',
-        [(now_ms, one.topic_id, one.part, one.offset) for one in letters],
-    )
+    released = list(letters)
+    with conn.transaction():
+        conn.cursor().executemany(
+            "UPDATE dead_letter SET retried_ms = %s"
+            ' WHERE topic_id = %s AND part = %s AND "offset" = %s',
+            [(now_ms, one.topic_id, one.part, one.offset) for one in released],
+        )
+        places = [str(one.place) for one in released]
+        subject = places[0] if len(places) == 1 else "*"
+        record(conn, Act("letter.retry", f"letter/{subject}", after={"letters": places}))
     conn.commit()
 
 

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 from psycopg.types.json import Jsonb
 
 from schemas.errors import RefusedError
+from sinks.audit import Act, record
 from sinks.database import Connection
 from sinks.rebuild import SCHEMA, Build, columns, current
 from sinks.rebuild_compare import (
@@ -237,4 +238,6 @@ def _enter(
         (who, why, build.from_snapshot, Jsonb(dict(positions)), Jsonb(said), Jsonb(sums)),
     ).fetchone()
     assert row is not None
+    record(conn, Act("ledger.swap", f"swap/{row[0]}", actor=who, reason=why,
+                     after={"changes": said, "sums": len(found)}))  # fmt: skip
     return int(row[0])

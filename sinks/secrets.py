@@ -2,6 +2,7 @@
 to another. The tables are `agent_key` (sinks.keys) and `account` (sinks.webhooks).
 """
 
+from sinks.audit import Act, record
 from sinks.database import Connection
 from sinks.vault import FINGERPRINT_BYTES, VERSION, Row, Vault, fingerprint_of
 
@@ -54,6 +55,8 @@ def rewrap(conn: Connection, vault: Vault) -> tuple[int, int]:
                 cursor.executemany(
                     statement, [(stored, row.name) for row, stored in moved if row.table == table]
                 )
+        record(conn, Act("secrets.rewrap", f"master-key/{vault.current}",
+                         after={"moved": len(moved), "secrets": len(opened)}))  # fmt: skip
     return len(moved), len(opened)
 
 

@@ -13,10 +13,13 @@ from pipeline.catalog import Catalog, price_rows
 from pipeline.periods import zone
 from schemas.billing import Item, Span
 from schemas.errors import RefusedError
+from sinks.audit import Act, record
 from sinks.changes import NOBODY, Answer, Order, enter, scopes_of, utc
 from sinks.database import Connection
 from sinks.prices import add_prices, close_prices
 from sinks.timeline_rows import add_item, close_rows, lock_item, refuse_outside, serve, served_until
+
+_ACCOUNT = ("name", "address", "country", "VAT id", "currency", "time zone")
 
 
 def add_account(
@@ -43,6 +46,9 @@ def add_account(
             (account, *given),
         ).fetchone()
         if added:
+            said = dict(zip(_ACCOUNT, given, strict=True))
+            record(conn, Act("account.add", f"account/{account}", account, after=said,
+                             personal=True))  # fmt: skip
             return True
         stored = conn.execute(
             """
@@ -51,12 +57,7 @@ def add_account(
             """,
             (account,),
         ).fetchone()
-    for what, old, new in zip(
-        ("name", "address", "country", "VAT id", "currency", "time zone"),
-        stored or given,
-        given,
-        strict=True,
-    ):
+    for what, old, new in zip(_ACCOUNT, stored or given, given, strict=True):
         if old != new:
             raise RefusedError(f"Account {account} exists with {what} {old!r}, not {new!r}.")
     return False

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from schemas.errors import ConfigError, RefusedError
 from schemas.events import webhook_keys
+from sinks.audit import Act, record
 from sinks.database import Connection
 from sinks.mail import check_address
 from sinks.mail_words import LANGUAGES
@@ -36,6 +37,8 @@ def set_webhook(
         )
         if changed.rowcount != 1:
             raise RefusedError(f"There is no account {account}.")
+        record(conn, Act("account.webhook", f"account/{account}", account, after={"url": url},
+                         personal=True))  # fmt: skip
 
 
 def set_mail(conn: Connection, account: str, to: Iterable[str], language: str) -> list[str]:
@@ -53,6 +56,8 @@ def set_mail(conn: Connection, account: str, to: Iterable[str], language: str) -
         )
         if changed.rowcount != 1:
             raise RefusedError(f"There is no account {account}.")
+        said = {"to": addresses, "language": language}
+        record(conn, Act("account.mail", f"account/{account}", account, after=said, personal=True))
     return addresses
 
 

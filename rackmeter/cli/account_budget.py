@@ -1,8 +1,6 @@
 """`rackmeter account budget`: what a customer, or one item, may come to in a month."""
 
-import getpass
 import re
-import socket
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -10,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from rackmeter.cli.acts import myself
 from rackmeter.cli.options import DataDir, Json, duration_ms, example
 from rackmeter.cli.output import document, lines, note, table
 from rackmeter.errors import ConfigError
@@ -65,7 +64,7 @@ def set_budget(
 
     terms = _terms(account, item or "", charge or "", limit, at, forecast, action)
     with ledger(data_dir) as conn:
-        entry, new = enter(conn, terms, by or _myself(), datetime.now(UTC))
+        entry, new = enter(conn, terms, by or myself(), datetime.now(UTC))
     if json:
         document({**_plain(entry), "set": new})
     else:
@@ -113,7 +112,7 @@ def drop_budget(
     from sinks.budgets import drop_budget as end  # noqa: PLC0415
 
     with ledger(data_dir) as conn:
-        entry = end(conn, budget, by or _myself(), datetime.now(UTC))
+        entry = end(conn, budget, by or myself(), datetime.now(UTC))
     if json:
         document({"budget": budget, "account": entry.budget.account, "ended": True})
     else:
@@ -149,10 +148,6 @@ def _terms(
         account, item, charge, Decimal(found[1]), found[2] or "", percents,
         None if ahead is None else timedelta(milliseconds=ahead), Action(action),
     )  # fmt: skip
-
-
-def _myself() -> str:
-    return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
 def _plain(entry: "Entry") -> dict[str, Any]:

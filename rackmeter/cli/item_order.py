@@ -1,7 +1,5 @@
 """What all commands on items have in common: when, who, why, once, and what they say after it."""
 
-import getpass
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rackmeter.cli.acts import myself
 from rackmeter.cli.options import DataDir, DryRun, Json, instant
 from rackmeter.cli.output import document, lines, note
 
@@ -110,9 +109,7 @@ def give(
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
     from sinks.changes import Order  # noqa: PLC0415
 
-    order = Order(
-        f"{getpass.getuser()}@{socket.gethostname()}", said.why, said.request, said.at == "now"
-    )
+    order = Order(myself(), said.why, said.request, said.at == "now")
     given = Given(_moment(said.at, at_window=said.at_window), datetime.now(UTC), order)
     with ledger(said.data_dir) as conn, conn.transaction(force_rollback=said.dry_run):
         answer = command(conn, given)

@@ -1,8 +1,5 @@
 """`rackmeter ledger`: prove that the ledger is what the log says, and mend what is not."""
 
-import getpass
-import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rackmeter.cli.acts import myself
 from rackmeter.cli.ledger_print import (
     beginning,
     difference,
@@ -177,10 +175,9 @@ def swap(
         raise ConfigError("--why is empty: say in a few words why the ledger is changed.")
     if not dry_run:
         confirm("Change the ledger to what was rebuilt?", yes=yes)
-    who = f"{getpass.getuser()}@{socket.gethostname()}" if os.name == "posix" else "unknown"
     with _place(data_dir) as at:
         try:
-            done = put_in_place(at, who, why, dry_run=dry_run, progress=Progress("rebuilt"))
+            done = put_in_place(at, myself(), why, dry_run=dry_run, progress=Progress("rebuilt"))
         except SealedError as error:
             if not json:
                 print_quantities(error.quantities[:limit])

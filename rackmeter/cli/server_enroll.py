@@ -1,13 +1,12 @@
 """`rackmeter server enroll-token`: a token that a server exchanges once for its key."""
 
-import getpass
-import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from rackmeter.cli.acts import myself
 from rackmeter.cli.options import DataDir, Json, duration_ms, example, server_id
 from rackmeter.cli.output import document, lines, note
 
@@ -65,9 +64,8 @@ def enroll_token(
             lines(["the token is revoked" if ended else f"{server} has no open token"])
         return
     lasting = timedelta(milliseconds=duration_ms("--valid", valid, days_max=VALID_DAYS_MAX))
-    by = f"{getpass.getuser()}@{socket.gethostname()}"
     with ledger(data_dir) as conn, conn.transaction():
-        token = issue(conn, server, by=by, now=now, valid=lasting, renew=renew)
+        token = issue(conn, server, by=myself(), now=now, valid=lasting, renew=renew)
         if to is not None:
             write_new(to, token + "\n")
     shown = {"token": token} if to is None else {"token_file": str(to.absolute())}

@@ -6,6 +6,7 @@ import psycopg
 from psycopg import errors, sql
 
 from schemas.errors import RefusedError
+from sinks.audit import Act, record
 from sinks.roles import ROLES
 
 READ_ONLY: Final = ("rackmeter_reader", "rackmeter_customer")
@@ -52,6 +53,7 @@ def make_login(
                         name, sql.Identifier(setting), sql.Literal(value)
                     )
                 )
+        record(conn, Act("login.make", f"login/{login}", account or "", after={"role": role}))
 
 
 def role_named(short: str) -> str:
