@@ -204,6 +204,7 @@ class Settings(BaseSettings):
         "master_key_file",
         "broker_port",
         "number_log",
+        "archive_dir",
         "actor",
         "audit_key_file",
         "audit_heads",

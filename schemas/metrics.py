@@ -3,15 +3,15 @@
 Named by Prometheus' rules: ``rackmeter_`` first, base units (seconds, bytes) last, ``_total`` for
 what only grows. What was when is a ``…_timestamp_seconds``, never an age: an age stands still with
 the process that tells it. A label takes few values, ``LABELS`` says which; no server, customer or
-address is one. ``where`` is the process that exposes it; ``close`` and ``backup`` do not run long
-enough to be scraped and leave a file for node_exporter (``rackmeter.textfile``).
+address is one. ``where`` is the process that exposes it; jobs do not run long enough
+to be scraped and leave a file for node_exporter (``rackmeter.textfile``).
 """
 
 from dataclasses import dataclass
 from typing import Final, Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
-Where = Literal["worker", "api", "close", "backup", "all"]
+Where = Literal["worker", "api", "close", "backup", "archive", "reconcile", "audit", "all"]
 
 LABELS: Final = {
     "verdict": "schemas.verdict.Verdict, 15 values",
@@ -27,6 +27,7 @@ LABELS: Final = {
     "status": "2xx, 3xx, 4xx, 5xx",
     "version": "releases that run at the same time",
     "result": "invoicing.report.Status, 6 values",
+    "check": "invoicing.nightly.CHECKS",
 }
 """Every label with what bounds its values."""
 
@@ -233,6 +234,31 @@ BACKUP_SECONDS: Final = Metric(
 BACKUP_SIZE: Final = Metric(
     "rackmeter_backup_size_bytes", "gauge", "bytes",
     "Size of the newest backup, all of its files.", where="backup",
+)  # fmt: skip
+ARCHIVE_SUCCESS: Final = Metric(
+    "rackmeter_archive_last_success_timestamp_seconds", "gauge", "seconds",
+    "When the archive last reached the ends of all partitions.", where="archive",
+)  # fmt: skip
+ARCHIVE_SIZE: Final = Metric(
+    "rackmeter_archive_size_bytes", "gauge", "bytes",
+    "Size of all files of the archive that are kept.", where="archive",
+)  # fmt: skip
+RECONCILE_RUN: Final = Metric(
+    "rackmeter_reconcile_last_run_timestamp_seconds", "gauge", "seconds",
+    "When the nightly checks last ended, all of them.", where="reconcile",
+)  # fmt: skip
+RECONCILE_COMPARED: Final = Metric(
+    "rackmeter_reconcile_compared", "gauge", "comparisons",
+    "Comparisons that a nightly check made; 0: it had nothing to compare.", ("check",),
+    "reconcile",
+)  # fmt: skip
+RECONCILE_DIFFERENCES: Final = Metric(
+    "rackmeter_reconcile_differences", "gauge", "differences",
+    "Differences that a nightly check found.", ("check",), "reconcile",
+)  # fmt: skip
+RECONCILE_SECONDS: Final = Metric(
+    "rackmeter_reconcile_duration_seconds", "gauge", "seconds",
+    "How long a nightly check took.", ("check",), "reconcile",
 )  # fmt: skip
 
 METRICS: Final = tuple(value for value in globals().copy().values() if isinstance(value, Metric))

@@ -1,0 +1,264 @@
+"""The topic of reports into files that outlive it, once and without a gap.
+
+1. Take the ledger's lock of archiving: one process at a time. A crash ends the session.
+2. For each partition look where its archive ends, and enter files beyond it that are whole: a
+   crash after 5, or a ledger that was restored. Refuse a log that no longer reaches back so far.
+3. Read on from there, until a file is full, the next message is of another day, or the log ends.
+   A crash: nothing has happened.
+4. Write the file beside its name and to the disk. A crash: it is written again, over this one.
+5. Give it its name. A crash: 2 of the next run enters it.
+6. Enter its offsets, count and digest in the ledger, in one transaction. A crash: as 5, or done.
+7. With ``keep``, mark older files in the ledger, then remove them. A crash: the next run does.
+
+Reads as workers do, so what no client can read is archived too. Positions are the ledger's own;
+nothing is committed to Kafka.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
+
+from pipeline import batches
+from pipeline.records import Record
+from rackmeter.kafka import Cluster
+from rackmeter.topics import Topic, describe_topics, log_starts
+from schemas.errors import DependencyError, RefusedError
+from sinks import archive, archive_file
+from sinks.archive import Span
+from sinks.database import Connection
+from sinks.positions import TopicIdentity, register_topic
+
+RECORDS_MAX: Final = 100_000
+BYTES_MAX: Final = 96 * 2**20
+"""Of bodies in one file; a process that writes one holds six times as much."""
+DAY_MS: Final = 86_400_000
+SILENT_S: Final = 30.0
+"""A broker that gives nothing for so long, before the end is reached, is gone."""
+FETCH_BYTES_MAX: Final = 4 * 2**20
+CHUNK_MESSAGES_MAX: Final = 20_000
+WAIT_MS: Final = 100
+"""How long a broker waits for messages at the end of a log; an empty partition costs as much."""
+Failpoint = Callable[[str], None]
+READ: Final = "archive:read"
+WRITTEN: Final = "archive:written"
+ENTERED: Final = "archive:entered"
+MARKED: Final = "archive:marked"
+
+
+@dataclass
+class Filling:
+    """The messages of the next file."""
+
+    records: list[Record] = field(default_factory=list)
+    size: int = 0
+    day: int = -1
+
+    def takes(self, record: Record) -> bool:
+        """Whether it still belongs into this file."""
+        if not self.records:
+            return True
+        full = len(self.records) >= RECORDS_MAX or self.size >= BYTES_MAX
+        return not full and record.timestamp // DAY_MS == self.day
+
+    def add(self, record: Record) -> None:
+        if not self.records:
+            self.day = record.timestamp // DAY_MS
+        self.records.append(record)
+        self.size += len(record.value or b"")
+
+
+@dataclass(frozen=True)
+class Archiver:
+    """One run over all partitions of a topic. ``conn`` commits each statement."""
+
+    conn: Connection
+    where: Cluster
+    topic: Topic
+    folder: Path
+    accept_gap: bool = False
+    failpoint: Failpoint = lambda _step: None
+    progress: Callable[[int], None] = lambda _: None
+
+    def run(self) -> Iterator[Span]:
+        """Archives up to where each log ends now; gives the spans as they are entered."""
+        archive.alone(self.conn)
+        with asyncio.Runner() as runner:
+            consumer = runner.run(self._consumer())
+            try:
+                ends = archive.archived_to(self.conn, self._topic_id)
+                starts = log_starts(self.where, self.topic)
+                for part in range(self.topic.partitions):
+                    yield from self._partition(runner, consumer, part, ends.get(part), starts[part])
+            except OffsetOutOfRangeError as error:
+                ((at, offset),) = error.args[0].items()
+                raise _too_short(at, offset) from error
+            except KafkaError as error:
+                raise DependencyError(
+                    f"Topic {self.topic.name} cannot be read: {error}."
+                ) from error
+            finally:
+                runner.run(consumer.stop())
+
+    def _partition(
+        self,
+        runner: asyncio.Runner,
+        consumer: AIOKafkaConsumer,
+        part: int,
+        reached: int | None,
+        log_start: int,
+    ) -> Iterator[Span]:
+        position, first = (log_start, True) if reached is None else (reached, False)
+        while (span := self._known(part, position)) is not None:
+            yield self._entered(span, first=first)
+            position, first = span.next_offset, False
+        if position < log_start:
+            yield self._lost(part, position, log_start)
+            position = log_start
+        reading = _Reading(consumer, TopicPartition(self.topic.name, part), position)
+        while records := runner.run(reading.file(self.progress)):
+            self.failpoint(READ)
+            rows = archive_file.table(part, records)
+            file = archive_file.write(self.folder, self._name(part, position), rows)
+            self.failpoint(WRITTEN)
+            span = archive_file.describe(self._topic_id, position, rows, file)
+            yield self._entered(span, first=first)
+            position, first = span.next_offset, False
+
+    def _known(self, part: int, position: int) -> Span | None:
+        """A whole file at this position that the ledger does not know."""
+        name = self._name(part, position)
+        return archive_file.adopted(self.folder, name, self._topic_id, part, position)
+
+    def _entered(self, span: Span, *, first: bool) -> Span:
+        archive.enter(self.conn, span, first=first)
+        self.failpoint(ENTERED)
+        return span
+
+    def _lost(self, part: int, position: int, log_start: int) -> Span:
+        lost = Span(self._topic_id, part, position, log_start)
+        if not self.accept_gap:
+            raise RefusedError(
+                f"The archive continues with {lost.place}, which the log no longer has: retention"
+                " removed reports that were never archived. Put their files back, or run it once"
+                " with --accept-gap, which writes down that they are lost."
+            )
+        return self._entered(lost, first=False)
+
+    def _name(self, part: int, offset: int) -> str:
+        return archive_file.name_of(self.topic.name, self._topic_id, part, offset)
+
+    @property
+    def _topic_id(self) -> UUID:
+        assert self.topic.topic_id is not None
+        return self.topic.topic_id
+
+    async def _consumer(self) -> AIOKafkaConsumer:
+        batches.install()
+        auth: dict[str, Any] = dict(credentials_to_aiokafka_auth(self.where.credentials()))
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.where.bootstrap,
+            client_id="rackmeter-archive",
+            fetch_max_wait_ms=WAIT_MS,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=FETCH_BYTES_MAX,
+            **auth,
+        )
+        try:
+            await consumer.start()
+        except BaseException:
+            await consumer.stop()
+            raise
+        return consumer
+
+
+class _Reading:
+    """One partition from a position to where its log ends when reading begins."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, at: TopicPartition, position: int) -> None:
+        self._consumer, self._at, self._position = consumer, at, position
+        self._left: list[Record] = []
+        self._end: int | None = None
+
+    async def file(self, progress: Callable[[int], None]) -> list[Record]:
+        """The messages of the next file; none when the end is reached."""
+        filling, heard = Filling(), time.monotonic()
+        if self._at not in self._consumer.assignment():
+            self._consumer.assign([self._at])
+            self._consumer.seek(self._at, self._position)
+        while True:
+            for number, record in enumerate(self._left):
+                if not filling.takes(record):
+                    self._left = self._left[number:]
+                    return filling.records
+                filling.add(record)
+            self._left = []
+            if self._end is not None and self._position >= self._end:
+                return filling.records
+            found = await self._consumer.getmany(
+                self._at, timeout_ms=1_000, max_records=CHUNK_MESSAGES_MAX
+            )
+            self._left = list(found.get(self._at, []))
+            self._position = await self._consumer.position(self._at)
+            self._see_end()
+            progress(len(self._left))
+            if self._left:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > SILENT_S:
+                raise DependencyError(
+                    f"Partition {self._at.partition} of {self._at.topic} gave nothing for"
+                    f" {SILENT_S:.0f} s: the broker is gone."
+                )
+
+    def _see_end(self) -> None:
+        """The log's end is what the first fetch answer says."""
+        end = self._consumer.highwater(self._at)
+        if self._end is not None or end is None:
+            return
+        if end < self._position:
+            raise _too_short(self._at, self._position)
+        self._end = end
+
+
+def _too_short(at: TopicPartition, offset: int) -> RefusedError:
+    return RefusedError(
+        f"The archive of partition {at.partition} continues at offset {offset:,}, which the log of"
+        f" {at.topic} does not have: the broker was restored from an older state, or retention was"
+        " faster."
+    )
+
+
+def identity(topic: Topic, where: Cluster) -> TopicIdentity:
+    """The topic as the ledger knows it."""
+    if topic.topic_id is None:
+        raise DependencyError(f"The broker at {where.bootstrap} gives topics no id.")
+    return TopicIdentity(
+        topic.topic_id, topic.cluster_id, topic.name, topic.partitions, topic.timestamp_type
+    )
+
+
+def remove_older(
+    conn: Connection, folder: Path, before: datetime, failpoint: Failpoint = lambda _step: None
+) -> int:
+    """Step 7; how many files were removed."""
+    gone = archive.drop(conn, before)
+    failpoint(MARKED)
+    return archive_file.remove(folder, (span.file for span in gone if span.file))
+
+
+def archive_topic(
+    conn: Connection, where: Cluster, name: str, folder: Path, *, accept_new: bool, **more: Any
+) -> Iterator[Span]:
+    """Registers the topic where the ledger does not know it, and archives it."""
+    topic = describe_topics(where, [name])[name]
+    register_topic(conn, identity(topic, where), accept_new=accept_new)
+    return Archiver(conn, where, topic, folder, **more).run()
