@@ -138,7 +138,7 @@ def refund_row(conn: Connection, refund: UUID) -> RefundRow:
 
 
 def find_refund_row(conn: Connection, reference: str, refund: str) -> RefundRow | None:
-    """By the gateway's name of it, or by our id in its metadata; locked till the transaction ends."""
+    """By the gateway's name of it, or by our id in its metadata; locked."""
     row = conn.execute(
         f"{_REFUND} WHERE reference = %s OR refund_id::text = %s FOR UPDATE", (reference, refund)
     ).fetchone()

@@ -104,10 +104,7 @@ def keep(conn: Connection, attempt: UUID, found: Found, at: datetime) -> Attempt
 
     An end is for good: what comes later, or was seen earlier, changes nothing but the fee.
     """
-    row = conn.execute(
-        "SELECT ended_at FROM payment_attempt WHERE attempt_id = %s FOR UPDATE", (attempt,)
-    ).fetchone()
-    if row is not None and row[0] is None:
+    if attempt_of(conn, attempt, lock=True).ended_at is None:
         conn.execute(
             """
             UPDATE payment_attempt
@@ -132,9 +129,10 @@ def keep(conn: Connection, attempt: UUID, found: Found, at: datetime) -> Attempt
     return attempt_of(conn, attempt)
 
 
-def attempt_of(conn: Connection, attempt: UUID) -> Attempt:
-    """By its id."""
-    row = conn.execute(f"{_ROW} WHERE a.attempt_id = %s", (attempt,)).fetchone()
+def attempt_of(conn: Connection, attempt: UUID, *, lock: bool = False) -> Attempt:
+    """By its id; locked until the caller's transaction ends."""
+    held = " FOR UPDATE OF a" if lock else ""
+    row = conn.execute(f"{_ROW} WHERE a.attempt_id = %s{held}", (attempt,)).fetchone()
     assert row is not None, attempt
     return Attempt(*row)
 

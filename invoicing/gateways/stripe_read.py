@@ -114,7 +114,7 @@ def refund(found: Json) -> Refund:
 
 
 def dispute(found: Json) -> Dispute:
-    """Of a Dispute: money is taken at once, and given back when it is won."""
+    """Of a Dispute: money and fee are taken at once, and the money given back when it is won."""
     currency = str(found["currency"]).upper()
     status = str(found["status"])
     state = DisputeState.WON if status == "won" else DisputeState.TAKEN
@@ -123,7 +123,7 @@ def dispute(found: Json) -> Dispute:
     fees = sum(
         int(booked["fee"])
         for booked in found.get("balance_transactions") or ()
-        if str(booked["currency"]).upper() == currency
+        if str(booked["currency"]).upper() == currency and int(booked["amount"]) < 0
     )
     return Dispute(
         found["id"], found.get("payment_intent") or "", from_wire(int(found["amount"]), currency),

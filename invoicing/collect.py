@@ -1,0 +1,256 @@
+"""Has due invoices paid: resumable at any step, safe for several at once, never twice.
+
+1. Finish what is under way: each attempt that has not ended is asked for at its gateway, by its
+   reference or by its metadata, and goes on from where it is. Refunds, events and fees that wait
+   for an answer likewise. A crash: the next run asks again.
+2. Plan, from the journal: due invoices with something open, nothing under way and a saved method
+   whose time has come. What no payment can move is carried to the account. A crash: nothing.
+3. Commit the attempt's row. A crash: step 1 looks it up and finds nothing made.
+4. Open the payment at the gateway, with the attempt's id as key; commit its reference. It moves no
+   money. A crash before the commit: step 1 finds it by its metadata.
+5. Confirm that one payment, which can be paid once; commit its outcome with its entry in the
+   books. A crash or an answer that is lost: step 1 asks for it by its reference.
+6. Cancel what was declined, so that it cannot be paid beside the next attempt. A crash: step 1
+   does.
+7. See how each account stands, and tell it (invoicing.collect_dunning), a transaction each.
+
+An invoice's steps are taken under a lock of the session, which ends with its process.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Final, ParamSpec
+
+import psycopg
+
+from invoicing.collect_attempt import INTENDED, Till, advance
+from invoicing.collect_dunning import Moved, see_accounts
+from invoicing.collect_entries import carry
+from invoicing.collect_events import handle_waiting
+from invoicing.collect_plan import Chosen, Past, next_try, payable
+from invoicing.collect_refund import finish_refunds
+from invoicing.dunning import Policy
+from invoicing.gateways.protocol import Gateway, GatewayBusyError, GatewayUnknownError
+from schemas.errors import DependencyError
+from sinks.database import Connection, connect, require_schema
+from sinks.journal import post
+from sinks.payment_methods import SavedMethod, method_in_force
+from sinks.payments import Attempt, attempts_of, intend, under_way, without_fee
+from sinks.payments_due import Due, carried, due_invoices, due_of
+
+P = ParamSpec("P")
+
+FEES_FOR: Final = timedelta(days=14)
+"""A gateway that has not said its fee after so long says it in its pay-outs only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What became of one invoice in this run."""
+
+    invoice: str
+    account: str
+    amount: str
+    currency: str
+    state: str
+    why: str = ""
+
+
+@dataclass
+class CollectReport:
+    """A run, for people and schedulers."""
+
+    dry_run: bool
+    collected: list[Collected] = field(default_factory=list)
+    moved: list[Moved] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    """Sentences about calls without an answer: the next run asks."""
+
+    @property
+    def exit_code(self) -> int:
+        return DependencyError.exit_code if self.unknown else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    conn: Connection
+    tills: Mapping[str, Till]
+    policy: Policy
+    clock: Callable[[], datetime]
+    report: CollectReport
+    step: Callable[[str], None]
+
+
+def now() -> datetime:
+    """The clock in force."""
+    return datetime.now(UTC)
+
+
+def collect(
+    url: str,
+    gateways: Callable[[Connection], list[Gateway]],
+    policy: Policy,
+    *,
+    clock: Callable[[], datetime] = now,
+    sleep: Callable[[float], None] = time.sleep,
+    step: Callable[[str], None] = lambda _name: None,
+    dry_run: bool = False,
+) -> CollectReport:
+    """One run over everything. Raises DependencyError when the database goes away: run again."""
+    report = CollectReport(dry_run)
+    try:
+        with connect(url, autocommit=True, application_name="rackmeter collect") as conn:
+            require_schema(conn)
+            tills = {one.name: Till(conn, one, clock, sleep, step) for one in gateways(conn)}
+            run = _Run(conn, tills, policy, clock, report, step)
+            if dry_run:
+                report.collected += [_would(due, what) for due, what in _planned(run)]
+                return report
+            _finish(run)
+            for due, what in _planned(run):
+                if isinstance(what, _Charge):
+                    _try(run, due.number, _charge, run, due, what)
+                elif what == _CARRIED:
+                    _carry(run, due)
+            report.moved += see_accounts(conn, policy, clock())
+    except GatewayBusyError as error:
+        report.unknown.append(f"A gateway is busy, the rest waits for the next run: {error}")
+    except psycopg.OperationalError as error:
+        raise DependencyError(
+            f"The database went away while collecting: {str(error).strip()}. Nothing is lost;"
+            " collect again."
+        ) from error
+    return report
+
+
+# -- step 1 ----------------------------------------------------------------------------------------
+
+
+def _finish(run: _Run) -> None:
+    for attempt in under_way(run.conn):
+        if till := run.tills.get(attempt.gateway):
+            _try(run, attempt.invoice, _resume, run, till, attempt)
+    for till in run.tills.values():
+        _try(run, "refunds", finish_refunds, till)
+        _try(run, "events", handle_waiting, till)
+    for attempt in without_fee(run.conn, run.clock() - FEES_FOR):
+        if till := run.tills.get(attempt.gateway):
+            _try(run, attempt.invoice, _fee, till, attempt)
+
+
+def _resume(run: _Run, till: Till, attempt: Attempt) -> None:
+    with _held(run.conn, attempt.invoice) as mine:
+        if mine:
+            after = advance(till, attempt)
+            if (after.state, after.reason) != (attempt.state, attempt.reason):
+                run.report.collected.append(_collected(after))
+
+
+def _fee(till: Till, attempt: Attempt) -> None:
+    reference = attempt.reference
+    assert reference is not None, "it was paid"
+    till.keep(attempt, till.ask(lambda: till.gateway.payment(reference)))
+
+
+def _try(run: _Run, what: str, act: Callable[P, object], *args: P.args, **rest: P.kwargs) -> None:
+    """A call without an answer is of one invoice; the others go on."""
+    try:
+        act(*args, **rest)
+    except GatewayUnknownError as error:
+        run.report.unknown.append(f"{what}: {error}")
+
+
+# -- steps 2 to 6 ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Charge:
+    till: Till
+    method: SavedMethod
+
+
+_CARRIED: Final = "carried: too little for a payment"
+
+
+def _planned(run: _Run) -> Iterator[tuple[Due, _Charge | str]]:
+    """Each due invoice, and what is done about it now or why nothing is."""
+    for due in due_invoices(run.conn, run.clock()):
+        method = method_in_force(run.conn, due.account)
+        till = run.tills.get(method.gateway) if method else None
+        if method is None or till is None:
+            gateway = f"gateway {method.gateway} is not set up" if method else "no saved method"
+            yield due, f"waits: {gateway}"
+            continue
+        amount = payable(due.balance, _carried(run, due), till.gateway.step(due.currency))
+        past = [
+            Past(one.token, one.reason, one.final, one.ended_at)
+            for one in attempts_of(run.conn, due.invoice_id)
+            if one.state == "canceled" and one.ended_at is not None
+        ]
+        chosen = Chosen(method.token, method.added_at)
+        at = next_try(due.due_at, past, chosen, run.policy.retry_days)
+        if amount < till.gateway.least(due.currency):
+            yield due, _CARRIED
+        elif at is None:
+            yield due, f"waits for another method: {past[-1].reason}"
+        elif at > run.clock():
+            yield due, f"tried again {at:%Y-%m-%d}: {past[-1].reason}"
+        else:
+            yield due, _Charge(till, method)
+
+
+def _charge(run: _Run, planned: Due, what: _Charge) -> None:
+    with _held(run.conn, planned.number) as mine:
+        due = due_of(run.conn, planned.number)
+        if not mine or due is None or due.balance != planned.balance:
+            return  # somebody else is at it, or was
+        amount = payable(due.balance, _carried(run, due), what.till.gateway.step(due.currency))
+        attempt = intend(
+            run.conn, invoice_id=due.invoice_id, gateway=what.method.gateway,
+            token=what.method.token, amount=amount, at=run.clock(),
+        )  # fmt: skip
+        if attempt is None:
+            return
+        run.step(INTENDED)
+        run.report.collected.append(_collected(advance(what.till, attempt, fresh=True)))
+
+
+def _carry(run: _Run, due: Due) -> None:
+    with run.conn.transaction():
+        entry = carry(due.account, due.number, due.currency, due.balance, run.clock())
+        post(run.conn, entry)
+    run.report.collected.append(_would(due, _CARRIED))
+
+
+def _carried(run: _Run, due: Due) -> Decimal:
+    return carried(run.conn, due.account, due.currency)
+
+
+@contextmanager
+def _held(conn: Connection, invoice: str) -> Iterator[bool]:
+    """The invoice is ours until the end of the block, or of this process; False: another's."""
+    row = conn.execute(
+        "SELECT pg_try_advisory_lock(hashtext('payment'), hashtext(%s))", (invoice,)
+    ).fetchone()
+    mine = row is not None and bool(row[0])
+    try:
+        yield mine
+    finally:
+        if mine and not conn.closed:
+            conn.execute("SELECT pg_advisory_unlock(hashtext('payment'), hashtext(%s))", (invoice,))
+
+
+def _collected(attempt: Attempt) -> Collected:
+    return Collected(
+        attempt.invoice, attempt.account, f"{attempt.amount}", attempt.currency, attempt.state,
+        attempt.reason or attempt.link,
+    )  # fmt: skip
+
+
+def _would(due: Due, what: _Charge | str) -> Collected:
+    state, why = ("due", what.method.label) if isinstance(what, _Charge) else ("open", what)
+    return Collected(due.number, due.account, f"{due.balance}", due.currency, state, why)

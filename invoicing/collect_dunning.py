@@ -1,0 +1,103 @@
+"""Moves accounts that are late with their bills, and those that have paid: a transaction each.
+
+The change, its notice to the customer and its command to provisioning are committed together, and
+each is once for its account, state and time of being late: provisioning that hears a command twice
+does it once. Nobody but a person terminates.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from invoicing.dunning import ForAPerson, Notice, Policy, Stand, Standing, Step, move
+from schemas.errors import RefusedError
+from sinks import dunning as rows
+from sinks.database import Connection
+from sinks.outbox import Channel, Recipient, enqueue
+from sinks.payment_alerts import changed, command, notice
+from sinks.payments_due import oldest_unpaid
+
+BY: Final = "rackmeter"
+_PROVISIONING: Final = (Recipient(Channel.COMMAND),)
+_ORDERED: Final = (Stand.RESTRICTED, Stand.SUSPENDED, Stand.TERMINATED)
+"""Where provisioning has been told something that paying takes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What happened to an account, or has to be done by a person."""
+
+    account: str
+    what: str
+    because: str
+
+
+def see_accounts(conn: Connection, policy: Policy, now: datetime) -> Iterator[Moved]:
+    """One move of each account that has one."""
+    unpaid = oldest_unpaid(conn)
+    late = {row.account for row in rows.standings(conn)}
+    for account in sorted(unpaid.keys() | late):
+        with conn.transaction():
+            moved = _see(conn, account, unpaid.get(account), policy, now)
+        if moved is not None:
+            yield moved
+
+
+def terminate(conn: Connection, account: str, by: str, now: datetime) -> None:
+    """A person ends what an account has. Raises RefusedError unless that was announced in time."""
+    with conn.transaction():
+        row = rows.standing_of(conn, account)
+        if row is None or row.noticed != Stand.TERMINATED:
+            state = row.state if row else Stand.CURRENT
+            raise RefusedError(
+                f"{account} is {state}, and nobody told it that it would be terminated: that takes"
+                " a notice and its time (`rackmeter payment standing`)."
+            )
+        unpaid = oldest_unpaid(conn).get(account)
+        if unpaid is None:
+            raise RefusedError(f"{account} has paid: there is nothing to terminate it for.")
+        _go(conn, account, row.state, Stand.TERMINATED, f"{unpaid[1]} is unpaid", by, now)
+
+
+def _see(
+    conn: Connection,
+    account: str,
+    unpaid: tuple[datetime, str] | None,
+    policy: Policy,
+    now: datetime,
+) -> Moved | None:
+    row = rows.standing_of(conn, account)
+    stand = Stand(row.state) if row else Stand.CURRENT
+    due_at, invoice = unpaid or (None, "")
+    found = move(Standing(stand, row.noticed_at if row else None), due_at, now, policy)
+    because = f"{invoice} is unpaid" if unpaid else "everything is paid"
+    match found:
+        case Step(stand=to):
+            _go(conn, account, stand, to, because, BY, now)
+            return Moved(account, f"{stand} → {to}", because)
+        case Notice(stand=to, at=at):
+            assert row is not None, "who is current is not announced anything"
+            rows.announce(conn, account, to, now)
+            enqueue(conn, notice(row, to, at, invoice, now), now)
+            return Moved(account, f"told: {to} from {at:%Y-%m-%d}", because)
+        case ForAPerson():
+            return Moved(account, f"waits for `payment terminate {account}`", because)
+        case None:
+            return None
+
+
+def _go(
+    conn: Connection, account: str, before: str, to: Stand, because: str, by: str, now: datetime
+) -> None:
+    rows.change(conn, account, before, to, now, because, by)
+    row = rows.standing_of(conn, account)
+    assert row is not None, "it was written above"
+    enqueue(conn, changed(row, before, because, now), now)
+    if to not in _ORDERED and before not in _ORDERED:
+        return
+    items = rows.items_of(conn, account, now)
+    if to is Stand.CURRENT:
+        capped = rows.items_capped(conn, account, items)
+        items = [item for item in items if item not in capped]
+    enqueue(conn, command(row, items, because, now), now, _PROVISIONING)

@@ -1,0 +1,51 @@
+"""Sends money back: the order's row first, then the call, then what came of it.
+
+An answer that is lost is looked up by the order's id; what is not there is asked for again with the
+same key. That key may be forgotten after a day, hence always the look-up first.
+"""
+
+from decimal import Decimal
+
+from invoicing.collect_attempt import Till
+from invoicing.collect_record import record_refund
+from invoicing.gateways.protocol import GatewayRefusedError, RefundOrder
+from schemas.errors import RefusedError
+from sinks.payment_events import (
+    RefundRow,
+    keep_refund,
+    order_refund,
+    refund_row,
+    refunds_under_way,
+)
+from sinks.payments import Attempt, attempt_of
+
+
+def refund(till: Till, attempt: Attempt, amount: Decimal, reason: str, by: str) -> RefundRow:
+    """The refund as it is then. Raises RefusedError for more than is left of the payment."""
+    row = order_refund(till.conn, attempt.attempt, amount, reason, by, till.clock())
+    return _send(till, attempt, row, fresh=True)
+
+
+def finish_refunds(till: Till) -> None:
+    """Those that have no end yet."""
+    for row in refunds_under_way(till.conn):
+        attempt = attempt_of(till.conn, row.attempt)
+        if attempt.gateway == till.gateway.name:
+            try:
+                _send(till, attempt, row)
+            except RefusedError:
+                continue
+
+
+def _send(till: Till, attempt: Attempt, row: RefundRow, *, fresh: bool = False) -> RefundRow:
+    assert attempt.reference is not None, "it was paid"
+    order = RefundOrder(str(row.refund), attempt.reference, row.amount, attempt.currency)
+    found = None if fresh else till.ask(lambda: till.gateway.find_refund(order))
+    try:
+        sent = found or till.ask(lambda: till.gateway.refund(order))
+    except GatewayRefusedError as error:
+        with till.conn.transaction():
+            keep_refund(till.conn, row.refund, "failed", str(row.refund), till.clock())
+        raise RefusedError(f"The gateway refuses to send {row.amount} back: {error}.") from error
+    record_refund(till.conn, till.gateway, sent, till.clock())
+    return refund_row(till.conn, row.refund)
