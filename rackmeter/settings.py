@@ -154,6 +154,30 @@ class Settings(BaseSettings):
     )
     provisioning_secret_file: Absolute | None = None
 
+    # Stripe: a restricted key (rk_…) and the endpoint's signing secrets (whsec_…, two with a space
+    # while one replaces the other), each in a file, mode 600; where customers come back to.
+    stripe_secret_file: Absolute | None = None
+    stripe_webhook_secret_file: Absolute | None = None
+    stripe_return_url: str | None = Field(
+        default=None, pattern=r"^https?://", description="should begin with https:// or http://"
+    )
+    # Another address than Stripe's own, for tests.
+    stripe_api: str | None = Field(
+        default=None, pattern=r"^https?://", description="should begin with https:// or http://"
+    )
+    # Days after each decline at which a charge is tried again, with commas; days after the due date
+    # at which an account is overdue, restricted, suspended and to be terminated; days of notice.
+    dunning_retry_days: str = Field(
+        default="3,5,7",
+        pattern=r"^(\d{1,2}(,\d{1,2}){0,9})?$",
+        description="should be whole days with commas between, as 3,5,7",
+    )
+    dunning_overdue_days: int = Field(default=1, ge=0, le=365)
+    dunning_restrict_days: int = Field(default=14, ge=1, le=365)
+    dunning_suspend_days: int = Field(default=21, ge=1, le=365)
+    dunning_terminate_days: int = Field(default=45, ge=1, le=365)
+    dunning_notice_days: int = Field(default=7, ge=1, le=90)
+
     # The API. Without a certificate it gives keys only to this machine and to trusted proxies'
     # https; those are addresses or networks, several with commas, and "*" is everybody.
     api_host: str = Field(
@@ -215,6 +239,10 @@ class Settings(BaseSettings):
         "smtp_from",
         "provisioning_url",
         "provisioning_secret_file",
+        "stripe_secret_file",
+        "stripe_webhook_secret_file",
+        "stripe_return_url",
+        "stripe_api",
         "api_cert_file",
         "api_key_file",
         "api_trusted_proxies",

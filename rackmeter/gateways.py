@@ -1,0 +1,70 @@
+"""The gateways that are set up, and the rules of dunning, from the settings in force."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Final
+
+from agents.keyfile import private_text
+from invoicing.collect import now
+from invoicing.dunning import Policy
+from invoicing.gateways.protocol import Gateway
+from invoicing.gateways.stripe_gateway import StripeGateway, StripeKeys
+from invoicing.gateways.transfer_gateway import TransferGateway
+from rackmeter.errors import ConfigError
+from rackmeter.settings import Settings
+from sinks.database import Connection
+
+STRIPE: Final = "stripe"
+_SECRETS: Final = ("sk_", "rk_")
+
+
+def gateways(settings: Settings) -> Callable[[Connection], list[Gateway]]:
+    """All of them, for a connection in autocommit. What is wrong is said before one is there."""
+    card = stripe_gateway(settings)
+
+    def make(conn: Connection) -> list[Gateway]:
+        transfer: Gateway = TransferGateway(conn, now)
+        return [transfer] if card is None else [card, transfer]
+
+    return make
+
+
+def stripe_gateway(settings: Settings) -> StripeGateway | None:
+    """None where Stripe is not set up."""
+    file = settings.stripe_secret_file
+    if file is None:
+        return None
+    if settings.stripe_return_url is None:
+        raise ConfigError(
+            "RACKMETER_STRIPE_SECRET_FILE is set: RACKMETER_STRIPE_RETURN_URL as well, the page"
+            " that customers come back to when they have saved a card or passed 3-D Secure."
+        )
+    secret = private_text(file).strip()
+    if not secret.startswith(_SECRETS):
+        raise ConfigError(f"{file} must hold a secret key of Stripe, rk_… or sk_….")
+    signing = settings.stripe_webhook_secret_file
+    secrets = () if signing is None else tuple(private_text(signing).split())
+    if signing is not None and not all(one.startswith("whsec_") for one in secrets or ("",)):
+        raise ConfigError(f"{signing} must hold the endpoint's signing secret, whsec_….")
+    return StripeGateway(
+        StripeKeys(secret, secrets, settings.stripe_return_url, settings.stripe_api)
+    )
+
+
+def policy(settings: Settings) -> Policy:
+    """The days, which must go up."""
+    days = [int(day) for day in settings.dunning_retry_days.split(",") if day]
+    found = Policy(
+        tuple(days), settings.dunning_overdue_days, settings.dunning_restrict_days,
+        settings.dunning_suspend_days, settings.dunning_terminate_days,
+        settings.dunning_notice_days,
+    )  # fmt: skip
+    steps = (
+        found.overdue_days, found.restrict_days, found.suspend_days, found.terminate_days,
+    )  # fmt: skip
+    if any(later <= sooner for sooner, later in pairwise(steps)):
+        raise ConfigError(
+            "RACKMETER_DUNNING_OVERDUE_DAYS, _RESTRICT_DAYS, _SUSPEND_DAYS and _TERMINATE_DAYS are"
+            f" {', '.join(map(str, steps))}: each must be more than the one before."
+        )
+    return found
