@@ -97,7 +97,7 @@ def enter(
     at = utc(at)
     content = {**content, "at": "now" if order.now else at.isoformat()}
     with conn.transaction():
-        conn.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK_KEY,))
+        lock_commands(conn)
         if order.request is not None:
             known = _answered(conn, order.request, command, content)
             if known is not None:
@@ -109,9 +109,14 @@ def enter(
         answer = _finish(conn, change, entered, scopes, at) if done else Answer(False, at)
         if done or order.request is not None:
             _write(conn, change, order, command, content, entered, answer)
-        if done:
+        if done and "item" in content:  # publishing a price list is told once, by who does it
             record(conn, _act(conn, order, command, content, entered, answer))
     return answer
+
+
+def lock_commands(conn: Connection) -> None:
+    """No other command until the transaction ends."""
+    conn.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK_KEY,))
 
 
 def make_due(conn: Connection, scopes: Sequence[str], at: datetime, entered_at: datetime) -> None:
@@ -223,8 +228,13 @@ def _act(
         "SELECT account_id FROM rating_scope WHERE scope_id = ANY(%s) LIMIT 1",
         (list(answer.scopes),),
     ).fetchone()
+    words = command.replace(" ", "." if "item" not in content else "-", 1).replace(" ", "-")
+    action, subject = (
+        (f"item.{words}", f"item/{content['item']}") if "item" in content
+        else (words, f"scope/{answer.scopes[0]}")
+    )  # fmt: skip
     return Act(
-        f"item.{command.replace(' ', '-')}", f"item/{content['item']}",
+        action, subject,
         account=row[0] if row else "", at=entered, reason=order.why,
         actor="" if order.by == NOBODY.by else order.by,
         after={**content, "at": answer.at, "late": len(answer.late)},

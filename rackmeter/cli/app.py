@@ -9,6 +9,7 @@ from rackmeter.cli import (
     agent,
     alert,
     archive,
+    audit,
     catalog,
     db,
     demo,
@@ -26,6 +27,7 @@ from rackmeter.cli import (
     topics,
     usage,
 )
+from rackmeter.cli.acts import give_options
 
 EPILOGUE = """\b
 exit codes:
@@ -79,11 +81,13 @@ def build() -> typer.Typer:
         archive,
         dlq,
         invoice,
+        audit,
         fleet,
         master_key,
     )
     for noun in nouns:
         noun.add(app)
+    give_options(app)
     return app
 
 
