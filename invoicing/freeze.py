@@ -4,12 +4,12 @@ Rows that the ledger gains afterwards lie above the stored positions: they are a
 definition, and no reason to read again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from invoicing.document import Buyer, Document, DocumentLine, Position, Priced
+from invoicing.document import INVOICE, Buyer, Document, DocumentLine, Position, Priced
 from invoicing.evidence import evidence
-from invoicing.lines import Header, document_lines, draft, local_days
+from invoicing.lines import Header, document_lines, draft, local_days, taxed_at
 from invoicing.plan import Group
 from invoicing.reconcile import Reconciliation, reconcile
 from pipeline.periods import closed
@@ -19,6 +19,8 @@ from schemas.errors import RefusedError
 from sinks.database import Connection
 from sinks.queries import usage_inputs_bulk
 from sinks.scopes import load_scopes
+from sinks.tax_profiles import profile_at, require_verified
+from sinks.wallet import purse
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,12 @@ def take(conn: Connection, group: Group, seller: Seller, issued_at: datetime) ->
     with conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         customer = buyer(conn, group.account)
+        profile = profile_at(conn, group.account, taxed_at(group.period))
+        require_verified(profile, group.account)
         header = Header(
-            "invoice", issued_at, group.timezone, group.currency, group.period, seller, customer
-        )
+            INVOICE, issued_at, group.timezone, group.currency, group.period, seller,
+            replace(customer, vat_id=profile.vat_id), profile,
+        )  # fmt: skip
         return freeze(conn, group, header)
 
 
@@ -59,7 +64,8 @@ def freeze(conn: Connection, group: Group, header: Header) -> Frozen:
         lines = price(scope, known, as_of)
         rows += document_lines(scope, lines, evidence(conn, scope, lines, days))
         priced.append(Priced(scope, known, as_of))
-    document = draft(header, priced, rows, cut)
+    wallet = purse(conn, group.account, group.currency, header.issued_at)
+    document = draft(header, priced, rows, cut, wallet)
     return Frozen(document, scopes, reconcile(conn, document))
 
 

@@ -139,6 +139,11 @@ def invoice_id(header: Header, scopes: Sequence[str], adjusted: Sequence[Adjuste
     return str(uuid5(INVOICES, digest(said)))
 
 
+def taxed_at(period: Span) -> datetime:
+    """The instant whose tax profile a period has: its last millisecond."""
+    return closed(period) - MILLISECOND
+
+
 def local_days(period: Span, timezone: str) -> list[datetime]:
     """The starts of the period's days, by the midnights of that zone."""
     first = period.start.astimezone(zone(timezone)).date()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from psycopg import errors
 
+from invoicing.booking import book
 from invoicing.digest import DIGEST
 from invoicing.document import Document
 from invoicing.export import read
@@ -20,7 +21,8 @@ from sinks.database import Connection, hold_schema
 
 
 def reenter(conn: Connection, path: Path, numbers: Path) -> Document:
-    """Writes invoice, lines, positions and seals as the close wrote them, in one transaction.
+    """Writes invoice, lines, positions, seals, draws and journal as the close wrote them, in one
+    transaction.
 
     Raises DifferenceError where the file was altered or is not the one that was issued,
     RefusedError where the number is not missing, a scope was billed otherwise since, or what it
@@ -36,6 +38,7 @@ def reenter(conn: Connection, path: Path, numbers: Path) -> Document:
         try:
             write_invoice(conn, document)
             write_seals(conn, document)
+            book(conn, document)
             record(conn, replace(act("invoice.reenter", document, body[DIGEST]), at=None))
         except errors.ForeignKeyViolation as error:
             raise RefusedError(

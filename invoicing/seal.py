@@ -1,11 +1,12 @@
 """The finalising transaction: number, document, digest, seals, positions, all or nothing.
 
 1. Lock the scopes, in order. Whoever closes them too waits here. A crash: nothing.
-2. Refuse what is sealed, and go back when a timeline changed after the snapshot. A crash: nothing.
+2. Refuse what is sealed, and go back when a timeline, the wallet or the tax profile changed after
+   the snapshot. A crash: nothing.
 3. Take the number: from here on nothing is left that can fail but database and log. A crash
    rolls back and gives the number back; nobody else has taken the next one meanwhile.
-4. Write the invoice with its document and digest, its lines, the seals, the positions, and the
-   act for the audit trail. As 3.
+4. Write the invoice with its document and digest, its lines, the seals, the positions, what it
+   draws from the wallet, its journal entries, and the act for the audit trail. As 3.
 5. Write the number into the log outside the database, to the disk. A crash: the log has a number
    as taken that no invoice carries; it goes to whoever is next, as 3 (invoicing.outside).
 6. COMMIT. A crash before its answer: the seal says what happened; closing again finds it.
@@ -19,16 +20,21 @@ from typing import Final, cast
 
 from psycopg.types.json import Jsonb
 
+from invoicing.booking import book
 from invoicing.digest import DIGEST, sealed
-from invoicing.document import Document, numbered
+from invoicing.document import CREDIT_NOTE, Document, numbered
+from invoicing.lines import taxed_at
 from invoicing.number import Number, take_number
 from invoicing.number_log import Entry, NumberLog
 from schemas.billing import Scope
 from schemas.errors import DependencyError
 from schemas.serial import digest
+from schemas.terms import Credit, TaxProfile
 from sinks.audit import Act, record
 from sinks.database import Connection, hold_schema
 from sinks.scopes import load_scopes
+from sinks.tax_profiles import profile_at
+from sinks.wallet import hold, purse
 
 Failpoint = Callable[[str], None]
 LOCKED: Final = "seal:locked"
@@ -43,7 +49,7 @@ class AlreadySealedError(Exception):
 
 
 class TimelineChangedError(Exception):
-    """What was priced is no longer what the timelines say."""
+    """What was priced is no longer what timelines, wallet and tax profile say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,7 @@ def seal(
             proof = write_invoice(conn, final)
             entry = _entry(final, number, proof)
         write_seals(conn, final)
+        book(conn, final)
         record(conn, act("invoice.issue" if final.lines else "period.close", final, proof))
         failpoint(WRITTEN)
         if entry is not None:
@@ -125,8 +132,20 @@ def _lock(conn: Connection, draft: Document, scopes: dict[str, Scope]) -> None:
     ).fetchone()
     if found:
         raise AlreadySealedError
-    if load_scopes(conn, names) != scopes:
+    if load_scopes(conn, names) != scopes or _money(conn, draft) != (draft.credits, draft.profile):
         raise TimelineChangedError
+
+
+def _money(conn: Connection, draft: Document) -> tuple[tuple[Credit, ...], TaxProfile]:
+    """Wallet and tax profile now; what a credit note rests on is its invoice's."""
+    if draft.kind == CREDIT_NOTE:
+        return draft.credits, draft.profile
+    account = draft.buyer.account
+    hold(conn, account)
+    return (
+        purse(conn, account, draft.currency, draft.issued_at),
+        profile_at(conn, account, taxed_at(draft.period)),
+    )
 
 
 def write_invoice(conn: Connection, document: Document) -> str:
@@ -136,14 +155,16 @@ def write_invoice(conn: Connection, document: Document) -> str:
     conn.execute(
         """
         INSERT INTO invoice (invoice_id, number, kind, entity, account_id, period_start,
-                             period_end, currency, net, tax, gross, issued_at, document, digest)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                             period_end, currency, net, tax, gross, issued_at, document, digest,
+                             due, due_at, corrects)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         """,
         (
             document.invoice_id, document.number, document.kind, document.seller.entity,
             document.buyer.account, document.period.start, document.period.end,
             document.currency, document.totals.net, document.totals.tax, document.totals.gross,
-            document.issued_at, Jsonb(final), proof,
+            document.issued_at, Jsonb(final), proof, document.totals.due, document.due_at,
+            document.corrects,
         ),
     )  # fmt: skip
     with conn.cursor() as cursor:

@@ -1,0 +1,131 @@
+"""What a final document is in the books: receivable, revenue by month of service, fees in advance,
+tax, credit. Pure but for :func:`book`, which enters it in the sealing transaction.
+
+A line of a period to come is deferred until the period of its service closes; then all that is
+deferred up to that month becomes revenue (``recognition``). Where prices include tax, a line's
+revenue is what is left of it without; what rounding leaves goes to the largest of its tax group.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from fractions import Fraction
+
+from invoicing.document import CREDIT_NOTE, Document, DocumentLine
+from pipeline.money import EXACT, exact_sum, round_money
+from pipeline.periods import closed, zone
+from pipeline.rating.credit import Draw
+from schemas.billing import LineKind, TaxLine
+from schemas.terms import TaxMode
+from sinks import wallet
+from sinks.database import Connection
+from sinks.journal import Entry, Kind, Posting, post
+
+Place = tuple[str, date | None]
+"""Ledger and month of service."""
+
+
+def book(conn: Connection, document: Document) -> None:
+    """Everything of a sealed period, numbered or empty; in the caller's transaction."""
+    if document.number:
+        wallet.draw(conn, document.number, draws(document), document.issued_at)
+        for entry in entries(document):
+            post(conn, entry)
+    month = month_of(document, document.period.start)
+    if recognised := deferred(conn, document.buyer.account, document.currency, month):
+        sides = [Posting("deferred", amount, service) for service, amount in recognised]
+        sides += [Posting("revenue", -amount, service) for service, amount in recognised]
+        post(conn, _entry(Kind.RECOGNITION, document.invoice_id, document, sides))
+
+
+def draws(document: Document) -> list[Draw]:
+    """What the document takes from each credit, promotional and paid."""
+    taken: dict[str, Decimal] = defaultdict(Decimal)
+    for row in document.lines:
+        if row.line.kind is LineKind.CREDIT:
+            taken[row.line.title.removeprefix("credit ")] -= row.line.net
+    return [*(Draw(credit, amount) for credit, amount in taken.items()), *document.paid]
+
+
+def entries(document: Document) -> Iterator[Entry]:
+    """The document itself, and the paid credit that settles it."""
+    note = document.kind == CREDIT_NOTE
+    owed_by = document.corrects if note else document.number
+    sides = [
+        Posting("receivable", document.totals.gross, invoice=owed_by),
+        *(Posting(place, -amount, month) for (place, month), amount in earned(document)),
+        Posting("tax", -document.totals.tax),
+    ]
+    yield _entry(Kind.CREDIT_NOTE if note else Kind.INVOICE, document.number, document, sides)
+    if document.paid:
+        paid = exact_sum(one.amount for one in document.paid)
+        sides = [Posting("wallet", paid), Posting("receivable", -paid, invoice=owed_by)]
+        yield _entry(Kind.DRAW, document.number, document, sides)
+
+
+def earned(document: Document) -> list[tuple[Place, Decimal]]:
+    """The net of the document by ledger and month; all together it is the net of its totals."""
+    found: dict[Place, Decimal] = defaultdict(Decimal)
+    for tax in document.taxes:
+        same = (tax.category, tax.rate)
+        mine = [row for row in document.lines if (row.line.tax, row.rate) == same]
+        for place, amount in _without_tax(document, tax, mine):
+            found[place] = EXACT.add(found[place], amount)
+    return sorted(found.items(), key=lambda one: (one[0][0], one[0][1] or date.min))
+
+
+def _without_tax(
+    document: Document, tax: TaxLine, rows: Sequence[DocumentLine]
+) -> Iterator[tuple[Place, Decimal]]:
+    sums: dict[Place, Decimal] = defaultdict(Decimal)
+    for row in rows:
+        place = _place(document, row)
+        sums[place] = EXACT.add(sums[place], row.line.net)
+    if document.profile.mode is not TaxMode.INCLUSIVE:
+        yield from sums.items()
+        return
+    largest = max(sums, key=lambda place: abs(sums[place]))
+    rest = tax.base
+    for place, amount in sums.items():
+        if place != largest:
+            part = round_money(
+                Fraction(amount) * 100 / (100 + Fraction(tax.rate)), document.currency
+            )
+            rest = EXACT.subtract(rest, part)
+            yield place, part
+    yield largest, rest
+
+
+def _place(document: Document, row: DocumentLine) -> Place:
+    if row.line.kind is LineKind.CREDIT:
+        return "promotion", None
+    start = row.line.service.start
+    ahead = start >= closed(document.period)
+    return "deferred" if ahead else "revenue", month_of(document, start)
+
+
+def month_of(document: Document, instant: datetime) -> date:
+    """The customer's month of an instant, by its first day."""
+    return instant.astimezone(zone(document.timezone)).date().replace(day=1)
+
+
+def deferred(
+    conn: Connection, account: str, currency: str, until: date
+) -> list[tuple[date, Decimal]]:
+    """What is still to become revenue of months up to this one; credit, so above zero."""
+    rows = conn.execute(
+        """
+        SELECT p.month, -sum(p.amount)
+        FROM journal_entry e JOIN journal_posting p USING (entry_id)
+        WHERE e.account_id = %s AND e.currency = %s AND p.ledger = 'deferred' AND p.month <= %s
+        GROUP BY 1 HAVING sum(p.amount) <> 0 ORDER BY 1
+        """,
+        (account, currency, until),
+    )
+    return [(month, amount) for month, amount in rows]
+
+
+def _entry(kind: Kind, reference: str, document: Document, sides: Sequence[Posting]) -> Entry:
+    account, currency = document.buyer.account, document.currency
+    return Entry(kind, reference, document.issued_at, account, currency, tuple(sides))

@@ -1,0 +1,188 @@
+"""How an account is taxed, dated: mode, rounding, country, VAT id and what confirmed it.
+
+A profile holds from a day until the next one that was entered; what was said before is kept beside
+it (``tax_profile_past``). An account without one pays the seller's own rates on top of the prices.
+Whether a VAT id is somebody's only its country can say: its number is checked here for form.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from psycopg.types.range import Range
+from stdnum import get_cc_module
+from stdnum.eu import vat as eu_vat
+from stdnum.exceptions import ValidationError
+
+from schemas.errors import ConfigError, RefusedError
+from schemas.serial import to_json
+from schemas.spans import Span
+from schemas.terms import TaxMode, TaxProfile, TaxRounding
+from sinks.audit import Act, record
+from sinks.database import Connection
+
+COUNTRY_LETTERS: Final = 2
+
+
+def profile_at(conn: Connection, account: str, at: datetime) -> TaxProfile:
+    """The profile of an instant; without one the account's country and VAT id, taxed as at home."""
+    row = conn.execute(
+        """
+        SELECT mode, rounding, country, vat_id, evidence, checked_at
+        FROM tax_profile WHERE account_id = %s AND valid @> %s::timestamptz
+        """,
+        (account, at),
+    ).fetchone()
+    if row is not None:
+        return _profile(row)
+    row = conn.execute(
+        "SELECT country, vat_id FROM account WHERE account_id = %s", (account,)
+    ).fetchone()
+    if row is None:
+        raise RefusedError(f"There is no account {account}.")
+    return TaxProfile(country=row[0], vat_id=row[1])
+
+
+def require_verified(profile: TaxProfile, account: str) -> None:
+    """Raises RefusedError where the buyer shall owe the tax and nobody has confirmed who he is."""
+    if profile.mode is TaxMode.REVERSE_CHARGE and not (profile.vat_id and profile.evidence):
+        what = f"its VAT id {profile.vat_id} is not confirmed" if profile.vat_id else "no VAT id"
+        raise RefusedError(
+            f"Account {account} is taxed by reverse charge, but {what}: confirm it, for example"
+            f" with VIES, and enter the answer with `rackmeter account tax set {account}"
+            ' --evidence "…"`, or tax it with --mode exclusive.'
+        )
+
+
+def vat_id_of(country: str, text: str) -> str:
+    """The VAT id as it is written on invoices. Raises ConfigError where none has that form."""
+    if not text:
+        return ""
+    module: Any = get_cc_module(country.lower(), "vat")
+    try:
+        if country in _eu():
+            number = eu_vat.compact(text)
+            known = number if number[:COUNTRY_LETTERS].isalpha() else f"{_prefix(country)}{number}"
+            if not known.startswith(_prefix(country)):
+                raise ConfigError(f"The VAT id {text} is not one of {country}.")
+            return str(eu_vat.validate(known))
+        return text.strip() if module is None else str(module.validate(text))
+    except ValidationError as error:
+        raise ConfigError(f"The VAT id {text} cannot be one of {country}: {error}") from error
+
+
+def _eu() -> set[str]:
+    """Where VIES answers; Northern Ireland's ids are those of a country XI."""
+    return {"GR" if code == "el" else code.upper() for code in eu_vat.MEMBER_STATES} | {"XI"}
+
+
+def _prefix(country: str) -> str:
+    return "EL" if country == "GR" else country
+
+
+def set_profile(
+    conn: Connection, account: str, profile: TaxProfile, since: datetime, by: str,
+    entered_at: datetime,
+) -> bool:  # fmt: skip
+    """The account is taxed so from ``since`` until what was entered for later; False when it is."""
+    with conn.transaction():
+        found = conn.execute(
+            "SELECT 1 FROM account WHERE account_id = %s FOR UPDATE", (account,)
+        ).fetchone()
+        if found is None:
+            raise RefusedError(f"There is no account {account}: see `rackmeter account list`.")
+        before = profile_at(conn, account, since)
+        row = conn.execute(
+            """
+            SELECT upper(valid) FROM tax_profile
+            WHERE account_id = %s AND valid @> %s::timestamptz
+            """,
+            (account, since),
+        ).fetchone()
+        if row is not None and before == profile:
+            return False
+        _end_before(conn, account, since)
+        end = row[0] if row is not None else _next(conn, account, since)
+        _insert(conn, account, profile, Range(since, end), by, entered_at)
+        record(
+            conn,
+            Act(
+                "account.tax", f"account/{account}", account, entered_at, actor=by,
+                before=to_json(before), after={**to_json(profile), "since": since}, personal=True,
+            ),
+        )  # fmt: skip
+    return True
+
+
+def _end_before(conn: Connection, account: str, since: datetime) -> None:
+    """What holds at ``since`` ends there, or goes where it would begin there."""
+    of = {"account": account, "since": since}
+    conn.execute(
+        "DELETE FROM tax_profile WHERE account_id = %(account)s AND lower(valid) = %(since)s", of
+    )
+    conn.execute(
+        """
+        UPDATE tax_profile SET valid = tstzrange(lower(valid), %(since)s)
+        WHERE account_id = %(account)s AND valid @> %(since)s::timestamptz
+        """,
+        of,
+    )
+
+
+def _next(conn: Connection, account: str, since: datetime) -> datetime | None:
+    row = conn.execute(
+        "SELECT min(lower(valid)) FROM tax_profile WHERE account_id = %s AND lower(valid) > %s",
+        (account, since),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def _insert(
+    conn: Connection, account: str, profile: TaxProfile, valid: Range[datetime], by: str,
+    entered_at: datetime,
+) -> None:  # fmt: skip
+    conn.execute(
+        """
+        INSERT INTO tax_profile (account_id, valid, mode, rounding, country, vat_id, evidence,
+                                 checked_at, entered_by, entered_at)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        """,
+        (
+            account, valid, profile.mode.value, profile.rounding.value, profile.country,
+            profile.vat_id, profile.evidence, profile.checked_at, by, entered_at,
+        ),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """A profile with the time in which it holds, and who said so when."""
+
+    profile: TaxProfile
+    valid: Span
+    entered_by: str
+    entered_at: datetime
+    superseded_at: datetime | None
+    """None: it is what is known now."""
+
+
+def history(conn: Connection, account: str) -> list[Dated]:
+    """All that was ever said of an account, what holds now first."""
+    rows = conn.execute(
+        """
+        SELECT mode, rounding, country, vat_id, evidence, checked_at,
+               lower(valid), upper(valid), entered_by, entered_at, superseded_at
+        FROM (
+            SELECT *, NULL::timestamptz AS superseded_at, NULL::bigint FROM tax_profile
+            UNION ALL SELECT * FROM tax_profile_past
+        ) p
+        WHERE account_id = %s ORDER BY superseded_at DESC NULLS FIRST, lower(valid)
+        """,
+        (account,),
+    )
+    return [Dated(_profile(row[:6]), Span(row[6], row[7]), *row[8:]) for row in rows]
+
+
+def _profile(row: tuple[Any, ...]) -> TaxProfile:
+    mode, rounding, *rest = row
+    return TaxProfile(TaxMode(mode), TaxRounding(rounding), *rest)
