@@ -19,6 +19,9 @@ from schemas.errors import ConfigError
 
 DEFAULT_FILE = Path("/etc/rackmeter/agent.toml")
 PREFIX = "RACKMETER_AGENT_"
+SECRETS = ("sasl.password", "ssl.key.password", "ssl.key.pem", "ssl.keystore.password")
+"""Client properties that nobody else may read."""
+OTHERS = 0o007
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,10 @@ class Settings:
     network: nics.Choice = field(default_factory=nics.Choice)
     storage: disks.Choice = field(default_factory=disks.Choice)
     gpu_interval_ms: int = 1_000
+    spool_bytes_max: int = 16 * 2**20
+    """Ten days of a report a minute with 24 series."""
+    spool_sync_ms: int = 2_000
+    kafka_password_file: Path | None = None
     kafka: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
 
@@ -57,6 +64,10 @@ def _settings(values: dict[str, Any], kafka: dict[str, str | int | float | bool]
         top["interval_ms"] = top.pop("interval")
     if "gpu.interval" in values:
         top["gpu_interval_ms"] = values["gpu.interval"]
+    if "spool.mib" in values:
+        top["spool_bytes_max"] = values["spool.mib"] * 2**20
+    if "spool.sync" in values:
+        top["spool_sync_ms"] = values["spool.sync"]
     top.setdefault("server", socket.gethostname())
     return Settings(
         **top,
@@ -85,6 +96,12 @@ def _file(named: Path | None) -> tuple[dict[str, Any], dict[str, str | int | flo
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: the configuration cannot be read ({error})") from error
     kafka = _kafka(path, document.pop("kafka", {}))
+    secret = next((name for name in SECRETS if name in kafka), None)
+    if secret and path.stat().st_mode & OTHERS:
+        raise ConfigError(
+            f'{path}: every user here can read kafka."{secret}"; run: chmod 640 {path}, '
+            "or put the password into a file of its own and name that with kafka_password_file"
+        )
     flat: dict[str, object] = {}
     for name, found in document.items():
         if isinstance(found, dict):

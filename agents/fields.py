@@ -51,6 +51,17 @@ def _seconds(low: float, high: float) -> Parse:
     return parse
 
 
+def _whole(low: int, high: int) -> Parse:
+    def parse(found: object) -> int:
+        if isinstance(found, str) and found.isascii() and found.isdigit():
+            found = int(found)
+        if isinstance(found, int) and not isinstance(found, bool) and low <= found <= high:
+            return found
+        raise ValueError(f"a whole number from {low} to {high}")
+
+    return parse
+
+
 def _flag(found: object) -> bool:
     words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     if isinstance(found, bool):
@@ -91,4 +102,7 @@ FIELDS: Final[dict[str, Parse]] = {
     "storage.exclude": _globs,
     "storage.types": _globs,
     "gpu.interval": _seconds(0.1, 60),
+    "kafka_password_file": _path,
+    "spool.mib": _whole(1, 65_536),
+    "spool.sync": _seconds(0, 3600),
 }

@@ -5,7 +5,9 @@ only.
 import base64
 import binascii
 import json
+import os
 import re
+import stat
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -38,9 +40,12 @@ def load(path: Path, server: str) -> Key:
 
 
 def private_text(path: Path) -> str:
-    """Of a file that holds a key: its owner and group may read it, others may not."""
+    """Of a file that holds a key: it belongs to root or to this process's user; its group may read
+    it, as systemd's credentials and Kubernetes' secrets want it, and nobody else may anything.
+    """
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
+        mode = status.st_mode
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: the key file cannot be read ({error})") from error
@@ -48,6 +53,15 @@ def private_text(path: Path) -> str:
         raise ConfigError(
             f"{path}: every user here can read or write the key (mode {mode & 0o777:o}); "
             f"run: chmod 600 {path}"
+        )
+    if mode & stat.S_IWGRP:
+        raise ConfigError(
+            f"{path}: its group can replace the key (mode {mode & 0o777:o}); run: chmod 600 {path}"
+        )
+    if status.st_uid not in (0, os.geteuid()):
+        raise ConfigError(
+            f"{path}: the key belongs to user {status.st_uid}, who could replace it; "
+            f"run: chown {os.geteuid()} {path}"
         )
     return text
 

@@ -1,41 +1,48 @@
-"""The running agent: read, integrate, save, publish, in this order, until told to stop. Owns
+"""The running agent: read, integrate, save, spool, publish, in this order, until told to stop. Owns
 signals and schedule.
 
 What a crash means after each step of a report:
 1. read, integrate: nothing happened; the next agent's difference covers it.
-2. save: the report's number is used and its content is on disk, but nobody has it; the next one
-says as much.
-3. publish: the broker may have it, and this is forgotten: what is gone is shown once more.
-A report that could not be saved is never sent, so no number ever has two contents.
+2. save (agent.json, synced): the report's number is used and its content is on disk, but nobody has
+it; the next one says as much.
+3. spool: it is sent by this agent or the next, and says *when*.
+4. publish: the broker may have it, and this is forgotten: what is gone is shown once more, and up
+to a segment of the spool is sent again, as duplicates.
+5. acknowledged: it leaves the spool.
+A report that could not be saved is never spooled or sent, so no number ever has two contents. One
+that could not be spooled is sent from memory. A disk that is full or broken stops no counting.
 
-Readings are due at multiples of the interval on the boot-time clock: no drift, and a restarted
-agent keeps the beat. Signals are never handled in the middle of something; they are blocked and
-fetched between steps.
+Readings are due at multiples of the interval on the boot-time clock, shifted by the server's name
+so that a fleet does not report in one instant: no drift, and a restarted agent keeps the beat.
+Signals are never handled in the middle of something; they are blocked and fetched between steps.
 """
 
 import logging
 import os
 import signal
-import socket
 import uuid
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agents import clock, gpu
 from agents.config import Settings
+from agents.frames import Waiting
 from agents.integrate import Origin, integrate, numbered, report, settled
 from agents.log import Once, log
 from agents.origin import start
-from agents.publish import POLL_S, Publisher
+from agents.publish import POLL_S, Publisher, Target
 from agents.read import Sources, read_all, read_gpus
 from agents.sample import Reading
 from agents.state import Store, UnreadableError, cannot_save
-from schemas.errors import EXIT_DONE, EXIT_INTERRUPTED
+from agents.status import Board, snapshot, spool_said
+from agents.systemd import Watchdog, notify, reloading
+from schemas.errors import EXIT_DONE, EXIT_INTERRUPTED, ConfigError, RackmeterError
 
 EXIT_FAILED = 1
 STOP = (signal.SIGTERM, signal.SIGINT)
-SIGNALS = (*STOP, signal.SIGUSR1)
+SIGNALS = (*STOP, signal.SIGUSR1, signal.SIGHUP)
 
 FLUSH_MS = 5_000
 """How long a stopping agent waits for the broker: well inside the 10 s that `docker stop` allows.
@@ -45,6 +52,10 @@ NAP_S = 5.0
 """The longest sleep: the monotonic clock it runs on stands still in suspend, the schedule's does
 not.
 """
+FIXED = ("server", "state", "root")
+"""Settings that an agent has for life."""
+
+Reread = Callable[[], tuple[Settings, Target]]
 
 
 def sources_of(settings: Settings) -> Sources:
@@ -73,19 +84,30 @@ class Agent:
     store: Store
     publisher: Publisher
     origin: Origin
+    reread: Reread | None = None
+    """The settings and the key as they are now; raises RackmeterError."""
+    board: Board = field(default_factory=Board)
+    watchdog: Watchdog = field(default_factory=lambda: Watchdog(os.environ, os.getpid()))
+    began_at_ms: int = field(default_factory=lambda: clock.now().at_ms)
     reports: int = 0
+    unsaved: str = ""
+    """Why the state cannot be saved, while it cannot."""
     said_state: Once = field(default_factory=Once)
+    said_spool: Once = field(default_factory=Once)
     said_gpus: Once = field(default_factory=lambda: Once(logging.INFO))
+    said_status: str = ""
 
     def report(self, reading: Reading) -> None:
         """One report, or, where it cannot be saved, only the counting."""
         try:
             self.commit(reading)
         except OSError as error:
-            why = cannot_save(self.store.folder, error)
-            self.said_state(f"reports wait, counting goes on in memory: {why}")
+            self.unsaved = str(cannot_save(self.store.folder, error))
+            self.said_state(f"reports wait, counting goes on in memory: {self.unsaved}")
         else:
+            self.unsaved = ""
             self.said_state("")
+        self.tell()
 
     def commit(self, reading: Reading) -> None:
         """Raises OSError before anything is sent."""
@@ -94,7 +116,7 @@ class Agent:
         self.store.save(after)
         self.origin = after
         self.reports += 1
-        self.publisher.offer(report(after))
+        self.publisher.offer(Waiting(report(after), after.boot_id))
 
     def integrate(self, reading: Reading) -> None:
         self.origin, notes = integrate(self.origin, reading, observed_ms_max(self.settings))
@@ -104,39 +126,81 @@ class Agent:
 
     def wait(self) -> signal.Signals | None:
         """Until the next reading is due, or a signal; looks at the GPUs meanwhile."""
-        due_up_ms = _next(clock.up_ms(), self.settings.interval_ms)
-        look_up_ms = _next(clock.up_ms(), self.settings.gpu_interval_ms)
+        phase = zlib.crc32(self.settings.server.encode())
+        due_up_ms = _next(clock.up_ms(), self.settings.interval_ms, phase)
+        look_up_ms = _next(clock.up_ms(), self.settings.gpu_interval_ms, 0)
         while (now := clock.now()).up_ms < due_up_ms:
             if self.sources.gpus.present and now.up_ms >= look_up_ms:
                 self.integrate(read_gpus(self.sources, now))
-                look_up_ms = _next(now.up_ms, self.settings.gpu_interval_ms)
+                look_up_ms = _next(now.up_ms, self.settings.gpu_interval_ms, 0)
             until_up_ms = min(due_up_ms, look_up_ms) if self.sources.gpus.present else due_up_ms
-            seconds = max(0, until_up_ms - now.up_ms) / 1000
-            caught = pending(min(seconds, POLL_S if self.publisher.busy else NAP_S))
+            caught = pending(min(max(0, until_up_ms - now.up_ms) / 1000, self.nap_s))
             self.publisher.pump()
+            self.tell()
+            if caught == signal.SIGHUP:
+                self.reload()
+                return self.wait()
             if caught:
                 return caught
         return pending(0)
 
+    @property
+    def nap_s(self) -> float:
+        if self.publisher.busy:
+            return POLL_S
+        return min(NAP_S, self.watchdog.every_ms / 1000) if self.watchdog.every_ms else NAP_S
+
+    def tell(self) -> None:
+        """How it is, to the board, to systemd and, where it is bad, to the log."""
+        self.watchdog.alive(clock.up_ms())
+        self.said_spool(spool_said(self.publisher.spool))
+        self.board.show(snapshot(self, clock.now()))
+        status = self.unsaved or self.publisher.refused or "delivering"
+        status = f"{status}; {self.publisher.unsent} reports wait"
+        if status != self.said_status:
+            self.said_status = status
+            notify(f"STATUS={status}")
+
+    def reload(self) -> None:
+        """Settings and key anew; those that cannot be used leave the former in force."""
+        reloading()
+        try:
+            if self.reread is not None:
+                self.adopt(*self.reread())
+        except RackmeterError as error:
+            log.error("the settings were read again and are not taken; the former hold: %s", error)
+        notify("READY=1")
+
+    def adopt(self, chosen: Settings, target: Target) -> None:
+        for name in FIXED:
+            was, now = getattr(self.settings, name), getattr(chosen, name)
+            if was != now:
+                raise ConfigError(f"{name} was {was} and is {now}: start the agent again for that")
+        self.publisher.retarget(target)
+        self.settings = chosen
+        self.sources = replace(sources_of(chosen), gpus=self.sources.gpus)
+        log.info("the settings were read again; reports are signed with key %s", target.key.kid)
+
     def stop(self, *, all_or_fail: bool) -> int:
-        """Sends what waits, for a bounded time; what is not sent is in the sums that the next
-        report carries.
-        """
+        """Sends what waits, for a bounded time; the next agent sends the rest."""
         notify("STOPPING=1")
         until_up_ms = clock.up_ms() + FLUSH_MS
         finished = self.publisher.flush(until_up_ms, lambda: pending(0) in STOP)
         unsent = self.publisher.unsent
         if unsent:
-            log.warning("stopped with %d reports unsent; the next makes up for them", unsent)
+            log.warning("stopped with %d reports unsent; the next start sends them", unsent)
         self.publisher.close()
+        self.publisher.spool.sync()
         if not finished:
             return EXIT_INTERRUPTED
         return EXIT_FAILED if all_or_fail and unsent else EXIT_DONE
 
 
-def begin(settings: Settings, publisher: Publisher, store: Store) -> Agent:
-    """The first reading decides the origin and is the first report; a state that cannot be kept
-    ends it here.
+def begin(
+    settings: Settings, publisher: Publisher, store: Store, *, patient: bool = False
+) -> Agent:
+    """The first reading decides the origin and is the first report. A state that cannot be kept
+    ends it here, unless it is patient: then it counts on in memory.
     """
     sources = sources_of(settings)
     boot_id = clock.boot_id(settings.root)
@@ -145,8 +209,16 @@ def begin(settings: Settings, publisher: Publisher, store: Store) -> Agent:
     begun = start(saved, reading, settings.server, boot_id, uuid.uuid4().hex, why_lost)
     log.info("server %s: %s", settings.server, begun.said)
     agent = Agent(settings, sources, store, publisher, begun.origin)
+    spool = publisher.spool
+    spool.open()
+    if spool.waiting:
+        log.info("%d reports of an earlier run wait in the spool", spool.waiting)
     for former in begun.origin.former:
-        publisher.offer(former, this_boot=False)
+        if spool.highest.get(former.origin, 0) < former.seq:
+            publisher.offer(Waiting(former))
+    if patient:
+        agent.report(reading)
+        return agent
     try:
         agent.commit(reading)
     except OSError as error:
@@ -164,6 +236,7 @@ def load(store: Store) -> tuple[Origin | None, str]:
 def run(agent: Agent, count: int | None) -> int:
     where, seconds = agent.settings.topic, agent.settings.interval_ms / 1000
     log.info("a report every %g s to %s at %s", seconds, where, agent.settings.bootstrap)
+    agent.tell()
     notify("READY=1")
     while count is None or agent.reports < count:
         if agent.wait() in STOP:
@@ -178,21 +251,7 @@ def pending(timeout_s: float) -> signal.Signals | None:
     return signal.Signals(caught.si_signo) if caught else None
 
 
-def notify(message: str) -> None:
-    """Tells systemd (sd_notify(3)) where it asked to be told; an agent that cannot say so still
-    meters.
-    """
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-            sock.connect(f"\0{address[1:]}" if address.startswith("@") else address)
-            sock.send(message.encode())
-    except OSError as error:
-        log.warning("systemd was not told %s: %s", message, error)
-
-
-def _next(up_ms: int, interval_ms: int) -> int:
-    """The first multiple of the interval after now."""
-    return (up_ms // interval_ms + 1) * interval_ms
+def _next(up_ms: int, interval_ms: int, phase_ms: int) -> int:
+    """The first multiple of the interval after now, shifted by the phase."""
+    phase_ms %= interval_ms
+    return ((up_ms - phase_ms) // interval_ms + 1) * interval_ms + phase_ms

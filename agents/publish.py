@@ -1,50 +1,55 @@
 """Sends reports to Kafka: signed, idempotent, keyed by server. Knows confluent-kafka and the wire,
 no counters.
 
-Nothing is kept on disk. While the broker is away the newest reports wait here, up to a bound, and
-older ones give way: counters are cumulative, and what is ``delivered`` tells the accumulator how
-long to show a series that is gone, so the next report carries what a lost one said, and only the
-knowledge of *when* within the outage becomes coarser. The last report of an earlier boot has no
-next one and never gives way.
+What waits lies in the spool, oldest first, as an origin's reports must arrive in order to say
+*when*. One batch is under way at a time: a single report while the broker answers, a segment of the
+spool in catching up. A report is stamped when it is sent, because its ``sent_up_ms`` must be true
+when the broker appends it: the reading's time is worked out from it. What fails is stamped anew.
+The identity stays, so what had arrived after all is a duplicate and harmless. Nothing leaves the
+spool before the broker has it.
 
-A report waits here, not in the client's queue, because its ``sent_up_ms`` must be true when the
-broker appends it: the reading's time is worked out from it. One batch is under way at a time; what
-fails comes back and is stamped anew. The identity stays, so what had arrived after all is a
-duplicate and harmless.
+After a failure the next try waits, twice as long each time up to half a minute, at random between
+half of that and all of it: a fleet that lost its broker does not come back in one instant.
 """
 
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Message, Producer
 
+from agents import refusals
 from agents.clock import Now
-from agents.log import log
+from agents.frames import Waiting
+from agents.log import Once, log
+from agents.spool import Spool
 from schemas.envelope import Key, headers
 from schemas.errors import ConfigError, DependencyError
 from schemas.report import Report, encode
-
-KEEP: Final = 1_000
-"""Reports that wait at most: sixteen hours at one a minute, about 2 MB for a server with 24 series.
-"""
 
 FIXED: Final = {
     "enable.idempotence": True,
     "partitioner": "murmur2_random",  # librdkafka's default agrees with Java's for 34 of 500 keys
     "linger.ms": 200,
     "message.timeout.ms": 10_000,  # the most that a sending stamp can be out of date
-    "queue.buffering.max.messages": KEEP + 100,
+    "queue.buffering.max.messages": 2_000,
     "queue.buffering.max.kbytes": 16_384,
 }
 """What the exactness of metering rests on; not open to configuration."""
 
-_NEWS: Final = (KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION, KafkaError._SSL)
+DEFAULTS: Final = {
+    "client.id": "rackmeter-agent",
+    "topic.metadata.propagation.max.ms": 2_000,  # said, not waited for, when it is not there
+}
 
 POLL_S: Final = 0.1
 """How often delivery reports are collected while a batch is under way."""
+RETRY_MS: Final = 1_000
+RETRY_MS_MAX: Final = 30_000
+CLOCK_OFF_MS: Final = 30_000
+"""How far this machine's clock may be from the broker's before the meter goes by the latter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,65 +63,80 @@ class Target:
     """Client properties, ``bootstrap.servers`` among them."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    report: Report
-    this_boot: bool
-
-
 class Publisher:
-    def __init__(self, target: Target, clock: Callable[[], Now]) -> None:
-        self._target = target
+    def __init__(
+        self,
+        target: Target,
+        clock: Callable[[], Now],
+        spool: Spool,
+        boot_id: str,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.target = target
+        self.spool = spool
         self._clock = clock
-        self._waiting: deque[_Waiting] = deque()
-        self._under_way: dict[str, _Waiting] = {}
+        self._boot_id = boot_id
+        self._chance = chance
+        self._batch: dict[str, Waiting] = {}
+        """Taken from the spool, by id, as far as the broker has not acknowledged it."""
+        self._under_way: set[str] = set()
         self.delivered: dict[str, int] = {}
         """The highest number the broker has acknowledged, by origin."""
-        self._away = False
-        self._dropped = 0
+        self.acknowledged: Report | None = None
+        self.acknowledged_at_ms: int | None = None
+        self.clock_ahead_ms: int | None = None
+        """This machine's wall clock less the broker's, where the broker dates what it appends."""
+        self.refused = ""
+        """Why reports cannot be sent, while they cannot."""
+        self.foreign = 0
+        """Reports of another server that the spool held: their key is not here."""
+        self._say = Once()
+        self._say_clock = Once()
+        self._heard: tuple[int, str] = (-1, "")
+        """The most telling reason since the last try."""
         self._stuck = False
+        self._retry_up_ms = 0
+        self._retry_ms = RETRY_MS
         self._client = 0
         self._producer = self._connected()
 
     @property
     def busy(self) -> bool:
-        """Whether a batch is under way, and ``pump`` has to be called often."""
-        return bool(self._under_way)
+        """Whether ``pump`` has to be called often: a batch is under way, or more waits to be."""
+        return bool(self._under_way) or (not self.refused and self.unsent > 0)
 
     @property
     def unsent(self) -> int:
-        return len(self._waiting) + len(self._under_way)
+        return self.spool.waiting
 
     def require_broker(self, timeout_s: float = 5.0) -> None:
         try:
             self._producer.list_topics(timeout=timeout_s)
         except KafkaException as error:
-            where = self._target.kafka["bootstrap.servers"]
-            why = _reason(error.args[0])
+            where = self.target.kafka["bootstrap.servers"]
+            why = self.refused or refusals.reason(error.args[0])
             raise DependencyError(
                 f"no Kafka broker answers at {where} ({why}); check --bootstrap, "
                 "or leave out --require-broker to keep counting until one does"
             ) from error
 
-    def offer(self, report: Report, *, this_boot: bool = True) -> None:
-        self._waiting.append(_Waiting(report, this_boot))
-        if self.unsent > KEEP and this_boot:
-            self._waiting.remove(next(one for one in self._waiting if one.this_boot))
-            self._dropped += 1
-            if self._dropped == 1:
-                log.warning("%d reports wait: the oldest give way, totals are not affected", KEEP)
+    def offer(self, waiting: Waiting) -> None:
+        self.spool.put(waiting, self._clock().up_ms)
         self.pump()
 
     def pump(self) -> None:
         """Collects what was delivered or failed, and sends what waits."""
         self._producer.poll(0)
+        now = self._clock()
+        self.spool.sync(now.up_ms)
         if self._stuck:
             self._reconnect()
-        if not self._under_way:
-            self._send()
+        if not self._under_way and now.up_ms >= self._retry_up_ms:
+            self._send(now)
 
     def flush(self, until_up_ms: int, interrupted: Callable[[], bool]) -> bool:
         """Sends what waits until then; False when a second signal says to stop at once."""
+        self._retry_up_ms = 0
         self.pump()
         while self.unsent and self._clock().up_ms < until_up_ms:
             if interrupted():
@@ -124,6 +144,13 @@ class Publisher:
             self._producer.flush(POLL_S)
             self.pump()
         return True
+
+    def retarget(self, target: Target) -> None:
+        """Send elsewhere, or signed with another key, from now on; what is under way goes again."""
+        former, self.target = self.target, target
+        if target.kafka != former.kafka:
+            self._reconnect()
+        self._retry_up_ms, self._heard = 0, (-1, "")
 
     def close(self) -> None:
         """Forget what is still queued; the client would otherwise wait for it when it is taken
@@ -133,84 +160,111 @@ class Publisher:
         self._producer.purge()
         self._producer.poll(0)
 
-    def _send(self) -> None:
-        while self._waiting:
-            waiting = self._waiting.popleft()
-            report = self._stamped(waiting)
-            body = encode(report)
-            target = self._target
+    def _send(self, now: Now) -> None:
+        while not self._batch:
+            taken = self.spool.take()
+            if not taken:
+                return
+            own = [one for one in taken if one.report.server == self.target.key.server]
+            self.foreign += len(taken) - len(own)
+            self._batch = {one.report.id: one for one in own}
+            if not own:
+                self.spool.done()
+        for report_id, waiting in self._batch.items():
             try:
-                self._producer.produce(
-                    target.topic,
-                    key=report.server.encode(),
-                    value=body,
-                    headers=[*headers(report, body, target.key, target.environment, target.topic)],
-                    on_delivery=self._delivery_of(report.id),
-                )
+                self._produce(report_id, self._stamped(waiting, now))
             except BufferError:
-                self._waiting.appendleft(waiting)
                 return
             except KafkaException as error:
-                self._waiting.appendleft(waiting)
                 self._failed(error.args[0])
                 return
-            self._under_way[report.id] = waiting
+            self._under_way.add(report_id)
 
-    def _stamped(self, waiting: _Waiting) -> Report:
+    def _produce(self, report_id: str, report: Report) -> None:
+        target, body = self.target, encode(report)
+        self._producer.produce(
+            target.topic,
+            key=report.server.encode(),
+            value=body,
+            headers=[*headers(report, body, target.key, target.environment, target.topic)],
+            on_delivery=self._delivery_of(report_id),
+        )
+
+    def _stamped(self, waiting: Waiting, now: Now) -> Report:
         """A report of an earlier boot is stamped on that boot's clock, carried on by the wall
         clock.
         """
-        report, now = waiting.report, self._clock()
-        if waiting.this_boot:
+        report = waiting.report
+        if waiting.boot_id == self._boot_id:
             return replace(report, sent_up_ms=max(now.up_ms, report.at_up_ms))
         return replace(report, sent_up_ms=report.at_up_ms + max(0, now.at_ms - report.at_ms))
 
     def _delivery_of(self, report_id: str) -> Callable[[KafkaError | None, Message], None]:
         client = self._client
 
-        def delivered(error: KafkaError | None, _message: Message) -> None:
+        def delivered(error: KafkaError | None, message: Message) -> None:
             if client != self._client:
                 return  # a client given up; its reports wait again already
-            waiting = self._under_way.pop(report_id)
+            self._under_way.discard(report_id)
             if error is None:
-                self._arrived(waiting.report)
-                return
-            self._put_back([waiting])
-            self._failed(error)
+                self._arrived(self._batch.pop(report_id).report, message)
+            else:
+                self._failed(error)
 
         return delivered
 
-    def _put_back(self, waiting: Iterable[_Waiting]) -> None:
-        self._waiting = deque(sorted((*self._waiting, *waiting), key=_order))
-
-    def _arrived(self, report: Report) -> None:
+    def _arrived(self, report: Report, message: Message) -> None:
         self.delivered[report.origin] = max(report.seq, self.delivered.get(report.origin, 0))
-        if self._away:
-            log.info("the broker answers again; %d reports had given way", self._dropped)
-        self._away = False
-        self._dropped = 0
+        now = self._clock()
+        self.acknowledged, self.acknowledged_at_ms = report, now.at_ms
+        kind, appended_ms = message.timestamp()
+        if kind == TIMESTAMP_LOG_APPEND_TIME:
+            self.clock_ahead_ms = now.at_ms - appended_ms
+            self._say_clock(refusals.clock_said(self.clock_ahead_ms, CLOCK_OFF_MS))
+        if not self._batch:
+            self.spool.done()
+        if self.refused:
+            log.info("the broker takes reports again; %d wait", self.unsent)
+        self.refused, self._heard = "", (-1, "")
+        self._retry_ms, self._retry_up_ms = RETRY_MS, 0
+        self._say("")
 
     def _failed(self, error: KafkaError) -> None:
         self._stuck = self._stuck or error.fatal() or error.code() == KafkaError._MSG_TIMED_OUT
-        if not self._away:
-            log.warning("reports cannot be sent (%s); counting goes on", _reason(error))
-        self._away = True
+        self._hear(error)
+        self._refuse()
+        if not self._under_way:
+            wait_ms = self._retry_ms * (0.5 + self._chance() / 2)
+            self._retry_up_ms = self._clock().up_ms + round(wait_ms)
+            self._retry_ms = min(2 * self._retry_ms, RETRY_MS_MAX)
+            self._heard = (-1, "")
 
     def _errored(self, error: KafkaError) -> None:
         """The client retries by itself; one of several brokers being away is no news."""
-        if error.fatal() or error.code() in _NEWS:
-            self._failed(error)
+        self._stuck = self._stuck or error.fatal()
+        self._hear(error)
+        if error.fatal() or error.code() == KafkaError._ALL_BROKERS_DOWN or self._heard[0] > 1:
+            self._refuse()
+
+    def _hear(self, error: KafkaError) -> None:
+        if (rank := refusals.rank(error)) >= self._heard[0]:
+            why = refusals.sentence(error, self.target.topic, self.target.kafka)
+            self._heard = (rank, why)
+
+    def _refuse(self) -> None:
+        self.refused = self._heard[1]
+        self._say(f"reports cannot be sent ({self.refused}); counting goes on")
 
     def _connected(self) -> Producer:
         quiet = logging.getLogger("rackmeter.agent.librdkafka")
         quiet.propagate = False
         quiet.addHandler(logging.NullHandler())
-        config = {"client.id": "rackmeter-agent", **self._target.kafka, **FIXED}
+        config = {**DEFAULTS, **self.target.kafka, **FIXED}
         try:
             return Producer({**config, "error_cb": self._errored, "logger": quiet})
         except KafkaException as error:
             raise ConfigError(
-                f"the Kafka settings cannot be used: {_reason(error.args[0])}"
+                f"the Kafka settings cannot be used: {refusals.reason(error.args[0])}"
             ) from error
 
     def _reconnect(self) -> None:
@@ -220,15 +274,6 @@ class Publisher:
         for a new one only when it starts.
         """
         self.close()
-        self._put_back(self._under_way.values())
         self._under_way.clear()
         self._stuck = False
         self._producer = self._connected()
-
-
-def _order(waiting: _Waiting) -> tuple[bool, int]:
-    return waiting.this_boot, waiting.report.seq
-
-
-def _reason(error: object) -> str:
-    return error.str() if isinstance(error, KafkaError) else str(error)

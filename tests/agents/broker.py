@@ -5,16 +5,20 @@ late.
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from confluent_kafka import KafkaError
+from confluent_kafka import TIMESTAMP_CREATE_TIME, KafkaError
 
 from agents.clock import Now
-from agents.publish import Target
+from agents.publish import Publisher, Target
+from agents.spool import Spool
 from schemas.envelope import Key
 from tests.agents.words import WALL_MS
 
 Delivered = Callable[[KafkaError | None, object], None]
+SPOOL_BYTES = 2**20
+BOOT = "boot-1"
 TARGET = Target("t", "dev", Key("k1", "s1", bytes(32)), {"bootstrap.servers": "h:1"})
 
 
@@ -42,6 +46,13 @@ class Broker:
             client.queue.clear()
 
 
+class Appended:
+    """What the real client hands to a delivery report, as far as it is looked at."""
+
+    def timestamp(self) -> tuple[int, int]:
+        return TIMESTAMP_CREATE_TIME, -1
+
+
 @dataclass
 class Client:
     broker: Broker
@@ -55,7 +66,7 @@ class Client:
             body, delivered = self.queue.pop(0)
             if self.broker.error is None or self.broker.keeps:
                 self.broker.arrived.append(json.loads(body))
-            delivered(self.broker.error, None)
+            delivered(self.broker.error, Appended())
         return 0
 
     def flush(self, _timeout: float) -> int:
@@ -71,3 +82,14 @@ class Clock:
 
     def __call__(self) -> Now:
         return Now(WALL_MS + self.up_ms, self.up_ms)
+
+
+def spool_in(folder: Path, bytes_max: int = SPOOL_BYTES) -> Spool:
+    made = Spool(folder / "spool", bytes_max, 2_000)
+    made.open()
+    return made
+
+
+def publisher_in(folder: Path, clock: Clock | None = None) -> Publisher:
+    """A publisher over the spool in this folder, whose tries do not wait longer than they must."""
+    return Publisher(TARGET, clock or Clock(), spool_in(folder), BOOT, lambda: 0.0)

@@ -9,6 +9,7 @@ changes nothing, else each series has used the most it was ever shown with.
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
@@ -22,8 +23,9 @@ from agents.integrate import Origin, shown_value
 from agents.origin import FORMER_MAX
 from agents.publish import Publisher
 from agents.sample import Reading, Sample
+from agents.spool import Spool
 from agents.state import Store, decode, encode
-from tests.agents.broker import TARGET, Broker, Clock
+from tests.agents.broker import SPOOL_BYTES, TARGET, Broker, Clock
 from tests.agents.words import WALL_MS, disk, held, lives, nic, reading
 
 SERIES = ("eth0", "eth1", "/a", "/b", "GPU-1")
@@ -70,20 +72,22 @@ class Disk(Store):
 
 @dataclass
 class World:
+    folder: Path
+    """Of the spool, which outlives the agent."""
     disk: Disk = field(default_factory=Disk)
     broker: Broker = field(default_factory=Broker)
-    up_ms: int = 50_000
+    clock: Clock = field(default_factory=lambda: Clock(50_000))
     boots: int = 1
     serial: int = 1
     there: dict[str, Sample] = field(default_factory=dict)
     agent: loop.Agent | None = None
 
     def look(self, *_: object) -> Reading:
-        return reading(self.up_ms, *self.there.values(), others_hi=self.serial)
+        return reading(self.clock.up_ms, *self.there.values(), others_hi=self.serial)
 
     def wait(self, ms: int) -> None:
         """Time passes; each NIC's counter grows by it."""
-        self.up_ms += ms
+        self.clock.up_ms += ms
         for name in [name for name in self.there if name.startswith("eth")]:
             before = self.there[name]
             self.there[name] = nic(before.value + ms, name, before.serial)
@@ -99,7 +103,8 @@ class World:
         """The agent; a started one reports at once."""
         if self.agent is None:
             chosen = Settings("s1", root=Path("/nowhere"))
-            publisher = Publisher(TARGET, Clock(self.up_ms))
+            boot_id, spool = f"boot-{self.boots}", Spool(self.folder / "spool", SPOOL_BYTES, 2_000)
+            publisher = Publisher(TARGET, self.clock, spool, boot_id, lambda: 0.0)
             with (
                 patch.object(loop, "read_all", self.look),
                 patch.object(clock, "boot_id", lambda _: f"boot-{self.boots}"),
@@ -116,8 +121,8 @@ class World:
                 self.running().publisher.pump()
             case "look":
                 gpus = tuple(one for name, one in self.there.items() if name[0] == "G")
-                at_ms = WALL_MS + self.up_ms
-                self.running().integrate(Reading(at_ms, self.up_ms, gpus, gpu.METERS))
+                at_ms = WALL_MS + self.clock.up_ms
+                self.running().integrate(Reading(at_ms, self.clock.up_ms, gpus, gpu.METERS))
             case "toggle":
                 self.toggle(rest)
             case "crash" | "full":
@@ -130,8 +135,8 @@ class World:
             case "restart":
                 self.agent = None
             case "reboot":
-                self.boots, self.up_ms, self.serial, self.agent = self.boots + 1, 1000, 1, None
-                self.there = {}
+                self.boots, self.serial, self.agent = self.boots + 1, 1, None
+                self.clock, self.there = Clock(1000), {}
             case "late":
                 self.broker.latecomers()
             case _:
@@ -171,7 +176,11 @@ def billed(arrived: list[dict[str, Any]]) -> Billed:
 )
 @settings(max_examples=500, deadline=None)
 def test_nothing_that_was_counted_is_lost(steps: list[tuple[str, int]], there: set[str]) -> None:
-    world = World()
+    with TemporaryDirectory() as folder:
+        check(World(Path(folder)), steps, there)
+
+
+def check(world: World, steps: list[tuple[str, int]], there: set[str]) -> None:
     with patch.object(publish, "Producer", world.broker.client):
         for name in sorted(there):
             world.toggle(name)

@@ -3,19 +3,18 @@
 import errno
 import logging
 import socket
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 import pytest
 
+from agents import publish
 from agents.config import Settings
 from agents.integrate import Origin, from_boot
 from agents.log import log
-from agents.loop import Agent, notify, sources_of
-from agents.publish import Publisher
+from agents.loop import Agent, sources_of
 from agents.state import Store
-from schemas.report import Report
+from agents.systemd import notify
+from tests.agents.broker import Broker, publisher_in
 from tests.agents.words import nic, reading
 
 
@@ -30,16 +29,6 @@ class Disk(Store):
         super().save(origin)
 
 
-@dataclass
-class Outbox:
-    reports: list[Report] = field(default_factory=list)
-    delivered: dict[str, int] = field(default_factory=dict)
-
-    def offer(self, report: Report, *, this_boot: bool = True) -> None:
-        assert this_boot
-        self.reports.append(report)
-
-
 @pytest.fixture
 def said(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
@@ -52,24 +41,28 @@ def said(
 
 
 def test_a_full_disk_stops_reports_and_not_the_counting(
-    tmp_path: Path, said: pytest.LogCaptureFixture
+    tmp_path: Path, said: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    disk, outbox = Disk(tmp_path), Outbox()
+    broker = Broker()
+    monkeypatch.setattr(publish, "Producer", broker.client)
+    disk, publisher = Disk(tmp_path), publisher_in(tmp_path)
     chosen = Settings("s1", root=tmp_path)
     first = reading(1000, nic(10))
     origin = from_boot("s1", "boot-1", "o1", first)
-    agent = Agent(chosen, sources_of(chosen), disk, cast("Publisher", outbox), origin)
+    agent = Agent(chosen, sources_of(chosen), disk, publisher, origin)
     agent.report(first)
     disk.full = True
     agent.report(reading(2000, nic(20)))
     agent.report(reading(3000, nic(5)))
     saved = disk.load()
     assert saved is not None
-    assert (saved.seq, len(outbox.reports)) == (1, 1)
+    publisher.pump()
+    assert (saved.seq, len(broker.arrived)) == (1, 1)
     assert said.text.count("No space left on device") == 1, "once, not at every reading"
     disk.full = False
     agent.report(reading(4000, nic(6)))
-    assert [(report.seq, report.value) for report in outbox.reports] == [(1, (10,)), (2, (26,))]
+    publisher.pump()
+    assert [(one["seq"], one["value"]) for one in broker.arrived] == [(1, [10]), (2, [26])]
     assert disk.load() == agent.origin
 
 
