@@ -69,14 +69,16 @@ class StripeGateway:
     clearing = "clearing:stripe"
     patience = PATIENCE
 
-    def __init__(self, keys: StripeKeys) -> None:
+    def __init__(
+        self, keys: StripeKeys, timeout_s: tuple[float, float] = (CONNECT_S, ANSWER_S)
+    ) -> None:
         self._keys = keys
         self._client = stripe.StripeClient(
             keys.secret,
             stripe_version=VERSION,
             base_addresses={"api": keys.api} if keys.api else {},
             max_network_retries=0,
-            http_client=stripe.RequestsClient(timeout=(CONNECT_S, ANSWER_S)),
+            http_client=stripe.RequestsClient(timeout=timeout_s),
         ).v1
 
     def step(self, currency: str) -> Decimal:
