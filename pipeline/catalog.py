@@ -7,7 +7,7 @@ an item of a plan costs from then on, ``addon_row`` what is added to it. The for
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -30,6 +30,7 @@ __all__ = [
     "Existing",
     "Plan",
     "addon_row",
+    "agreed_rows",
     "day",
     "load",
     "price_rows",
@@ -119,6 +120,20 @@ def price_rows(catalog: Catalog, item: Item) -> tuple[PriceRow, ...]:
         return rows
     rest = replace(item, valid=Span(max(item.valid.start, catalog.until), item.valid.end))
     return (*rows, *price_rows(catalog.then, rest))
+
+
+def agreed_rows(rows: Iterable[PriceRow], contract: Catalog, item: Item) -> tuple[PriceRow, ...]:
+    """The rows until a contract begins, then what the item costs by it and after its end."""
+    if item.plan not in contract.plans:
+        return tuple(rows)
+    start = contract.effective
+    kept = (row for row in rows if row.valid.start < start)
+    until = tuple(replace(r, valid=Span(r.valid.start, _first(r.valid.end, start))) for r in kept)
+    return (*until, *price_rows(contract, item))
+
+
+def _first(end: datetime | None, other: datetime) -> datetime:
+    return other if end is None else min(end, other)
 
 
 def addon_row(catalog: Catalog, item: Item, name: str, count: int, valid: Span) -> PriceRow:

@@ -16,9 +16,9 @@ from pipeline.money import exact_sum
 from pipeline.periods import closed, month, previous
 from pipeline.rating.price import price
 from schemas.billing import Inputs, Item, PriceRow, Scope, Span
-from sinks.catalogs import Touched
 from sinks.database import Connection
 from sinks.queries import usage_inputs_bulk
+from sinks.repricing import Touched
 from sinks.scopes import load_scopes
 
 BATCH: Final = 200

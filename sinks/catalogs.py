@@ -1,40 +1,28 @@
 """What applying a catalogue or a contract writes into the price timelines.
 
-Items that exist follow the catalogue's `existing`: they keep
-their prices, change at their renewal (the start of the account's next period) or on a given day
-(midnight of the seller). A contract changes the items of its scope when it begins; until it ends, a
-new catalogue leaves them alone. Billing reads price rows only, never versions.
+Items that exist follow the catalogue's `existing`: they keep their prices, change at their renewal
+(the start of the account's next period) or on a given day (midnight of the seller). A contract
+changes the items of its scope when it begins; until it ends, a new catalogue leaves them alone.
+Billing reads price rows only, never versions.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
+from hashlib import sha256
 
-from pipeline.catalog import Catalog, Existing, addon_row, price_rows
+from pipeline.catalog import Catalog, Existing
 from pipeline.contract import Contract
 from pipeline.periods import closed, month
-from schemas.billing import Item, PriceRow, Span
+from schemas.billing import Item, Span
 from schemas.errors import RefusedError
-from schemas.prices import Charge, Fee
-from sinks.changes import make_due
+from sinks.audit import Act, record
+from sinks.changes import NOBODY, Order, enter, lock_commands
 from sinks.contracts import agree
 from sinks.database import Connection
-from sinks.prices import add_prices, close_prices
-from sinks.scopes import load_scopes
+from sinks.repricing import Touched, changes, reprice
 from sinks.timelines import refuse_sealed
-from sinks.versions import publish, published
-
-
-@dataclass(frozen=True, slots=True)
-class Touched:
-    """An item whose prices change at ``start``: its rows from there on, before and after."""
-
-    scope: str
-    account: str
-    item: Item
-    start: datetime
-    before: tuple[PriceRow, ...]
-    after: tuple[PriceRow, ...]
+from sinks.versions import publish
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,41 +38,58 @@ class Applied:
         return tuple(one.item.item for one in self.touched)
 
 
-def apply(conn: Connection, catalog: Catalog, text: str, at: datetime) -> Applied:
+def apply(
+    conn: Connection, catalog: Catalog, text: str, at: datetime, order: Order = NOBODY
+) -> Applied:
     """Publishes a version and writes the price rows it brings, in one transaction.
 
-    Applying the same text again changes nothing; the same version with other text is refused.
+    Applying the same text again changes nothing; the same version with other text is refused. What
+    it changes is a command on the timelines, one for each instant from which prices change.
     """
     with conn.transaction():
+        lock_commands(conn)
         if not publish(conn, catalog, text, at):
             return Applied(published=False, touched=())
-        if catalog.existing is Existing.KEEP:
-            return Applied(published=True, touched=())
-        found = _open_items(conn, list(catalog.plans), at)
-        starts = {account: _change_at(catalog, zone, at) for _, account, zone, _ in found}
-        return Applied(
-            published=True,
-            touched=_reprice(
-                conn, catalog, [(s, a, starts[a], item) for s, a, _, item in found], at
-            ),
-        )
+        applied = Applied(published=True, touched=())
+        if catalog.existing is not Existing.KEEP:
+            found = _open_items(conn, list(catalog.plans), at)
+            starts = {account: _change_at(catalog, zone, at) for _, account, zone, _ in found}
+            meant = [(s, a, starts[a], item) for s, a, _, item in found]
+            applied = replace(applied, touched=changes(conn, catalog, meant))
+        for start in sorted({one.start for one in applied.touched}):
+            _enter(conn, catalog, [o for o in applied.touched if o.start == start], at, order)
+        record(conn, _act(catalog, text, applied, at))
+    return applied
 
 
-def apply_contract(conn: Connection, contract: Contract, text: str, at: datetime) -> Applied:
+def apply_contract(
+    conn: Connection, contract: Contract, text: str, at: datetime, order: Order = NOBODY
+) -> Applied:
     """Publishes a contract: terms of its scope and prices of its items, from its start on."""
     catalog, scope = contract.catalog, contract.scope
     with conn.transaction():
-        locked = "SELECT scope_id FROM rating_scope WHERE scope_id = %s FOR UPDATE"
-        if conn.execute(locked, (scope,)).fetchone() is None:
+        lock_commands(conn)
+        locked = "SELECT account_id FROM rating_scope WHERE scope_id = %s FOR UPDATE"
+        row = conn.execute(locked, (scope,)).fetchone()
+        if row is None:
             raise RefusedError(f"There is no rating scope {scope}: rent an item in it first.")
         if not publish(conn, catalog, text, at):
             return Applied(published=False, touched=())
         refuse_sealed(conn, scope, contract.valid.start)
-        agree(conn, contract, at)
-        make_due(conn, [scope], contract.valid.start, at)
         found = _open_items(conn, list(catalog.plans), at, scope)
         starts = [(s, a, contract.valid.start, item) for s, a, _, item in found]
-        return Applied(published=True, touched=_reprice(conn, catalog, starts, at))
+        touched = changes(conn, catalog, starts)
+
+        def do(entered: datetime) -> bool:
+            agree(conn, contract, entered)
+            reprice(conn, touched, entered)
+            return True
+
+        content = {"version": catalog.version}
+        enter(conn, order, "contract apply", content, [scope], contract.valid.start, at, do)
+        applied = Applied(published=True, touched=touched)
+        record(conn, _act(catalog, text, applied, at, row[0]))
+    return applied
 
 
 def _open_items(
@@ -92,13 +97,17 @@ def _open_items(
 ) -> list[tuple[str, str, str, Item]]:
     """Scope, account, zone and item of what has not ended; locked, as every command locks them.
 
-    Of one scope, or of all that have no contract now or to come.
+    Items that have one of the plans now or by a resize to come; of one scope, or of all that have
+    no contract now or to come.
     """
     rows = conn.execute(
         """
         SELECT i.scope_id, a.account_id, a.timezone, i.item_id, i.title, i.plan, lower(i.valid)
         FROM item i JOIN rating_scope s USING (scope_id) JOIN account a USING (account_id)
-        WHERE upper_inf(i.valid) AND i.plan = ANY(%(plans)s)
+        WHERE upper_inf(i.valid)
+          AND EXISTS (SELECT FROM item_price p WHERE p.item_id = i.item_id
+                      AND p.plan = ANY(%(plans)s)
+                      AND (upper_inf(p.valid) OR upper(p.valid) > %(at)s))
           AND CASE WHEN %(scope)s::text IS NOT NULL THEN i.scope_id = %(scope)s
               ELSE NOT EXISTS (SELECT FROM contract_known() c WHERE c.scope_id = i.scope_id
                                AND (upper_inf(c.valid) OR upper(c.valid) > %(at)s)) END
@@ -121,58 +130,23 @@ def _change_at(catalog: Catalog, timezone: str, at: datetime) -> datetime:
     return earliest if earliest == period.start else closed(period)
 
 
-def _reprice(
-    conn: Connection,
-    catalog: Catalog,
-    found: Sequence[tuple[str, str, datetime, Item]],
-    at: datetime,
-) -> tuple[Touched, ...]:
-    """Closes the prices that change at each item's start and opens the new ones there."""
-    scopes = load_scopes(conn, sorted({scope for scope, *_ in found}))
-    known: dict[str, Catalog | None] = {}
-    touched: list[Touched] = []
-    for scope, account, change_at, item in found:
-        start = max(change_at, item.valid.start).astimezone(UTC)
-        before = _from(start, (row for row in scopes[scope].prices if row.item == item.item))
-        for row in before:
-            if row.version not in known:
-                known[row.version] = published(conn, row.version)
-        addons = [r for r in before if (c := known[r.version]) and r.charge in c.addons]
-        after = _from(start, price_rows(catalog, item)) + tuple(
-            _addon(catalog, known[row.version], item, row) for row in addons
-        )
-        if _same(before, after):
-            continue
-        refuse_sealed(conn, scope, start)
-        close_prices(conn, item.item, start)
-        add_prices(conn, after, at)
-        make_due(conn, [scope], start, at)
-        touched.append(Touched(scope, account, item, start, before, after))
-    return tuple(touched)
+def _enter(
+    conn: Connection, catalog: Catalog, touched: Sequence[Touched], at: datetime, order: Order
+) -> None:
+    """The changes that begin at one instant, as one command."""
+
+    def do(entered: datetime) -> bool:
+        reprice(conn, touched, entered)
+        return True
+
+    scopes = sorted({one.scope for one in touched})
+    content = {"version": catalog.version}
+    enter(conn, order, "catalog apply", content, scopes, touched[0].start, at, do)
 
 
-def _addon(catalog: Catalog, old: Catalog | None, item: Item, row: PriceRow) -> PriceRow:
-    """As many as are booked, at the new price; as it was where the new version has none."""
-    if row.charge not in catalog.addons or old is None:
-        return row
-    booked, one = row.price.quantity, old.addons[row.charge].charge.quantity
-    count = booked.count // one.count if isinstance(booked, Fee) and isinstance(one, Fee) else 1
-    return addon_row(catalog, item, row.charge, count, row.valid)
-
-
-def _from(start: datetime, rows: Iterable[PriceRow]) -> tuple[PriceRow, ...]:
-    """What the rows say from ``start`` on."""
-    return tuple(
-        replace(row, valid=Span(max(start, row.valid.start), row.valid.end))
-        for row in rows
-        if row.valid.end is None or row.valid.end > start
-    )
-
-
-def _same(before: Sequence[PriceRow], after: Sequence[PriceRow]) -> bool:
-    """Nothing but versions and reasons would differ."""
-
-    def said(rows: Sequence[PriceRow]) -> list[tuple[str, Span, Charge]]:
-        return sorted(((r.charge, r.valid, r.price) for r in rows), key=lambda one: one[:2])
-
-    return said(before) == said(after)
+def _act(catalog: Catalog, text: str, applied: Applied, at: datetime, account: str = "") -> Act:
+    """For the audit trail; ``account`` where it is one customer's contract."""
+    what = "contract" if account else "catalog"
+    digest = sha256(text.encode()).hexdigest()
+    after = {"effective": catalog.effective, "sha256": digest, "items": len(applied.items)}
+    return Act(f"{what}.apply", f"{what}/{catalog.version}", account, at, after=after)

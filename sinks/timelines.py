@@ -9,7 +9,7 @@ file is kept by sinks.catalogs. What changes an item that is rented on: sinks.al
 
 from datetime import datetime
 
-from pipeline.catalog import Catalog, price_rows
+from pipeline.catalog import Catalog, agreed_rows, price_rows
 from pipeline.periods import zone
 from schemas.billing import Item, Span
 from schemas.errors import RefusedError
@@ -18,6 +18,7 @@ from sinks.changes import NOBODY, Answer, Order, enter, scopes_of, utc
 from sinks.database import Connection
 from sinks.prices import add_prices, close_prices
 from sinks.timeline_rows import add_item, close_rows, lock_item, refuse_outside, serve, served_until
+from sinks.versions import contracts_to_come
 
 _ACCOUNT = ("name", "address", "country", "VAT id", "currency", "time zone")
 
@@ -179,7 +180,10 @@ def _rent(
     if not add_item(conn, rented, account, scope, server):
         return False
     serve(conn, server, rented.item, Span(at), entered_at)
-    add_prices(conn, price_rows(catalog, rented), entered_at)
+    rows = price_rows(catalog, rented)
+    for contract in contracts_to_come(conn, scope, at):
+        rows = agreed_rows(rows, contract, rented)
+    add_prices(conn, rows, entered_at)
     return True
 
 

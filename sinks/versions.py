@@ -55,3 +55,13 @@ def publish(conn: Connection, catalog: Catalog, text: str, at: datetime) -> bool
             " a published version never changes, give the new one another version."
         )
     return False
+
+
+def contracts_to_come(conn: Connection, scope: str, at: datetime) -> list[Catalog]:
+    """The contracts of a scope that begin after an instant, in order."""
+    rows = conn.execute(
+        "SELECT version FROM contract_known() WHERE scope_id = %s AND lower(valid) > %s"
+        " ORDER BY lower(valid)",
+        (scope, at),
+    ).fetchall()
+    return [catalog for (name,) in rows if (catalog := published(conn, name)) is not None]

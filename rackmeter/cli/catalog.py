@@ -74,23 +74,25 @@ def apply(
         applied_lines,
         effect_table,
     )
+    from rackmeter.cli.item_order import myself  # noqa: PLC0415
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415
     from rackmeter.cli.prices import offer, text_of  # noqa: PLC0415
     from sinks.catalog_effect import effects  # noqa: PLC0415
     from sinks.catalogs import apply as publish  # noqa: PLC0415
     from sinks.catalogs import apply_contract  # noqa: PLC0415
+    from sinks.changes import Order  # noqa: PLC0415
     from sinks.versions import read_contract  # noqa: PLC0415
 
     text = text_of(file)
     found = None if is_contract(text) else offer(file).catalog
-    now = datetime.now(UTC)
+    now, order = datetime.now(UTC), Order(myself())
     confirm(f"Publish {file} for good?", yes=yes or dry_run)
     with ledger(data_dir) as conn, conn.transaction(force_rollback=dry_run):
         if found is not None:
-            version, applied = found.version, publish(conn, found, text, now)
+            version, applied = found.version, publish(conn, found, text, now, order)
         else:
             agreed = read_contract(conn, text, str(file))
-            version, applied = agreed.catalog.version, apply_contract(conn, agreed, text, now)
+            version, applied = agreed.catalog.version, apply_contract(conn, agreed, text, now, order)
         meant = effects(conn, applied.touched, now) if dry_run else []
     if json:
         document(applied_document(version, applied, meant, dry_run=dry_run))

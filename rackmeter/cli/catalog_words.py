@@ -49,7 +49,7 @@ def applied_lines(version: str, applied: "Applied", *, dry_run: bool) -> Iterabl
     """What was done, or would be, and every item that it is about."""
     would = "would be " if dry_run else ""
     customers = len({one.account for one in applied.touched})
-    count = f"{len(applied.items)} items of {customers} customers"
+    count = f"{_count(len(applied.items), 'item')} of {_count(customers, 'customer')}"
     yield f"{version}: {would}published; {would}repriced: {count}"
     for one in applied.touched:
         yield f"  {one.item.item} of {one.account}, from {one.start:%Y-%m-%d %H:%M} UTC"
@@ -86,6 +86,10 @@ def effect_table(effects: Sequence["Effect"]) -> None:
         count = sum(len(e.items) for e in mine)
         rows.append(("all", "", count, before, after, _signed(after - before), currency))
     table(("customer", "scope", "items", "before", "after", "change", ""), rows)
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _signed(amount: Any) -> str:

@@ -142,7 +142,7 @@ def test_a_dry_run_tells_items_customers_and_the_month(run: Run, tmp_path: Path)
     new.write_text(text, "utf-8")
     code, said, _ = run("apply", str(new), "--dry-run")
     assert code == 0
-    assert "2026-05: would be published; would be repriced: 1 items of 1 customers\n" in said
+    assert "2026-05: would be published; would be repriced: 1 item of 1 customer\n" in said
     assert "  web of acme, from " in said
     [row] = [line.split() for line in said.split("\n") if line.startswith("acme")]
     assert row == ["acme", "acme", "1", "49.00", "59.00", "+10.00", "EUR"]

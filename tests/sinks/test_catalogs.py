@@ -73,6 +73,22 @@ class TestContract:
         }
         assert not load_scope(customer, "i-2").discounts
 
+    def test_what_is_rented_before_it_begins_changes_when_it_does(
+        self, customer: Connection
+    ) -> None:
+        """Agreed in March for April; rented in March after that, into the same scope."""
+        rent_small(customer)
+        apply_contract(customer, *agreed(customer), START)
+        rent_small(customer, "i-2", "s-2", at=START + DAY, scope="i-1")
+        found = [row for row in load_scope(customer, "i-1").prices if row.item == "i-2"]
+        assert [(r.version, r.valid) for r in found if r.charge == "traffic"] == [
+            ("v1", Span(START + DAY, APRIL)),
+            ("acme-2026", Span(APRIL, MAY)),
+            ("v1", Span(MAY)),
+        ]
+        rent_small(customer, "i-3", "s-3", at=START + DAY)
+        assert rows(customer, "traffic", "i-3") == [("v1", Span(START + DAY))]
+
     def test_applying_it_again_changes_nothing(self, customer: Connection) -> None:
         rent_small(customer)
         apply_contract(customer, *agreed(customer), START)

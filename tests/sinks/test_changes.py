@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import psycopg
 import pytest
 
-from pipeline.catalog import Catalog
+from pipeline.catalog import Catalog, load
 from schemas.billing import Span
 from schemas.errors import RefusedError
 from schemas.prices import Fee, IntervalKind
@@ -369,6 +369,49 @@ def test_where_prices_change_later_the_new_plans_change_too(rented: Connection) 
         ("large", "v2", Span(LATER, renewal)),
         ("large", "v3", Span(renewal)),
     ]
+
+
+def test_a_new_version_prices_a_planned_resize_by_the_plan_to_come(rented: Connection) -> None:
+    """Small until May, then large: from April on both at the new version's prices."""
+    april, may = START + 31 * DAY, START + 61 * DAY
+    resized(rented, "large", may)
+    catalog, text = two_plans("v3", **{'"keep"': '"at_renewal"', "0.30": "0.40", "0.10": "0.20"})
+    apply(rented, catalog, text, LATER)
+    assert versions(rented) == [
+        ("small", "v1", Span(START, april)),
+        ("small", "v3", Span(april, may)),
+        ("large", "v3", Span(may)),
+    ]
+    rents = {
+        row.valid: row.price for row in load_scope(rented, "i-1").prices if row.charge == "rent"
+    }
+    assert rents[Span(april, may)] == catalog.plans["small"].charges["rent"]
+    assert rents[Span(may)] == catalog.plans["large"].charges["rent"]
+
+
+def test_a_version_without_the_plan_of_now_still_changes_the_one_to_come(
+    rented: Connection,
+) -> None:
+    may = START + 61 * DAY
+    resized(rented, "large", may)
+    text = two_plans("v3", **{'"keep"': '"at_renewal"', "0.30": "0.40"})[1]
+    text = text.replace("[plan.small]", "[plan.tiny]")
+    apply(rented, load(text, "v3.toml"), text, LATER)
+    assert [(plan, v, span.end) for plan, v, span in versions(rented)][1:] == [
+        ("small", "v1", may), ("large", "v3", None),
+    ]  # fmt: skip
+
+
+def test_applying_is_a_command_like_others(rented: Connection) -> None:
+    text = two_plans("v3", **{'"keep"': '"at_renewal"', "0.10": "0.20"})
+    apply(rented, *text, LATER, Order("clerk@desk"))
+    assert rented.execute(
+        "SELECT command, content->>'version', at, entered_by, scopes, answer FROM timeline_change"
+        " ORDER BY change_id DESC LIMIT 1"
+    ).fetchone() == (
+        "catalog apply", "v3", START + 31 * DAY, "clerk@desk", ["i-1"],
+        {"changed": True, "late": []},
+    )  # fmt: skip
 
 
 def test_what_contradicts_an_item_is_refused(rented: Connection) -> None:
