@@ -153,10 +153,8 @@ def _handler(state: StripeState) -> type[BaseHTTPRequestHandler]:
             path, key = urlsplit(self.path).path, self.headers.get("idempotency-key", "")
             state.calls.append(Call(method, path, key, form))
             fault = state.take(method, path)
-            if fault and fault.kind == "429":
-                self._say(
-                    429, b'{"error": {"type": "invalid_request_error", "code": "rate_limit"}}'
-                )
+            if fault and fault.kind in ("401", "429"):  # said before the layer of keys
+                self._say(int(fault.kind), b'{"error": {"message": "No."}}')
                 return
             if fault and not fault.after and self._fail(fault, key):
                 return

@@ -16,6 +16,8 @@ from invoicing.gateways.transfer_gateway import TransferGateway
 from sinks.database import Connection
 from sinks.journal import Entry, Kind, Posting, post, trial_balance
 from sinks.payment_methods import keep_customer, keep_methods
+from sinks.payments import Attempt, attempts_of
+from sinks.payments_due import due_of
 from sinks.timelines import add_account
 from tests.payments.stripe_server import StripeState, forward
 
@@ -140,6 +142,28 @@ class World:
             " WHERE i.number = %s ORDER BY a.number",
             (number,),
         ).fetchall()
+
+    def attempt(self, number: str) -> Attempt:
+        """The newest one of an invoice."""
+        due = due_of(self.conn, number)
+        assert due is not None
+        return attempts_of(self.conn, due.invoice_id)[-1]
+
+    def receive(self, number: str, amount: str) -> None:
+        """Money that came another way."""
+        paid = Decimal(amount)
+        sides = (Posting("bank", paid), Posting("receivable", -paid, invoice=number))
+        account = self.attempt(number).account
+        post(self.conn, Entry(Kind.PAYMENT, str(uuid4()), self.now, account, "EUR", sides))
+
+    def authenticate(self, number: str) -> None:
+        """The customer passes 3-D Secure."""
+        intent = self.attempt(number).reference
+        port = self.stripe.backend
+        found = json.loads(forward(port, "GET", f"/v1/payment_intents/{intent}", {})[1])
+        form = {"client_secret": found["client_secret"], "success": "true"}
+        path = f"/v1/payment_intents/{intent}/_authenticate"
+        assert forward(port, "POST", path, form)[0] == 200
 
     def paid_at_stripe(self, number: str) -> list[dict[str, Any]]:
         """Payments of an invoice that succeeded there."""
