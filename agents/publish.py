@@ -94,6 +94,8 @@ class Publisher:
         self._say_clock = Once()
         self._heard: tuple[int, str] = (-1, "")
         """The most telling reason since the last try."""
+        self._distrust: str | None = None
+        """What is wrong with the broker's certificate, once looked at."""
         self._stuck = False
         self._retry_up_ms = 0
         self._retry_ms = RETRY_MS
@@ -149,8 +151,12 @@ class Publisher:
         """Send elsewhere, or signed with another key, from now on; what is under way goes again."""
         former, self.target = self.target, target
         if target.kafka != former.kafka:
-            self._reconnect()
-        self._retry_up_ms, self._heard = 0, (-1, "")
+            try:
+                self._reconnect()
+            except ConfigError:
+                self.target = former
+                raise
+        self._retry_up_ms, self._heard, self._distrust = 0, (-1, ""), None
 
     def close(self) -> None:
         """Forget what is still queued; the client would otherwise wait for it when it is taken
@@ -247,9 +253,20 @@ class Publisher:
             self._refuse()
 
     def _hear(self, error: KafkaError) -> None:
-        if (rank := refusals.rank(error)) >= self._heard[0]:
-            why = refusals.sentence(error, self.target.topic, self.target.kafka)
-            self._heard = (rank, why)
+        if (rank := refusals.rank(error)) < self._heard[0]:
+            return
+        why = refusals.sentence(error, self.target.topic, self.target.kafka)
+        if refusals.untrusted(error.str()):
+            why = self._distrusted() or why
+        self._heard = (rank, why)
+
+    def _distrusted(self) -> str:
+        """Asked once: it blocks for a moment."""
+        if self._distrust is None:
+            from agents import certificate  # noqa: PLC0415 - TLS costs memory, and only here
+
+            self._distrust = certificate.fault(self.target.kafka)
+        return self._distrust
 
     def _refuse(self) -> None:
         self.refused = self._heard[1]
@@ -273,7 +290,8 @@ class Publisher:
         A broker that lost its memory refuses the old producer id for ever, and librdkafka 2.16 asks
         for a new one only when it starts.
         """
+        producer = self._connected()
         self.close()
         self._under_way.clear()
         self._stuck = False
-        self._producer = self._connected()
+        self._producer = producer

@@ -55,6 +55,11 @@ def sentence(error: KafkaError, topic: str, kafka: Kafka) -> str:
     return _tls(said, where, kafka) or _away(error, where)
 
 
+def untrusted(said: str) -> bool:
+    """Whether it is the broker's certificate that is not believed."""
+    return "verify failed" in said
+
+
 def reason(error: object) -> str:
     """What the client says of it, without its state and time."""
     said = error.str() if isinstance(error, KafkaError) else str(error)
@@ -74,9 +79,7 @@ def clock_said(ahead_ms: int, off_ms: int) -> str:
 
 
 def _tls(said: str, where: object, kafka: Kafka) -> str:
-    if "certificate has expired" in said:
-        return f"the certificate that {where} shows has expired: renew it there"
-    if "verify failed" in said:
+    if untrusted(said):
         trust = kafka.get("ssl.ca.location", "this system")
         return (
             f"{where} shows a certificate that {trust} does not vouch for, or that has expired, "
