@@ -1,101 +1,78 @@
-"""The rater: the second Faust processor and what follows it, crossings and their delivery.
+"""The rater: the second Faust processor, from hints to crossings.
 
 Hints say that a scope's usage has changed; they may be lost or repeated, the truth is the ledger.
-While scopes are being rated further hints gather, each scope once, so a burst costs one rating.
-Rating and webhooks have a thread and a connection each: a slow receiver holds up nobody's meter.
+While scopes are being rated further hints gather, each scope once; what has gathered is rated
+together. Hints and rating have a thread and a connection each: neither waits for the other.
 """
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from itertools import islice
+from typing import Final
 
-import psycopg
 import structlog
-from aiokafka.errors import KafkaError
-from faust.exceptions import NotReady
 
 from pipeline.records import Chunk
 from rackmeter import metrics
-from schemas.errors import RackmeterError
+from rackmeter.loops import ConnectedThread, paused
 from schemas.events import Changed, decode_changed
-from sinks.accruals import HINT_HORIZON, due_scopes, rate_open
-from sinks.database import Connection, connect
-from sinks.deadletters import Letter, mark_published, unpublished, unrelayed
-from sinks.deliver import Delivery, Outcome, Ways, deliver_due
-from sinks.outbox import Alert, waiting
+from sinks.accruals import HINT_HORIZON, due_scopes, rate_many
+from sinks.database import Connection
+from sinks.outbox import Alert
 from sinks.scopes import scopes_of_servers
 from sinks.watch import due_accounts, look
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 SWEEP_S: Final = 5.0
 """How late a price that time alone changes is noticed."""
-REST_S: Final = 0.5
+BATCH_SCOPES: Final = 256
+"""Rated in one snapshot: about half a second of work."""
+REST_S: Final = 0.1
 REST_FACTOR: Final = 5
-"""A scope rests five times as long as its rating took, so that catching up a month stays cheap."""
+"""A scope rests five times as long as its share of the rating took: a large pool is not summed all
+the time."""
+OLD_S: Final = 60.0
+OLD_REST_S: Final = 5.0
+"""While a backlog is caught up every alert is late already, and rating is kept cheap."""
+FAILED_REST_S: Final = 60.0
+"""Until a scope that cannot be rated is tried again."""
 PAUSE_S: Final = 2.0
 """Between attempts while the database is away."""
-COUNT_S: Final = 15.0
-"""How often is counted what waits for delivery: as often as Prometheus usually looks."""
 AHEAD_MS_MAX: Final = 3_600_000
 """A reading from further ahead is no hint: clocks are corrected before it is written."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SendHint = Callable[[str, int, int], Awaitable[None]]
 """Scope, append time, reading time."""
 
 
-class _Thread:
-    """One thread with one connection, opened anew when it was lost."""
-
-    def __init__(self, url: str, name: str) -> None:
-        self._url, self._name = url, name
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
-        self._conn: Connection | None = None
-
-    async def run(self, call: Callable[..., T], *arguments: Any) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._call, call, *arguments)
-
-    def _call(self, call: Callable[..., T], *arguments: Any) -> T:
-        if self._conn is None or self._conn.closed or self._conn.broken:
-            name = f"rackmeter {self._name}"
-            self._conn = connect(self._url, autocommit=True, application_name=name)
-        return call(self._conn, *arguments)
-
-    def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        if self._conn is not None:
-            self._conn.close()
-
-
 class Rater:
-    """Rates scopes that changed, delivers what crossed, relays dead letters."""
+    """Rates scopes that changed; ``crossed`` is called when there is something to be told."""
 
-    def __init__(self, url: str, ways: Ways) -> None:
-        self._rating = _Thread(url, "rater")
-        self._notify = _Thread(url, "notifier")
-        self._ways = ways
+    def __init__(self, url: str, crossed: Callable[[], None] = lambda: None) -> None:
+        self._hints = ConnectedThread(url, "hints")
+        self._rating = ConnectedThread(url, "rater")
+        self._crossed = crossed
         self._waiting: dict[str, int] = {}
         """Scope → newest reading time that a hint told."""
         self._since_ms: dict[str, int] = {}
         """Scope → arrival of the oldest report since its last rating; not before our own start."""
         self._began_ms = time.time_ns() // 1_000_000
-        self._wake, self._crossed = asyncio.Event(), asyncio.Event()
+        self._wake = asyncio.Event()
         self._rest_until: dict[str, float] = {}
-        self._sweep_at = self._count_at = 0.0
+        self._sweep_at = 0.0
         self.send_hint: SendHint | None = None
-        self.send_letter: Callable[[Letter], Awaitable[None]] | None = None
 
     # -- hints ------------------------------------------------------------------------------------
 
     async def announce(self, touched: dict[str, int], append_ms: int) -> None:
         """After a checkpoint: one hint for each scope that these servers serve."""
         since = datetime.now(UTC) - HINT_HORIZON
-        found = await self._rating.run(scopes_of_servers, list(touched), since)
+        found = await self._hints.run(scopes_of_servers, list(touched), since)
         newest: dict[str, int] = {}
         for server, scopes in found.items():
             for scope in scopes:
@@ -130,18 +107,24 @@ class Rater:
         self._wake.clear()
         try:
             await self._sweep()
-            rested = [s for s in self._waiting if self._rest_until.get(s, 0.0) <= time.monotonic()]
-            for scope in rested:
-                await self._rate(scope, self._waiting.pop(scope))
+            batch = self._batch()
+            if batch:
+                await self._rate(batch)
             metrics.RATING_WAITING.set(len(self._waiting))
             metrics.LOOP.labels("rating").set_to_current_time()
-            if not rested and self._waiting:
+            if not batch and self._waiting:
                 await asyncio.sleep(REST_S / 5)
         except Exception as error:
             # Whatever it is, it must not end the process: metering goes on beside it.
             metrics.failed("rating", error)
-            _paused("rating paused", error)
+            paused("rating paused", error)
             await asyncio.sleep(PAUSE_S)
+
+    def _batch(self) -> dict[str, int]:
+        """Those that have waited longest, of those that have rested."""
+        now = time.monotonic()
+        rested = (scope for scope in self._waiting if self._rest_until.get(scope, 0.0) <= now)
+        return {scope: self._waiting[scope] for scope in islice(rested, BATCH_SCOPES)}
 
     async def _sweep(self) -> None:
         if time.monotonic() - self._sweep_at < SWEEP_S:
@@ -153,81 +136,74 @@ class Rater:
         for account in await self._rating.run(due_accounts, now):
             self._told(account, await self._rating.run(look, account, now, now))
 
-    async def _rate(self, scope: str, at_ms: int) -> None:
-        sampled_at = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=at_ms)
+    async def _rate(self, batch: dict[str, int]) -> None:
+        """What comes while it is rated waits for the next one; what fails is not forgotten."""
+        for scope in batch:
+            del self._waiting[scope]
+        since_ms = {scope: self._since_ms.pop(scope) for scope in batch if scope in self._since_ms}
         began = time.monotonic()
-        accounts: set[str] = set()
-        for rated in await self._rating.run(rate_open, scope, datetime.now(UTC), sampled_at):
-            metrics.RATINGS.inc()
-            self._told(scope, rated.entered)
-            accounts.add(rated.scope.account)
-        for account in accounts:
-            now = datetime.now(UTC)
-            self._told(account, await self._rating.run(look, account, now, sampled_at))
+        try:
+            done = await self._rating.run(_rate_and_look, batch)
+        except Exception:
+            for scope, at_ms in batch.items():
+                self._waiting[scope] = max(self._waiting.get(scope, 0), at_ms)
+            self._since_ms = since_ms | self._since_ms
+            raise
         ended = time.monotonic()
+        metrics.RATINGS.inc(done.periods)
         metrics.RATING.observe(ended - began)
-        if (since_ms := self._since_ms.pop(scope, None)) is not None:
-            metrics.RATING_DELAY.observe(max(0.0, time.time() - since_ms / 1000))
-        metrics.LOOP.labels("rating").set_to_current_time()
-        self._rest_until[scope] = ended + max(REST_S, REST_FACTOR * (ended - began))
+        for where, entered in done.entered:
+            self._told(where, entered)
+        self._rest(batch, since_ms, ended, (ended - began) / len(batch))
+        for scope, error in done.failed.items():
+            metrics.failed("rating", error)
+            paused("scope not rated", error, scope=scope)
+            self._rest_until[scope] = ended + FAILED_REST_S
+            self._waiting.setdefault(scope, batch[scope])
+
+    def _rest(
+        self, batch: Iterable[str], since_ms: Mapping[str, int], ended: float, share_s: float
+    ) -> None:
+        now_s = time.time()
+        for scope in batch:
+            delay_s = max(0.0, now_s - since_ms.get(scope, now_s * 1000) / 1000)
+            if scope in since_ms:
+                metrics.RATING_DELAY.observe(delay_s)
+            rest_s = OLD_REST_S if delay_s > OLD_S else REST_S
+            self._rest_until[scope] = ended + max(rest_s, REST_FACTOR * share_s)
 
     def _told(self, where: str, entered: tuple[Alert, ...]) -> None:
         """Of a scope or an account."""
         metrics.entered(entered)
         if entered:
             log.info("threshold crossed", where=where, events=len(entered))
-            self._crossed.set()
-
-    # -- delivering -------------------------------------------------------------------------------
-
-    async def deliver_waiting(self) -> None:
-        """Send what is due; wait for the next crossing, or for a retry to fall due."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._crossed.wait(), PAUSE_S)
-        self._crossed.clear()
-        try:
-            for sent in await self._notify.run(self._deliver):
-                metrics.WEBHOOKS.labels(sent.channel.value, sent.outcome.value).inc()
-                level = log.info if sent.outcome is Outcome.DELIVERED else log.warning
-                level(
-                    sent.channel.value, id=sent.alert_id, outcome=sent.outcome.value, why=sent.why
-                )
-            await self._relay()
-            await self._count()
-            metrics.LOOP.labels("delivery").set_to_current_time()
-        except Exception as error:
-            metrics.failed("delivery", error)
-            _paused("delivery paused", error)
-            await asyncio.sleep(PAUSE_S)
-
-    def _deliver(self, conn: Connection) -> list[Delivery]:
-        return deliver_due(conn, self._ways, lambda: datetime.now(UTC))
-
-    async def _relay(self) -> None:
-        letters = await self._notify.run(unpublished)
-        if letters and self.send_letter is not None:
-            for letter in letters:
-                await self.send_letter(letter)
-            await self._notify.run(mark_published, letters)
-
-    async def _count(self) -> None:
-        """What waits: of the whole installation, so every worker says the same."""
-        if time.monotonic() - self._count_at < COUNT_S:
-            return
-        self._count_at = time.monotonic()
-        count, due = await self._notify.run(waiting)
-        now = datetime.now(UTC)
-        metrics.OUTBOX.set(count)
-        metrics.OUTBOX_DUE.set(min(due or now, now).timestamp())
-        metrics.LETTERS.set(await self._notify.run(unrelayed))
+            self._crossed()
 
     def close(self) -> None:
+        self._hints.close()
         self._rating.close()
-        self._notify.close()
 
 
-def _paused(what: str, error: Exception) -> None:
-    """A failure of the database, or a producer that has stopped before us, is a line; anything else
-    is a bug and shows where."""
-    known = isinstance(error, (psycopg.Error, RackmeterError, KafkaError, NotReady))
-    log.warning(what, why=str(error) or type(error).__name__, exc_info=None if known else error)
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What came of a batch."""
+
+    periods: int
+    entered: list[tuple[str, tuple[Alert, ...]]]
+    """Of a scope or an account."""
+    failed: Mapping[str, Exception]
+
+
+def _rate_and_look(conn: Connection, batch: Mapping[str, int]) -> _Done:
+    """Rates scopes, then looks at the budgets of their accounts; ``batch`` has reading times."""
+    sampled_at = {scope: _EPOCH + timedelta(milliseconds=at_ms) for scope, at_ms in batch.items()}
+    found = rate_many(conn, sampled_at, datetime.now(UTC))
+    entered = [(one.scope.scope, one.entered) for one in found.rated]
+    newest: dict[str, datetime] = {}
+    for one in found.rated:
+        account, at = one.scope.account, sampled_at[one.scope.scope]
+        newest[account] = max(newest.get(account, at), at)
+    now = datetime.now(UTC)
+    due = due_accounts(conn, now, list(newest))
+    entered += [(account, look(conn, account, now, newest[account])) for account in due]
+    return _Done(len(found.rated), entered, found.failed)

@@ -16,6 +16,7 @@ from faust.types import TP
 from pipeline.processors import chunk_topic, meter_processor, rate_processor
 from pipeline.transport import ChunkConsumer, ChunkTransport
 from rackmeter import exposition, metrics
+from rackmeter.deliveries import Deliveries
 from rackmeter.desk import Desk
 from rackmeter.kafka import Cluster, cluster
 from rackmeter.key_files import load_vault
@@ -54,8 +55,9 @@ def run_worker(settings: Settings) -> None:
     metrics.start(topic.partitions)
     desk = Desk(settings, url, topic, vault)
     app, transport = _app(settings, kafka)
-    rater = Rater(url, ways(settings, vault))
-    _wire(app, transport, settings, desk, rater)
+    deliveries = Deliveries(url, ways(settings, vault))
+    rater = Rater(url, deliveries.wake)
+    _wire(app, transport, settings, desk, rater, deliveries)
     gc.freeze()
     gc.set_threshold(GC_OBJECTS)
     sys.setswitchinterval(SWITCH_S)
@@ -73,6 +75,7 @@ def run_worker(settings: Settings) -> None:
             raise
     finally:
         rater.close()
+        deliveries.close()
     if desk.failure is not None:
         exposition.await_last_scrape()
         raise desk.failure
@@ -141,9 +144,14 @@ def _app(settings: Settings, kafka: Cluster) -> tuple[faust.App, ChunkTransport]
 
 
 def _wire(
-    app: faust.App, transport: ChunkTransport, settings: Settings, desk: Desk, rater: Rater
+    app: faust.App,
+    transport: ChunkTransport,
+    settings: Settings,
+    desk: Desk,
+    rater: Rater,
+    deliveries: Deliveries,
 ) -> None:
-    """reports → desk → hints → rater → webhooks and dead letters."""
+    """reports → desk → hints → rater → deliveries."""
     meter_processor(app, chunk_topic(app, settings.topic_reports), desk)
     changed = chunk_topic(app, settings.topic_changed)
     rate_processor(app, changed, rater)
@@ -163,7 +171,7 @@ def _wire(
     transport.seek, transport.out_of_range = seek, desk.out_of_range
     transport.failed = desk.failed
     desk.hints.on_commit = rater.announce
-    rater.send_hint, rater.send_letter = send_hint, send_letter
+    rater.send_hint, deliveries.send_letter = send_hint, send_letter
 
     @app.task  # type: ignore[untyped-decorator]
     async def ticking() -> None:
@@ -181,7 +189,7 @@ def _wire(
     @app.task  # type: ignore[untyped-decorator]
     async def delivering() -> None:
         while not app.should_stop:
-            await rater.deliver_waiting()
+            await deliveries.deliver_waiting()
 
     @app.on_before_shutdown.connect
     async def flush(*_: Any, **__: Any) -> None:

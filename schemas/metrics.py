@@ -149,7 +149,7 @@ LOOP: Final = Metric(
 
 RATING: Final = Metric(
     "rackmeter_rating_duration_seconds", "histogram", "seconds",
-    "Time to rate the open periods of one scope.", buckets=_FAST,
+    "Time to rate the open periods of the scopes that waited, together.", buckets=_FAST,
 )  # fmt: skip
 RATING_DELAY: Final = Metric(
     "rackmeter_rating_delay_seconds", "histogram", "seconds",
@@ -259,6 +259,22 @@ RECONCILE_DIFFERENCES: Final = Metric(
 RECONCILE_SECONDS: Final = Metric(
     "rackmeter_reconcile_duration_seconds", "gauge", "seconds",
     "How long a nightly check took.", ("check",), "reconcile",
+)  # fmt: skip
+AUDIT_ACTS: Final = Metric(
+    "rackmeter_audit_acts", "gauge", "acts",
+    "Acts in the audit trail when it was last verified.", where="audit",
+)  # fmt: skip
+AUDIT_FINDINGS: Final = Metric(
+    "rackmeter_audit_findings", "gauge", "findings",
+    "What was not as it was entered when the audit trail was last verified.", where="audit",
+)  # fmt: skip
+AUDIT_HEADS: Final = Metric(
+    "rackmeter_audit_heads", "gauge", "heads",
+    "Signed heads that the last verification rested on.", where="audit",
+)  # fmt: skip
+AUDIT_SUCCESS: Final = Metric(
+    "rackmeter_audit_last_success_timestamp_seconds", "gauge", "seconds",
+    "When the audit trail was last verified whole, against signed heads.", where="audit",
 )  # fmt: skip
 
 METRICS: Final = tuple(value for value in globals().copy().values() if isinstance(value, Metric))

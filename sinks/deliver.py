@@ -17,12 +17,7 @@ from standardwebhooks.webhooks import Webhook
 
 from schemas.errors import RackmeterError
 from schemas.events import webhook_keys
-from sinks.database import Connection
-from sinks.egress import SendFailedError, TargetRefusedError, post
-from sinks.mail import MailRefusedError, MailServer, message, send_mail
-from sinks.mail_words import letter
-from sinks.outbox import (
-    Channel,
+from sinks.claims import (
     Claimed,
     claim_due,
     disable_endpoint,
@@ -30,6 +25,11 @@ from sinks.outbox import (
     record_failed,
     record_retry,
 )
+from sinks.database import Connection
+from sinks.egress import SendFailedError, TargetRefusedError, post
+from sinks.mail import MailRefusedError, MailServer, message, send_mail
+from sinks.mail_words import letter
+from sinks.outbox import Channel
 from sinks.vault import Vault
 from sinks.webhooks import secret_row
 
@@ -39,8 +39,8 @@ RETRY_AFTER_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """The Standard Webhooks schedule: ten tries in three days."""
 JITTER = 0.2
 """Each delay is lengthened by up to this share, so that a receiver back up is not hit at once."""
-PARALLEL_MAX = 16
-"""Requests under way at once: each is a thread that mostly waits."""
+PARALLEL_MAX = 32
+"""Requests under way at once: each is a thread that mostly waits. Four slow receivers' worth."""
 GONE = 410
 DEAD = timedelta(days=3)
 """A webhook that took nothing for as long as the schedule goes on is disabled, like one gone."""
@@ -95,14 +95,9 @@ class _Answer:
     gone: bool = False
 
 
-def deliver_due(
-    conn: Connection,
-    ways: Ways,
-    clock: Callable[[], datetime],
-    *,
-    limit: int = 100,
-) -> list[Delivery]:
-    """Tries the events that are due, `limit` at most, several at a time; the slow hold up few.
+class Courier:
+    """Sends what is due, several at a time. What is under way goes on between its turns, so the
+    slow hold up nobody; `landed` is called, from a thread of its own, when a try has ended.
 
     1. Claim, committed under a lease. A crash here loses nothing: the lease runs out and the next
        one sends the event, one attempt poorer.
@@ -110,17 +105,59 @@ def deliver_due(
        when the lease has run out, under the same id.
     3. Record what came of it. From here on it is not sent again, or not before its next time.
     """
-    done: list[Delivery] = []
-    flying: dict[Future[_Answer], Claimed] = {}
-    with ThreadPoolExecutor(PARALLEL_MAX, thread_name_prefix="webhook") as pool:
+
+    def __init__(
+        self, ways: Ways, clock: Callable[[], datetime], landed: Callable[[], None] = lambda: None
+    ) -> None:
+        self._ways, self._clock, self._landed = ways, clock, landed
+        self._pool = ThreadPoolExecutor(PARALLEL_MAX, thread_name_prefix="webhook")
+        self._flying: dict[Future[_Answer], Claimed] = {}
+
+    @property
+    def flying(self) -> int:
+        """Tries under way."""
+        return len(self._flying)
+
+    def turn(self, conn: Connection, limit: int = PARALLEL_MAX) -> list[Delivery]:
+        """Records the tries that have ended and begins up to `limit` others; waits for none."""
+        ended = [future for future in self._flying if future.done()]
+        done = _record_all(conn, [(self._flying[each], each.result()) for each in ended])  # 3
+        for future in ended:
+            del self._flying[future]
+        room = min(PARALLEL_MAX - len(self._flying), limit)
+        flying = self._flying.values()
+        for claimed in claim_due(conn, self._clock(), room, flying) if room > 0 else ():  # 1
+            future = self._pool.submit(_try, self._ways, claimed, self._clock)  # 2
+            self._flying[future] = claimed
+            future.add_done_callback(lambda _: self._landed())
+        return done
+
+    def wait(self) -> None:
+        """Until one of those under way has ended."""
+        wait(self._flying, return_when=FIRST_COMPLETED)
+
+    def close(self) -> None:
+        """Waits for those under way, which stay unrecorded: they are sent again."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def deliver_due(
+    conn: Connection,
+    ways: Ways,
+    clock: Callable[[], datetime],
+    *,
+    limit: int = 100,
+) -> list[Delivery]:
+    """Tries the events that are due, `limit` at most, and waits for them."""
+    courier, done = Courier(ways, clock), list[Delivery]()
+    try:
         while True:
-            room = min(PARALLEL_MAX, limit - len(done)) - len(flying)
-            for claimed in claim_due(conn, clock(), room) if room > 0 else ():  # 1
-                flying[pool.submit(_try, ways, claimed, clock)] = claimed  # 2
-            if not flying:
+            done += courier.turn(conn, limit - len(done) - courier.flying)
+            if not courier.flying:
                 return done
-            back = wait(flying, return_when=FIRST_COMPLETED).done
-            done += [_record(conn, flying.pop(future), future.result()) for future in back]  # 3
+            courier.wait()
+    finally:
+        courier.close()
 
 
 def _try(ways: Ways, claimed: Claimed, clock: Callable[[], datetime]) -> _Answer:
@@ -171,12 +208,18 @@ def _said(status: int, at: datetime, who: str = "the receiver") -> _Answer:
     return _Answer(at, f"{who} answered {status}", gone=status == GONE)
 
 
+def _record_all(conn: Connection, answers: Sequence[tuple[Claimed, _Answer]]) -> list[Delivery]:
+    """Step 3: what was taken in one statement."""
+    taken = [(claimed, answer.at) for claimed, answer in answers if not answer.why]
+    if taken:
+        record_delivered(conn, taken)
+    done = [_done(claimed, Outcome.DELIVERED) for claimed, _ in taken]
+    return done + [_record(conn, claimed, answer) for claimed, answer in answers if answer.why]
+
+
 def _record(conn: Connection, claimed: Claimed, answer: _Answer) -> Delivery:
-    """Step 3."""
+    """A try that failed."""
     webhook = claimed.channel is Channel.WEBHOOK
-    if not answer.why:
-        record_delivered(conn, claimed, answer.at)
-        return _done(claimed, Outcome.DELIVERED)
     if answer.gone and webhook:
         disable_endpoint(conn, claimed, answer.at)
         return _give_up(conn, claimed, "the receiver answered 410, its webhook is now disabled")

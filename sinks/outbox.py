@@ -1,23 +1,21 @@
-"""The table of what is to be told: alerts entered once, claimed under a lease, recorded.
+"""The table of what is to be told: alerts are entered once, and counted.
 
-Nothing is sent from here (sinks.deliver). An alert has a row for each recipient, and each row is
-delivered by itself. Its identity is derived from what it says and to whom, so it is entered once
-whoever enters it, and the receiver sees one id however often it is sent.
+Whoever sends them claims and records them (sinks.claims, sinks.deliver). An alert has a row for
+each recipient, and each row is delivered by itself. Its identity is derived from what it says and
+to whom, so it is entered once whoever enters it, and the receiver sees one id however often it is
+sent.
 """
 
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from sinks.database import Connection
-
-LEASE = timedelta(seconds=60)
-"""A claimed event belongs to its claimer this long: four times what one try may take."""
 
 CLEARED = "cleared"
 """The kind of event that takes back an announced crossing."""
@@ -72,23 +70,6 @@ class Alert:
         if recipient.channel is not Channel.WEBHOOK:
             parts += [recipient.channel, recipient.address]
         return "msg_" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A row to be tried now, with the endpoint as it is at this moment."""
-
-    alert_id: str
-    account: str
-    body: dict[str, Any]
-    attempt: int
-    url: str | None
-    secret: bytes | None
-    """As it is stored, encrypted."""
-    channel: Channel = Channel.WEBHOOK
-    address: str = ""
-    language: str = "en"
-    timezone: str = "UTC"
 
 
 def customers(conn: Connection, accounts: Iterable[str]) -> dict[str, list[Recipient]]:
@@ -154,14 +135,14 @@ def _insert(
         INSERT INTO alert_outbox (alert_id, account_id, scope_id, period_start, threshold,
                                   limit_version, kind, body, sampled_at, created_at, next_try_at,
                                   channel, recipient, copy)
-        SELECT id, account, nullif(scope, ''), start, threshold, version, kind, body, sampled_at,
-               %(now)s, %(now)s, channel, recipient, copy
+        SELECT id, account, nullif(scope, ''), start, threshold, version, kind,
+               %(bodies)s::jsonb -> place, sampled_at, %(now)s, %(now)s, channel, recipient, copy
         FROM unnest(%(id)s::text[], %(account)s::text[], %(scope)s::text[],
                     %(start)s::timestamptz[], %(threshold)s::text[], %(version)s::text[],
-                    %(kind)s::text[], %(body)s::jsonb[], %(sampled_at)s::timestamptz[],
-                    %(channel)s::text[], %(recipient)s::text[], %(copy)s::int[])
-             WITH ORDINALITY AS w (id, account, scope, start, threshold, version, kind, body,
-                                   sampled_at, channel, recipient, copy, place)
+                    %(kind)s::text[], %(sampled_at)s::timestamptz[], %(channel)s::text[],
+                    %(recipient)s::text[], %(copy)s::int[], %(places)s::int[])
+             AS w (id, account, scope, start, threshold, version, kind, sampled_at, channel,
+                   recipient, copy, place)
         ORDER BY place ON CONFLICT DO NOTHING RETURNING alert_id
         """,
         {
@@ -173,7 +154,8 @@ def _insert(
             "threshold": [alert.threshold for alert, _, _ in rows],
             "version": [alert.limit_version for alert, _, _ in rows],
             "kind": [alert.kind for alert, _, _ in rows],
-            "body": [Jsonb(alert.body) for alert, _, _ in rows],
+            "bodies": Jsonb([alert.body for alert, _, _ in rows]),
+            "places": list(range(len(rows))),
             "sampled_at": [alert.sampled_at for alert, _, _ in rows],
             "channel": [to.channel.value for _, to, _ in rows],
             "recipient": [to.address for _, to, _ in rows],
@@ -204,98 +186,6 @@ def announcements(
     for row in rows:
         found.setdefault((row[1], row[2]), []).append(Alert(*row))
     return {key: tuple(alerts) for key, alerts in found.items()}
-
-
-def claim_due(conn: Connection, now: datetime, limit: int = 1) -> tuple[Claimed, ...]:
-    """Takes up to `limit` due rows, oldest first; nobody else gets them before the lease ends.
-
-    An account's commands go one after the other: to resume never overtakes to suspend.
-    Committed here: the caller sends without a transaction. Claiming counts as an attempt, so an
-    event that kills whoever sends it still comes to its end.
-    """
-    with conn.transaction():
-        rows = conn.execute(
-            """
-            WITH due AS (
-                SELECT alert_id FROM alert_outbox
-                WHERE delivered_at IS NULL AND failed IS NULL AND next_try_at <= %s
-                AND (channel <> 'command' OR NOT EXISTS (
-                    SELECT FROM alert_outbox e
-                    WHERE e.account_id = alert_outbox.account_id AND e.number < alert_outbox.number
-                    AND e.channel = 'command' AND e.delivered_at IS NULL AND e.failed IS NULL))
-                ORDER BY next_try_at LIMIT %s FOR UPDATE SKIP LOCKED
-            )
-            UPDATE alert_outbox o SET attempts = attempts + 1, next_try_at = %s
-            FROM due, account a
-            WHERE o.alert_id = due.alert_id AND a.account_id = o.account_id
-            RETURNING o.alert_id, o.account_id, o.body, o.attempts,
-                      CASE WHEN a.webhook_disabled_at IS NULL THEN a.webhook_url END,
-                      a.webhook_secret, o.channel, o.recipient, a.language, a.timezone
-            """,
-            (now, limit, now + LEASE),
-        ).fetchall()
-    return tuple(Claimed(*[*row[:6], Channel(row[6]), *row[7:]]) for row in rows)
-
-
-def record_delivered(conn: Connection, claimed: Claimed, at: datetime) -> None:
-    """The receiver has it; true whoever still thinks to hold the lease."""
-    with conn.transaction():
-        conn.execute(
-            """
-            UPDATE alert_outbox
-            SET delivered_at = coalesce(delivered_at, %s), failed = NULL, last_error = NULL
-            WHERE alert_id = %s
-            """,
-            (at, claimed.alert_id),
-        )
-
-
-def record_retry(conn: Connection, claimed: Claimed, next_try_at: datetime, why: str) -> None:
-    """This try failed. Says nothing when the lease was lost: somebody else is trying."""
-    with conn.transaction():
-        conn.execute(
-            """
-            UPDATE alert_outbox SET next_try_at = %s, last_error = %s
-            WHERE alert_id = %s AND attempts = %s AND delivered_at IS NULL
-            """,
-            (next_try_at, why, claimed.alert_id, claimed.attempt),
-        )
-
-
-def record_failed(conn: Connection, claimed: Claimed, why: str) -> None:
-    """Given up for good, with the reason an operator reads."""
-    with conn.transaction():
-        conn.execute(
-            """
-            UPDATE alert_outbox SET failed = %s
-            WHERE alert_id = %s AND attempts = %s AND delivered_at IS NULL
-            """,
-            (why, claimed.alert_id, claimed.attempt),
-        )
-
-
-def disable_endpoint(
-    conn: Connection, claimed: Claimed, at: datetime, silent_since: datetime | None = None
-) -> bool:
-    """Send it nothing until the account gets a webhook again: it said 410, or it is dead.
-
-    Dead is one that took nothing since `silent_since`. False: it goes on.
-    """
-    with conn.transaction():
-        row = conn.execute(
-            """
-            UPDATE account a SET webhook_disabled_at = %(at)s
-            WHERE account_id = %(account)s AND webhook_url = %(url)s AND webhook_disabled_at IS NULL
-            AND (%(since)s::timestamptz IS NULL OR NOT EXISTS (
-                SELECT FROM alert_outbox o WHERE o.account_id = a.account_id
-                AND o.channel = 'webhook' AND o.delivered_at > %(since)s))
-            RETURNING 1
-            """,
-            {
-                "at": at, "account": claimed.account, "url": claimed.url, "since": silent_since,
-            },
-        ).fetchone()  # fmt: skip
-    return row is not None
 
 
 def waiting(conn: Connection) -> tuple[int, datetime | None]:

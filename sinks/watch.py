@@ -5,7 +5,7 @@ reads: of two ratings of different scopes the later one sees both, so no sum is 
 told twice. A crash between a rating and the look is found by the sweep: what was seen is noted.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from fractions import Fraction
@@ -52,9 +52,15 @@ _SEEN = """
 """
 
 
-def due_accounts(conn: Connection, now: datetime) -> list[str]:
-    """Accounts with budgets that nobody has looked at since something changed."""
-    rows = conn.execute(f"{_SEEN} ORDER BY 1", {"now": now}).fetchall()
+def due_accounts(
+    conn: Connection, now: datetime, accounts: Sequence[str] | None = None
+) -> list[str]:
+    """Accounts, of those given, with budgets that nobody has looked at since something changed."""
+    wanted = None if accounts is None else list(accounts)
+    rows = conn.execute(
+        f"{_SEEN} WHERE %(of)s::text[] IS NULL OR a.account_id = ANY(%(of)s) ORDER BY 1",
+        {"now": now, "of": wanted},
+    ).fetchall()
     return [account for account, _, _, due, _ in rows if due]
 
 

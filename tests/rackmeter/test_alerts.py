@@ -25,7 +25,7 @@ from sinks.database import Connection
 from sinks.deliver import Provisioning, Ways, deliver_due
 from sinks.watch import look
 from tests.fix_api import free_port
-from tests.fix_billing import SECRET, TX, WAYS, meter_late, rent_small
+from tests.fix_billing import SECRET, TX, meter_late, rent_small
 from tests.fix_worker import wait_for
 from tests.vault import VAULT
 
@@ -138,7 +138,7 @@ def test_a_worker_looks_at_budgets_after_a_rating_and_finds_dropped_ones_by_itse
     now = datetime.now(UTC)
     window = now.replace(minute=0, second=0, microsecond=0)
     meter_late(customer, "s-1", TX, "eth0", window, 115 * MB)
-    rater = Rater(billing_url, WAYS)
+    rater = Rater(billing_url)
     key, value = encode_changed(Changed("i-1", 0, int(now.timestamp() * 1000)))
 
     async def rate() -> None:

@@ -20,6 +20,7 @@ from pipeline.records import Chunk, Taped
 from rackmeter import exposition, metrics
 from rackmeter.api.observed import METHODS
 from rackmeter.cli.close_metrics import telling
+from rackmeter.deliveries import Deliveries
 from rackmeter.rater import Rater
 from schemas.errors import ConfigError, DependencyError, RackmeterError, RefusedError
 from schemas.events import Changed, encode_changed
@@ -130,14 +131,19 @@ def test_a_crossing_is_counted_from_its_rating_to_its_delivery(
 
 
 async def _rate_and_deliver(url: str, hint: Changed) -> None:
-    rater = Rater(url, WAYS)
+    deliveries = Deliveries(url, WAYS)
+    rater = Rater(url, deliveries.wake)
     try:
         key, value = encode_changed(hint)
         await rater.take(Chunk("changed", 0, [Taped(0, hint.append_ms, 1, key, value, ())]))
         await rater.rate_waiting()
-        await rater.deliver_waiting()
+        # The second of a scope is sent when the first has ended.
+        for _ in range(3):
+            deliveries._count_at = 0.0
+            await deliveries.deliver_waiting()
     finally:
         rater.close()
+        deliveries.close()
 
 
 # -- the page --------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ python -m tests.sinks.rating_process DATABASE_URL RECEIVER_URL
 import sys
 from datetime import UTC, datetime, timedelta
 
-from sinks import outbox
+from sinks import claims
 from sinks.accruals import rate_open
 from sinks.database import connect
 from sinks.deliver import Provisioning, Ways, deliver_due
@@ -14,7 +14,7 @@ from sinks.watch import due_accounts, look
 from tests.fix_billing import SECRET
 from tests.vault import VAULT
 
-outbox.LEASE = timedelta(seconds=1)
+claims.LEASE = timedelta(seconds=1)
 
 
 def main(url: str, receiver: str) -> None:

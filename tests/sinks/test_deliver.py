@@ -10,10 +10,11 @@ from itertools import count
 import pytest
 
 from sinks import deliver as deliver_module
+from sinks.claims import LEASE, claim_due
 from sinks.database import Connection
 from sinks.deliver import RETRY_AFTER_S, Delivery, Outcome, Ways, deliver_due, retry_at, send
 from sinks.egress import SendFailedError, TargetRefusedError, is_public, post
-from sinks.outbox import LEASE, claim_due, enqueue, latencies
+from sinks.outbox import enqueue, latencies
 from sinks.vault import Vault
 from sinks.webhooks import secret_row, set_webhook
 from tests.fix_billing import SECRET, WAYS, Receiver

@@ -22,11 +22,12 @@ from cryptography.x509.oid import NameOID
 
 from schemas.errors import ConfigError, RefusedError
 from sinks import mail as mail_module
+from sinks.claims import LEASE
 from sinks.database import Connection
 from sinks.deliver import Delivery, Outcome, Ways, deliver_due
 from sinks.mail import MailServer, Tls
 from sinks.mail_words import letter
-from sinks.outbox import LEASE, Alert, enqueue
+from sinks.outbox import Alert, enqueue
 from sinks.webhooks import set_mail
 from tests.fix_billing import START
 from tests.sinks.test_outbox import put_scope

@@ -108,7 +108,7 @@ def test_the_writer_registers_topics_rates_and_delivers(
         assert sum(len(one.entered) for one in rated) == 2
         sent = deliver_due(conn, WAYS, lambda: datetime.now(UTC))
         assert [one.outcome for one in sent] == [Outcome.DELIVERED] * 2
-        receiver.answers += [410, 500]
+        receiver.answers += [500, 410]
         conn.execute("UPDATE alert_outbox SET delivered_at = NULL, next_try_at = %s", (now,))
         sent = deliver_due(conn, WAYS, lambda: datetime.now(UTC))
         assert {one.outcome for one in sent} == {Outcome.GIVEN_UP, Outcome.RETRY}
