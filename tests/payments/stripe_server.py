@@ -63,6 +63,8 @@ class StripeState:
     keys: dict[str, tuple[float, int, bytes]] = field(default_factory=dict)
     unseen: set[str] = field(default_factory=set)
     """Payments whose bank waits for the customer, who was elsewhere."""
+    hook: Callable[[bool], None] | None = None
+    """Called before the work of each request (False) and after it, before its answer (True)."""
     lock: threading.RLock = field(default_factory=threading.RLock)
     url: str = ""
 
@@ -128,6 +130,9 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
     daemon_threads = True
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Who asked was killed."""
+
 
 def serve(state: StripeState) -> ThreadingHTTPServer:
     """Answers until it is shut down."""
@@ -164,12 +169,16 @@ def _handler(state: StripeState) -> type[BaseHTTPRequestHandler]:
 
         def _once(self, method: str, key: str, form: dict[str, str]) -> tuple[int, bytes, bool]:
             with state.lock:
+                if state.hook:
+                    state.hook(False)
                 known = state.keys.get(key)
                 if known and method == "POST" and state.clock() - known[0] < KEY_SECONDS:
                     return known[1], known[2], True
                 status, body = answer(state, method, self.path, form)
                 if key and method == "POST":
                     state.keys[key] = (state.clock(), status, body)
+                if state.hook:
+                    state.hook(True)
                 return status, body, False
 
         def _fail(self, fault: Fault, key: str) -> bool:
@@ -192,8 +201,9 @@ def _handler(state: StripeState) -> type[BaseHTTPRequestHandler]:
             self.send_header("content-length", str(len(body)))
             if replayed:
                 self.send_header("idempotent-replayed", "true")
-            self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(ConnectionError):  # who asked was killed
+                self.end_headers()
+                self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
             """Silent."""
