@@ -4,15 +4,22 @@ Rows that the ledger gains afterwards lie above the stored positions: they are a
 definition, and no reason to read again.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from invoicing.document import INVOICE, Buyer, Document, DocumentLine, Position, Priced
 from invoicing.evidence import evidence
 from invoicing.lines import Header, document_lines, draft, local_days, taxed_at
+from invoicing.opened import Opened, opened
+from invoicing.outside import lost_of
+from invoicing.papers import Terms, papers
 from invoicing.plan import Group
+from invoicing.recompute import Look, looks_of
 from invoicing.reconcile import Reconciliation, reconcile
 from pipeline.periods import closed
+from pipeline.rating.adjustment import carried
 from pipeline.rating.price import price
 from schemas.billing import Scope, Seller
 from schemas.errors import RefusedError
@@ -30,43 +37,67 @@ class Frozen:
     draft: Document
     scopes: dict[str, Scope]
     reconciliation: Reconciliation
+    opened: tuple[Opened, ...] = ()
+    """What was still open of the scopes that it seals."""
+    looks: tuple[Look, ...] = ()
+    """Sealed periods that it corrects."""
 
 
-def take(conn: Connection, group: Group, seller: Seller, issued_at: datetime) -> Frozen:
+def take(
+    conn: Connection, group: Group, seller: Seller, issued_at: datetime, terms: Terms
+) -> Frozen:
     """One snapshot of the ledger, from its positions to its reconciliation."""
+    with snapshot(conn):
+        header = header_of(conn, group, seller, issued_at)
+        require_verified(header.profile, group.account)
+        lost = lost_of(conn, group.account)  # then it is not known what was corrected
+        looks = [] if lost else looks_of(conn, group.account, found_too=terms.found_too)
+        return freeze(conn, group, header, papers(conn, looks, header, terms).rides)
+
+
+@contextmanager
+def snapshot(conn: Connection) -> Iterator[None]:
+    """A transaction that sees one moment and writes nothing."""
     with conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        customer = buyer(conn, group.account)
-        profile = profile_at(conn, group.account, taxed_at(group.period))
-        require_verified(profile, group.account)
-        header = Header(
-            INVOICE, issued_at, group.timezone, group.currency, group.period, seller,
-            replace(customer, vat_id=profile.vat_id), profile,
-        )  # fmt: skip
-        return freeze(conn, group, header)
+        yield
 
 
-def freeze(conn: Connection, group: Group, header: Header) -> Frozen:
-    """Inputs, prices and evidence of the group; inside one snapshot."""
-    if group.currency != header.seller.currency:
+def header_of(conn: Connection, group: Group, seller: Seller, issued_at: datetime) -> Header:
+    """What an invoice of the group says before its first line."""
+    if group.currency != seller.currency:
         raise RefusedError(
             f"Account {group.account} pays in {group.currency}, the prices of"
-            f" {header.seller.entity} are in {header.seller.currency}: rating never converts."
+            f" {seller.entity} are in {seller.currency}: rating never converts."
         )
+    customer = buyer(conn, group.account)
+    profile = profile_at(conn, group.account, taxed_at(group.period))
+    return Header(
+        INVOICE, issued_at, group.timezone, group.currency, group.period, seller,
+        replace(customer, vat_id=profile.vat_id), profile,
+    )  # fmt: skip
+
+
+def freeze(conn: Connection, group: Group, header: Header, rides: Sequence[Look] = ()) -> Frozen:
+    """Inputs, prices and evidence of the group, and what it corrects; inside one snapshot."""
     cut = positions(conn)
-    scopes = dict(sorted(load_scopes(conn, group.scopes).items()))
+    scopes = load_scopes(conn, sorted({*group.scopes, *(look.due.scope for look in rides)}))
+    mine = [scopes[name] for name in sorted(scopes) if name in group.scopes]
     as_of = closed(group.period)
-    inputs = usage_inputs_bulk(conn, [(scope, group.period) for scope in scopes.values()], as_of)
+    wanted = [(scope, group.period) for scope in mine]
+    corrected = [one for look in rides for one in look.corrections]
     days = local_days(group.period, group.timezone)
     priced: list[Priced] = []
     rows: list[DocumentLine] = []
-    for scope, known in zip(scopes.values(), inputs, strict=True):
-        lines = price(scope, known, as_of)
+    for scope, known in zip(mine, usage_inputs_bulk(conn, wanted, as_of), strict=True):
+        inputs = carried(scope, known, corrected)
+        lines = price(scope, inputs, as_of)
         rows += document_lines(scope, lines, evidence(conn, scope, lines, days))
-        priced.append(Priced(scope, known, as_of))
+        priced.append(Priced(scope, inputs, as_of))
     wallet = purse(conn, group.account, group.currency, header.issued_at)
-    document = draft(header, priced, rows, cut, wallet)
-    return Frozen(document, scopes, reconcile(conn, document))
+    document = draft(header, priced, rows, cut, wallet, [look.adjusted for look in rides])
+    found = reconcile(conn, document)
+    return Frozen(document, scopes, found, opened(conn, wanted), tuple(rides))
 
 
 def positions(conn: Connection) -> list[Position]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from invoicing.pieces import up
 from invoicing.plan import end_of_service
 from schemas.billing import Assignment, Scope, Span
 from schemas.prices import Percentile, Source, Sum
@@ -83,26 +84,27 @@ def _partitions(conn: Connection, until: datetime) -> Iterator[str]:
 
 def _servers(conn: Connection, scope: Scope, service: Span) -> Iterator[str]:
     assert service.end is not None
-    last = _last_assignments(scope, service)
+    last = last_assignments(scope, service)
     at = _last_readings(conn, list(last))
     for server, assignment in sorted(last.items()):
         served = assignment.valid.clip(service.start, service.end)
         assert served is not None
         assert served.end is not None
         reading = at.get(server)
-        if reading is not None and reading >= served.end:
+        end = up(served.end)  # then its last window is finished
+        if reading is not None and reading >= end:
             continue
-        silent = Span(max(reading or served.start, served.start), served.end)
-        if _declared(conn, assignment.item, silent):
+        since = max(reading or served.start, served.start)
+        if since < served.end and _declared(conn, assignment.item, Span(since, served.end)):
             continue
         said = "never reported" if reading is None else f"last reported at {_text(reading)}"
         yield (
-            f"Server {server} {said}, before {_text(served.end)}: wait for its next report,"
+            f"Server {server} {said}, before {_text(end)}: wait for its next report,"
             f" or declare an interval of item {assignment.item} that covers the gap."
         )
 
 
-def _last_assignments(scope: Scope, service: Span) -> dict[str, Assignment]:
+def last_assignments(scope: Scope, service: Span) -> dict[str, Assignment]:
     """For each metered server, the last assignment of the service time."""
     assert service.end is not None
     metered = metered_items(scope)

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 from schemas.billing import Seller
 from sinks.database import Connection
 
-MARKS: Final = {"invoice": ""}
-"""What stands between entity and year; each kind counts for itself."""
+MARKS: Final = {"invoice": "", "credit-note": "C"}
+"""What the count begins with; each kind counts for itself."""
 LOCK_KEY: Final = 0x7261_636B_6E75_6D62  # "racknumb": shared by whoever takes a number
 
 
@@ -28,7 +28,7 @@ class Number:
 
     def __str__(self) -> str:
         """``RM-2026-000001``: the whole entity is the prefix, so that no two ever share one."""
-        return f"{self.entity.upper()}{MARKS[self.kind]}-{self.year}-{self.count:06d}"
+        return f"{self.entity.upper()}-{self.year}-{MARKS[self.kind]}{self.count:06d}"
 
 
 def year_of(seller: Seller, issued_at: datetime) -> int:
@@ -39,7 +39,7 @@ def year_of(seller: Seller, issued_at: datetime) -> int:
 def number_of(entity: str, kind: str, text: str) -> Number:
     """The number that is written so."""
     year, count = text.rsplit("-", 2)[1:]
-    return Number(entity, kind, int(year), int(count))
+    return Number(entity, kind, int(year), int(count.removeprefix(MARKS[kind])))
 
 
 def take_number(

@@ -103,6 +103,18 @@ def lost_numbers(conn: Connection, scopes: Iterable[str], period_start: datetime
     return [number for (number,) in rows]
 
 
+def lost_of(conn: Connection, account: str) -> list[str]:
+    """Numbers of documents of the account that were issued, and are not here: what they corrected
+    is not known, so nothing may be corrected before they are entered again.
+    """
+    rows = conn.execute(
+        "SELECT number FROM number_outside o WHERE certain AND account_id = %s"
+        " AND NOT EXISTS (SELECT FROM invoice i WHERE i.number = o.number) ORDER BY number",
+        (account,),
+    ).fetchall()
+    return [number for (number,) in rows]
+
+
 def outside(conn: Connection) -> list[Outside]:
     """All of them, by number."""
     rows = conn.execute(
@@ -128,9 +140,12 @@ def _entries(conn: Connection, numbers: Iterable[str]) -> list[Entry]:
     rows = conn.execute(
         """
         SELECT i.number, i.entity, i.kind, i.invoice_id::text, i.digest, i.account_id,
-               i.period_start, array_agg(s.scope_id ORDER BY s.scope_id)
-        FROM invoice i JOIN scope_seal s USING (invoice_id)
-        WHERE i.number = ANY(%s) GROUP BY i.invoice_id ORDER BY i.number
+               i.period_start, coalesce(
+                   (SELECT array_agg(scope_id ORDER BY scope_id) FROM scope_seal s
+                    WHERE s.invoice_id = i.invoice_id),
+                   (SELECT array_agg(DISTINCT scope_id ORDER BY scope_id) FROM adjustment a
+                    WHERE a.invoice_id = i.invoice_id), '{}')
+        FROM invoice i WHERE i.number = ANY(%s) ORDER BY i.number
         """,
         (list(numbers),),
     ).fetchall()

@@ -3,14 +3,17 @@
 month 2026-02     every scope rented in that month of its own time zone
 as of an instant  the last whole month before it, and final invoices: scopes whose last item has
                   ended in the running month
+
+Besides, in either: rentals that were entered only after their month had been closed, and accounts
+that something is to be corrected for, even if nothing of theirs is closed.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from pipeline.periods import closed, month, previous
 from schemas.billing import Scope, Span
@@ -40,8 +43,13 @@ def plan(
     month_of: str | None = None,
     as_of: datetime | None = None,
     accounts: Collection[str] | None = None,
+    correct: Iterable[tuple[str, str, str]] = (),
 ) -> list[Group]:
-    """The invoices to be made, by account; exactly one of month and instant is given."""
+    """The invoices to be made, by account; exactly one of month and instant is given.
+
+    ``correct``: account, currency and time zone of whom something is to be corrected for; a group
+    without scopes where there is no other.
+    """
     if (month_of is None) == (as_of is None):
         raise ConfigError("Close either a month (2026-02) or as of an instant, one of the two.")
     inside = _middle(month_of) if month_of is not None else as_of
@@ -54,10 +62,45 @@ def plan(
             continue
         for period in _periods(scope, inside, final=month_of is None):
             groups[scope.account, scope.currency, scope.timezone, period].append(scope.scope)
+    for name, *whose, start, end in _entered_late(conn, inside, accounts):
+        groups[whose[0], whose[1], whose[2], Span(start, end)].append(name)
+    there = {key[:2] for key in groups}
+    for whom in set(correct):
+        if whom[:2] not in there:
+            current = month(inside, whom[2])
+            period = current if month_of is not None else previous(current, whom[2])
+            groups[*whom, period] = []
     return [
         Group(account, currency, timezone, period, tuple(sorted(names)))
         for (account, currency, timezone, period), names in sorted(groups.items())
     ]
+
+
+def _entered_late(
+    conn: Connection, inside: datetime, accounts: Collection[str] | None
+) -> list[tuple[Any, ...]]:
+    """Scope, account, currency, zone, start and end of months that were closed for others before
+    the first item of the scope in them was entered.
+    """
+    return conn.execute(
+        """
+        SELECT DISTINCT i.scope_id, s.account_id, a.currency, a.timezone,
+               p.period_start, p.period_end
+        FROM (SELECT DISTINCT period_start, period_end FROM scope_seal WHERE period_end <= %s) p
+        JOIN item i ON i.valid && tstzrange(p.period_start, p.period_end)
+         AND i.entered_at >= p.period_end
+        JOIN rating_scope s USING (scope_id)
+        JOIN account a USING (account_id)
+        WHERE p.period_start AT TIME ZONE a.timezone
+              = date_trunc('month', p.period_start AT TIME ZONE a.timezone)
+          AND NOT EXISTS (SELECT FROM scope_seal z
+                          WHERE (z.scope_id, z.period_start) = (i.scope_id, p.period_start))
+          AND NOT EXISTS (SELECT FROM item_past b
+                          WHERE b.item_id = i.item_id AND b.entered_at < p.period_end)
+          AND (%s::text[] IS NULL OR s.account_id = ANY(%s))
+        """,
+        (inside, None if accounts is None else list(accounts), list(accounts or ())),
+    ).fetchall()
 
 
 def end_of_service(scope: Scope, period: Span) -> datetime:

@@ -5,16 +5,19 @@ every series of every accrual, every line.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from typing import Final
 
 from invoicing.document import Document, DocumentLine, Priced, of_scopes
+from invoicing.evidence import evidence
+from invoicing.lines import document_lines, local_days
 from invoicing.pieces import metered
 from invoicing.rates import rates
 from invoicing.recount import recount
 from invoicing.resettle import resettled
 from pipeline.periods import closed
+from pipeline.rating.price import price
 from schemas.billing import Inputs, Usage
 from sinks.accruals import load_accrual
 from sinks.database import Connection
@@ -72,6 +75,7 @@ def reconcile(conn: Connection, document: Document) -> Reconciliation:
         *_rates(conn, document),
         *_arithmetic(conn, document),
         *_totals(conn, document),
+        *(check for one in document.adjusted for check in _again(conn, document, one.priced)),
     ]
     failed = tuple(check for check in checks if check.left != check.right)
     return Reconciliation(
@@ -154,6 +158,22 @@ def _arithmetic(conn: Connection, document: Document) -> Iterator[Check]:
                 yield Check(PRODUCT, f"{line.key} quantity", line.quantity, quantity)
             if net is not None:
                 yield Check(PRODUCT, f"{line.key} net", line.net, net)
+
+
+def _again(conn: Connection, document: Document, priced: Priced) -> Iterator[Check]:
+    """A sealed period that was priced again, compared as when it was sealed. Its accrual stays as
+    it was then.
+    """
+    lines = price(priced.scope, priced.inputs, priced.as_of)
+    days = local_days(priced.inputs.period, priced.scope.timezone)
+    rows = document_lines(priced.scope, lines, evidence(conn, priced.scope, lines, days))
+    alone = replace(
+        document, period=priced.inputs.period, priced=(priced,), lines=tuple(rows), adjusted=()
+    )
+    yield from _conservation(conn, alone)
+    yield from _quantities(alone)
+    yield from _rates(conn, alone)
+    yield from _arithmetic(conn, alone)
 
 
 def _totals(conn: Connection, document: Document) -> Iterator[Check]:

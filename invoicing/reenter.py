@@ -12,6 +12,7 @@ from invoicing.booking import book
 from invoicing.digest import DIGEST
 from invoicing.document import Document
 from invoicing.export import read
+from invoicing.looks import write_lines, write_look
 from invoicing.outside import number_log, settle_numbers
 from invoicing.seal import act, write_invoice, write_seals
 from invoicing.verify import content, verify
@@ -37,7 +38,10 @@ def reenter(conn: Connection, path: Path, numbers: Path) -> Document:
         _check(conn, document, body[DIGEST], path)
         try:
             write_invoice(conn, document)
+            write_lines(conn, document)
             write_seals(conn, document)
+            for one in document.adjusted:
+                write_look(conn, one, document.issued_at, document.period.start, document)
             book(conn, document)
             record(conn, replace(act("invoice.reenter", document, body[DIGEST]), at=None))
         except errors.ForeignKeyViolation as error:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from invoicing.document import CREDIT_NOTE, INVOICE
 from invoicing.reconcile import Difference
 from schemas.billing import Span
 from schemas.errors import (
@@ -41,6 +42,9 @@ class Outcome:
     period: Span
     scopes: tuple[str, ...]
     status: Status
+    kind: str = INVOICE
+    corrects: str = ""
+    """Number of the invoice that a credit note corrects."""
     invoice_id: str | None = None
     number: str | None = None
     net: Decimal | None = None
@@ -56,11 +60,32 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Unbilled:
+    """A sealed period that comes to something else than was billed, and where that goes."""
+
+    account: str
+    currency: str
+    scope: str
+    period: Span
+    invoice: str
+    net: Decimal
+    lines: int
+    why: tuple[str, ...]
+    goes: str
+    """To a ``credit-note`` or an ``invoice`` of its own, or to the ``next invoice``; or why it goes
+    nowhere.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class CloseReport:
     """A whole close."""
 
     outcomes: tuple[Outcome, ...]
     dry_run: bool = False
+    unbilled: tuple[Unbilled, ...] = ()
+    """As found before anything of it was billed."""
+    seconds: float = 0
 
     @property
     def checked(self) -> int:
@@ -73,9 +98,21 @@ class CloseReport:
     def having(self, *statuses: Status) -> tuple[Outcome, ...]:
         return tuple(outcome for outcome in self.outcomes if outcome.status in statuses)
 
+    @property
+    def invoices(self) -> tuple[Outcome, ...]:
+        return tuple(one for one in self._billed if one.kind != CREDIT_NOTE)
+
+    @property
+    def credit_notes(self) -> tuple[Outcome, ...]:
+        return tuple(one for one in self._billed if one.kind == CREDIT_NOTE)
+
+    @property
+    def _billed(self) -> tuple[Outcome, ...]:
+        return self.having(Status.ISSUED, Status.EXISTS, Status.DRAFT, Status.EMPTY)
+
     def totals(self) -> dict[str, Decimal]:
-        """Gross of all invoices of the period, by currency."""
-        return _by_currency(self.having(Status.ISSUED, Status.EXISTS, Status.DRAFT))
+        """Gross of all invoices less credit notes, by currency."""
+        return _by_currency(self._billed)
 
     @property
     def exit_code(self) -> int:

@@ -2,11 +2,12 @@
 
 1. Lock the scopes, in order. Whoever closes them too waits here. A crash: nothing.
 2. Refuse what is sealed, and go back when a timeline, the wallet or the tax profile changed after
-   the snapshot. A crash: nothing.
+   the snapshot, or somebody else has corrected the same period. A crash: nothing.
 3. Take the number: from here on nothing is left that can fail but database and log. A crash
    rolls back and gives the number back; nobody else has taken the next one meanwhile.
-4. Write the invoice with its document and digest, its lines, the seals, the positions, what it
-   draws from the wallet, its journal entries, and the act for the audit trail. As 3.
+4. Write the invoice with its document and digest, its lines, the seals, what it corrects, the
+   positions, what it draws from the wallet, its journal entries, and the act for the audit trail.
+   As 3.
 5. Write the number into the log outside the database, to the disk. A crash: the log has a number
    as taken that no invoice carries; it goes to whoever is next, as 3 (invoicing.outside).
 6. COMMIT. A crash before its answer: the seal says what happened; closing again finds it.
@@ -16,16 +17,21 @@
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, cast
 
 from psycopg.types.json import Jsonb
 
 from invoicing.booking import book
 from invoicing.digest import DIGEST, sealed
-from invoicing.document import CREDIT_NOTE, Document, numbered
+from invoicing.document import Document, numbered
+from invoicing.due import hold_sweeps, note_since
+from invoicing.freeze import Frozen
 from invoicing.lines import taxed_at
+from invoicing.looks import keep_looks, refuse_looked_at, write_lines
 from invoicing.number import Number, take_number
 from invoicing.number_log import Entry, NumberLog
+from invoicing.opened import write_opened
 from schemas.billing import Scope
 from schemas.errors import DependencyError
 from schemas.serial import digest
@@ -62,26 +68,31 @@ class Sealed:
 
 
 def seal(
-    conn: Connection,
-    draft: Document,
-    scopes: dict[str, Scope],
-    log: NumberLog,
-    failpoint: Failpoint,
+    conn: Connection, frozen: Frozen, close_of: datetime, log: NumberLog, failpoint: Failpoint
 ) -> Sealed:
-    """Makes the draft final. Begins with no transaction open and leaves none."""
+    """Makes the draft final. Begins with no transaction open and leaves none.
+
+    ``close_of`` is the start of the period in whose close it happens.
+    """
+    draft = frozen.draft
     final, entry, proof = draft, None, ""
     with conn.transaction():
         hold_schema(conn)
         conn.execute("SET LOCAL synchronous_commit = on")  # an invoice never un-happens
-        _lock(conn, draft, scopes)
+        hold_sweeps(conn)
+        _lock(conn, frozen)
         failpoint(LOCKED)
         if draft.lines:
             number = take_number(conn, draft.seller, draft.kind, draft.issued_at, draft.invoice_id)
             failpoint(NUMBERED)
             final = numbered(draft, str(number))
             proof = write_invoice(conn, final)
+            write_lines(conn, final)
             entry = _entry(final, number, proof)
         write_seals(conn, final)
+        write_opened(conn, frozen.opened)
+        keep_looks(conn, frozen.looks, final.issued_at, close_of, final)
+        note_since(conn, final)
         book(conn, final)
         record(conn, act("invoice.issue" if final.lines else "period.close", final, proof))
         failpoint(WRITTEN)
@@ -100,7 +111,8 @@ def _entry(document: Document, number: Number, proof: str) -> Entry:
     return Entry(
         document.number, number.entity, number.kind, number.year, number.count,
         document.invoice_id, proof, document.buyer.account, document.period.start,
-        tuple(priced.scope.scope for priced in document.priced),
+        tuple(one.scope.scope for one in document.priced)
+        or tuple(sorted({one.priced.scope.scope for one in document.adjusted})),
     )  # fmt: skip
 
 
@@ -118,7 +130,22 @@ def act(action: str, document: Document, proof: str) -> Act:
                after=said)  # fmt: skip
 
 
-def _lock(conn: Connection, draft: Document, scopes: dict[str, Scope]) -> None:
+def _lock(conn: Connection, frozen: Frozen) -> None:
+    """Refuses to go on when anything that the draft rests on is no longer so."""
+    draft = frozen.draft
+    lock_scopes(conn, frozen.scopes)
+    found = conn.execute(
+        "SELECT 1 FROM scope_seal WHERE scope_id = ANY(%s) AND period_start = %s",
+        ([one.scope.scope for one in draft.priced], draft.period.start),
+    ).fetchone()
+    if found:
+        raise AlreadySealedError
+    refuse_looked_at(conn, frozen.looks)
+    if _money(conn, draft) != (draft.credits, draft.profile):
+        raise TimelineChangedError
+
+
+def lock_scopes(conn: Connection, scopes: dict[str, Scope]) -> None:
     """Scopes first, then their items, whose rows are the locks of every change to a timeline."""
     names = sorted(scopes)
     conn.execute(
@@ -126,19 +153,13 @@ def _lock(conn: Connection, draft: Document, scopes: dict[str, Scope]) -> None:
         (names,),
     )
     conn.execute("SELECT 1 FROM item WHERE scope_id = ANY(%s) ORDER BY item_id FOR SHARE", (names,))
-    found = conn.execute(
-        "SELECT 1 FROM scope_seal WHERE scope_id = ANY(%s) AND period_start = %s",
-        (names, draft.period.start),
-    ).fetchone()
-    if found:
-        raise AlreadySealedError
-    if load_scopes(conn, names) != scopes or _money(conn, draft) != (draft.credits, draft.profile):
+    if load_scopes(conn, names) != scopes:
         raise TimelineChangedError
 
 
 def _money(conn: Connection, draft: Document) -> tuple[tuple[Credit, ...], TaxProfile]:
-    """Wallet and tax profile now; what a credit note rests on is its invoice's."""
-    if draft.kind == CREDIT_NOTE:
+    """Wallet and tax profile now; what only corrects rests on those of the corrected invoice."""
+    if not draft.priced:
         return draft.credits, draft.profile
     account = draft.buyer.account
     hold(conn, account)

@@ -1,0 +1,137 @@
+"""Corrects what was billed for sealed periods of one account, in documents of their own.
+
+1. Price everything that is due again, in one snapshot, and sort it: credit notes and other
+   documents of their own; what goes to the next invoice is that one's affair (invoicing.freeze). A
+   crash: nothing.
+2. Reconcile each like an invoice. A difference parks it alone. A crash: nothing.
+3. Seal each in a transaction of its own, as an invoice is: number, document, digest, and what it
+   has taken into account, so that it happens once. A crash before its commit: nothing; after it:
+   the document exists, and what it billed is no longer due.
+4. Note where a look found nothing to bill, so that it is not priced again. A crash: it is.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from invoicing.freeze import Frozen, header_of, positions, snapshot
+from invoicing.looks import keep_looks, refuse_looked_at
+from invoicing.outcomes import corrected_outcomes, made, outcome_of, parked
+from invoicing.outside import lost_of
+from invoicing.papers import Paper, Papers, papers
+from invoicing.plan import Group
+from invoicing.recompute import Look, looks_of
+from invoicing.reconcile import reconcile
+from invoicing.report import Outcome, Status, Unbilled
+from invoicing.run import ATTEMPTS, RACES, Run, busy, guarded
+from invoicing.seal import lock_scopes, seal
+from pipeline.money import exact_sum
+from schemas.billing import Scope, Span
+from sinks.database import Connection, hold_schema
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """Documents of their own, and everything that differed when it was looked at."""
+
+    outcomes: list[Outcome]
+    unbilled: tuple[Unbilled, ...] = ()
+
+
+def correct(conn: Connection, group: Group, run: Run) -> Corrected:
+    """The documents that the close of this group's period made before, and those it makes now."""
+    outcomes = corrected_outcomes(conn, group)
+    for _ in range(ATTEMPTS):
+        try:
+            return Corrected(outcomes, _round(conn, group, run, outcomes))
+        except RACES:
+            continue
+    return Corrected([*outcomes, busy(group)])
+
+
+def _round(
+    conn: Connection, group: Group, run: Run, outcomes: list[Outcome]
+) -> tuple[Unbilled, ...]:
+    with snapshot(conn):
+        looks = looks_of(conn, group.account, found_too=run.dry_run)
+        if not looks:
+            return ()
+        if lost := lost_of(conn, group.account):
+            said = (
+                f"{', '.join(lost)} was issued before the database was restored, so what it"
+                " corrected is not known: enter it again with `rackmeter invoice reenter FILE`."
+            )
+            outcomes.append(outcome_of(group, Status.WAITING, reasons=(said,)))
+            return ()
+        header = header_of(conn, group, run.seller, run.issued_at)
+        found = papers(conn, looks, header, run.terms)
+        drafts = [_draft(conn, paper, group) for paper in found.own]
+    for frozen in drafts:  # a lost race leaves those before it issued, and said
+        _issue(conn, group, run, frozen, outcomes)
+    if not run.dry_run:
+        _note_nothing(conn, [one for one in looks if not one.corrections], group, run)
+    return tuple(_unbilled(looks, found))
+
+
+def _draft(conn: Connection, paper: Paper, group: Group) -> Frozen | Outcome:
+    """The document, reconciled; a parked outcome where that fails."""
+    drafts: list[Frozen] = []
+
+    def make() -> Outcome:
+        document = paper.draft(positions(conn))
+        scopes = {look.due.scope: look.scope for look in paper.looks}
+        drafts.append(Frozen(document, scopes, reconcile(conn, document), looks=paper.looks))
+        return outcome_of(group, Status.DRAFT)
+
+    failed = guarded(group, make)
+    return drafts[0] if drafts else failed
+
+
+def _issue(
+    conn: Connection, group: Group, run: Run, frozen: Frozen | Outcome, outcomes: list[Outcome]
+) -> None:
+    if isinstance(frozen, Outcome):
+        outcomes.append(frozen)
+        return
+    draft, found = frozen.draft, frozen.reconciliation
+    mine = replace(group, period=draft.period, scopes=tuple(frozen.scopes))
+
+    def issue() -> Outcome:
+        if found.differences:
+            return parked(mine, found)
+        if run.dry_run:
+            return made(mine, Status.DRAFT, draft, found.checked)
+        final = seal(conn, frozen, group.period.start, run.log, run.step)
+        return made(mine, Status.ISSUED, final.document, found.checked)
+
+    outcomes.append(guarded(mine, issue))
+
+
+def _note_nothing(conn: Connection, looks: Sequence[Look], group: Group, run: Run) -> None:
+    """Looks that came to what was billed; those that could not be made stay due."""
+    done = [look for look in looks if look.due.ids and not look.refused]
+    if not done:
+        return
+    scopes: dict[str, Scope] = {look.due.scope: look.scope for look in done}
+    with conn.transaction():
+        hold_schema(conn)
+        lock_scopes(conn, scopes)
+        refuse_looked_at(conn, done)
+        keep_looks(conn, done, run.issued_at, group.period.start)
+
+
+def _unbilled(looks: Sequence[Look], found: Papers) -> Iterator[Unbilled]:
+    own = {id(look): paper for paper in found.own for look in paper.looks}
+    for look in looks:
+        if look.corrections or look.refused:
+            paper = own.get(id(look))
+            goes = look.refused or (paper.header.kind if paper else "next invoice")
+            yield unbilled(look, goes)
+
+
+def unbilled(look: Look, goes: str) -> Unbilled:
+    """The look as a close tells it."""
+    due, period = look.due, Span(look.due.period.start, look.due.period.end)
+    return Unbilled(
+        due.account, due.currency, due.scope, period, look.adjusted.invoice,
+        exact_sum(one.line.net for one in look.corrections), len(look.corrections), due.why, goes,
+    )  # fmt: skip

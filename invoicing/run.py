@@ -1,0 +1,72 @@
+"""What all documents of one close share, and how one that fails is kept from the others."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from psycopg import errors
+
+from invoicing.looks import LookedAtError
+from invoicing.number_log import NumberLog
+from invoicing.outcomes import outcome_of
+from invoicing.papers import Terms
+from invoicing.plan import Group
+from invoicing.report import Outcome, Status
+from invoicing.seal import AlreadySealedError, TimelineChangedError
+from schemas.billing import Seller
+from schemas.errors import RackmeterError
+from sinks.database import NewerSchemaError
+
+RACES: Final = (
+    AlreadySealedError,
+    LookedAtError,
+    TimelineChangedError,
+    errors.SerializationFailure,
+    errors.DeadlockDetected,
+)
+"""Somebody else was quicker: look again."""
+ATTEMPTS: Final = 5
+"""Each lost race means that somebody else went on; five in a row mean that something is wrong."""
+CREDIT_NOTE_MIN: Final = Decimal("1.00")
+"""What gives back less is no document of its own: handling it costs both sides more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How this close is done."""
+
+    seller: Seller
+    grace_ms: int
+    issued_at: datetime
+    dry_run: bool
+    folder: Path | None
+    log: NumberLog
+    step: Callable[[str], None]
+    least: Decimal = CREDIT_NOTE_MIN
+    """The least that a credit note is written for."""
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(self.least, found_too=self.dry_run)
+
+
+def guarded(group: Group, act: Callable[[], Outcome]) -> Outcome:
+    """What fails in one document parks it; a lost database is not of one document."""
+    try:
+        return act()
+    except (psycopg.OperationalError, NewerSchemaError, *RACES):
+        raise
+    except Exception as error:  # one failing scope must not stop the others
+        known = isinstance(error, RackmeterError)
+        reason = str(error) if known else f"{type(error).__name__}: {error}"
+        return outcome_of(group, Status.PARKED, reasons=(reason,))
+
+
+def busy(group: Group) -> Outcome:
+    """All attempts were lost."""
+    reason = f"The timelines of {group.account} changed {ATTEMPTS} times meanwhile: close again."
+    return outcome_of(group, Status.WAITING, reasons=(reason,))

@@ -1,0 +1,59 @@
+"""Where corrections go: a document of their own, or the account's next invoice. Pure.
+
+By the invoice that is corrected: where it comes to less, by the least that a credit note is written
+for, a credit note that names it; all else is lines on the next invoice. A document of its own is
+also what cannot be there: an account that has ended has no next invoice, and another tax treatment
+does not mix. Never more is credited than was invoiced, by tax category and rate: what exceeds that
+(it was billed on later invoices) goes to the next invoice.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from invoicing.document import Document
+from invoicing.recompute import Look
+from pipeline.money import exact_sum
+from schemas.billing import TaxLine
+from schemas.terms import TaxProfile
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """What is known of the account."""
+
+    ended: bool
+    """No invoice will come any more."""
+    least: Decimal
+    """The least that a credit note is written for."""
+    profile: TaxProfile
+    """Its tax treatment now."""
+
+
+def by_invoice(looks: Iterable[Look]) -> dict[str, list[Look]]:
+    """Those that differ, by the number of the invoice that they correct."""
+    found: dict[str, list[Look]] = defaultdict(list)
+    for look in looks:
+        if look.corrections:
+            found[look.adjusted.invoice].append(look)
+    return dict(found)
+
+
+def apart(looks: Sequence[Look], profile: TaxProfile, then: Next) -> bool:
+    """The corrections of one invoice, taxed as ``profile``, make a document of their own."""
+    net = exact_sum(look.net for look in looks)
+    mixes = (profile.mode, profile.rounding) == (then.profile.mode, then.profile.rounding)
+    credited = bool(looks[0].adjusted.invoice) and net < 0 and -net >= then.least
+    return then.ended or not mixes or credited
+
+
+def exceeds(
+    invoice: Document, before: Iterable[Sequence[TaxLine]], note: Sequence[TaxLine]
+) -> bool:
+    """With those before it the credit note would take back more than was invoiced."""
+    left: dict[tuple[str, Decimal], Decimal] = defaultdict(Decimal)
+    for taxes in (invoice.taxes, *before, note):
+        for one in taxes:
+            left[one.category, one.rate] += one.base
+    return any(base < 0 for base in left.values())
