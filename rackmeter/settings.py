@@ -118,6 +118,11 @@ class Settings(BaseSettings):
 
     # Where `rackmeter archive` keeps raw reports; None = archive in data_dir.
     archive_dir: Absolute | None = None
+    # What `rackmeter reconcile` compares with (rackmeter/nightly_files.py): the provider's
+    # inventory, which port a server is plugged to, and meters of the same traffic.
+    inventory_file: Absolute | None = None
+    ports_file: Absolute | None = None
+    cross_checks: str = "net.tx_bytes=port.rx_bytes:2%,net.rx_bytes=port.tx_bytes:2%"
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -229,6 +234,8 @@ class Settings(BaseSettings):
         "broker_port",
         "number_log",
         "archive_dir",
+        "inventory_file",
+        "ports_file",
         "actor",
         "audit_key_file",
         "audit_heads",

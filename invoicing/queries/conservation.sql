@@ -9,10 +9,18 @@ WITH windows AS (
     ) s
     JOIN series_set t USING (set_id)
     GROUP BY 1, 2, 3
+), kept_and_dropped AS (
+    SELECT server_id, meter, resource, sum(quantity) AS quantity
+    FROM (
+        TABLE windows
+        UNION ALL
+        SELECT server_id, meter, resource, quantity FROM usage_dropped WHERE server_id = ANY(%(servers)s)
+    ) every
+    GROUP BY 1, 2, 3
 ), readings AS (
     SELECT server_id, meter, resource, sum(reading) AS reading FROM chain
     WHERE server_id = ANY(%(servers)s) GROUP BY 1, 2, 3
 )
 SELECT server_id, meter, resource, coalesce(w.quantity, 0), coalesce(r.reading, 0)
-FROM windows w FULL JOIN readings r USING (server_id, meter, resource)
+FROM kept_and_dropped w FULL JOIN readings r USING (server_id, meter, resource)
 ORDER BY 1, 2, 3

@@ -54,6 +54,8 @@ REVOKE ALL ON audit_said FROM rackmeter_reader;
 -- The writer: worker with its rater and deliveries, API, `rackmeter dlq`.
 -- The archive of raw reports: the writer fills it, the nightly checks of the invoicer read it.
 GRANT SELECT ON archive_span TO rackmeter_writer, rackmeter_invoicer;
+GRANT SELECT ON dead_letter, usage_dropped TO rackmeter_invoicer;
+GRANT SELECT (server_id, valid_from_ms) ON agent_key TO rackmeter_invoicer;
 GRANT INSERT ON archive_span TO rackmeter_writer;
 GRANT UPDATE (dropped_at) ON archive_span TO rackmeter_writer;
 GRANT INSERT ON ingest_topic TO rackmeter_writer;
