@@ -11,7 +11,6 @@ import ipaddress
 import json
 import os
 import ssl
-import tomllib
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -19,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Final
 
-from agents.keyfile import private_text
+from agents.keyfile import fields_of
 from schemas.errors import ConfigError, DependencyError, RackmeterError
 
 PATH: Final = "/v1/agents/enroll"
@@ -41,13 +40,13 @@ def enroll(url: str, token: str, key_file: Path, config: Path, ca_file: Path | N
     return f"{given['server']} has key {given['kid']} in {key_file}; settings are in {config}"
 
 
-def rotate(url: str, token: str, key_file: Path, ca_file: Path | None) -> str:
-    """The next key in place of the one in the file, at once; what was done, in one sentence.
+def rotate(url: str, token: str, key_file: Path, ca_file: Path | None) -> tuple[str, str]:
+    """The next key in place of the one in the file, at once: server and kid.
 
     The new file lies beside the old one before the token is spent, and takes its place only with a
     key of the same server in it.
     """
-    server = tomllib.loads(private_text(key_file)).get("server")
+    server = fields_of(key_file).get("server")
     beside = key_file.with_name(f"{key_file.name}.new")
     with _kept(beside, 0o600) as keys:
         given = fetch(url, token, ca_file)
@@ -60,7 +59,7 @@ def rotate(url: str, token: str, key_file: Path, ca_file: Path | None) -> str:
     owner = key_file.stat()
     os.chown(beside, owner.st_uid, owner.st_gid)
     beside.replace(key_file)
-    return f"{given['server']} has key {given['kid']} in {key_file}"
+    return given["server"], given["kid"]
 
 
 def fetch(url: str, token: str, ca_file: Path | None) -> Mapping[str, str]:

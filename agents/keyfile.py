@@ -24,7 +24,7 @@ def load(path: Path, server: str) -> Key:
     """``kid`` and ``secret`` (hex or base64), TOML or JSON; ``server``, where stated, must be this
     server.
     """
-    fields = _parsed(path, private_text(path))
+    fields = fields_of(path)
     kid, secret = fields.get("kid"), fields.get("secret")
     if not isinstance(kid, str) or not kid:
         raise ConfigError(f'{path}: kid is {kid!r}; it must be a text, as in kid = "k1"')
@@ -37,6 +37,16 @@ def load(path: Path, server: str) -> Key:
             "its reports would be refused: give it the server's own key, or --server"
         )
     return Key(kid, server, _secret(path, secret))
+
+
+def fields_of(path: Path) -> dict[str, Any]:
+    """What the file says, unchecked."""
+    text = private_text(path)
+    try:
+        fields = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{path}: the key file is neither TOML nor JSON ({error})") from error
+    return dict(fields)
 
 
 def private_text(path: Path) -> str:
@@ -64,14 +74,6 @@ def private_text(path: Path) -> str:
             f"run: chown {os.geteuid()} {path}"
         )
     return text
-
-
-def _parsed(path: Path, text: str) -> dict[str, Any]:
-    try:
-        fields = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"{path}: the key file is neither TOML nor JSON ({error})") from error
-    return dict(fields)
 
 
 def _secret(path: Path, text: str) -> bytes:

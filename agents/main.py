@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
@@ -36,6 +37,8 @@ from schemas.errors import (
 from schemas.report import encode
 
 STATE = Path("/var/lib/rackmeter/agent")
+RELOADED_TRIES = 60
+"""Tenths of a second: it looks at signals every 5 s at most."""
 
 
 def main(argv: list[str]) -> int:
@@ -139,17 +142,22 @@ def _fetch_key(arguments: argparse.Namespace) -> int:
     if arguments.command == "enroll":
         done = enroll(url, token.strip(), key_file, arguments.config, ca_file)
     else:
-        done = rotate(url, token.strip(), key_file, ca_file)
-        done += f"; {_told_again(arguments.state)}"
+        server, kid = rotate(url, token.strip(), key_file, ca_file)
+        told = _told_again(Path(arguments.state or STATE), kid)
+        done = f"{server} has key {kid} in {key_file}; {told}"
     sys.stdout.write(f"{done}\n")
     return EXIT_DONE
 
 
-def _told_again(state: str | None) -> str:
-    """The running agent reads its key again."""
+def _told_again(state: Path, kid: str) -> str:
+    """The running agent reads its key again; whether it signs with the new one."""
     try:
-        found = board.ask(Path(state) if state else STATE)
-        os.kill(int(found["pid"]), signal.SIGHUP)
+        pid = int(board.ask(state)["pid"])
+        os.kill(pid, signal.SIGHUP)
+        for _ in range(RELOADED_TRIES):
+            time.sleep(0.1)
+            if board.ask(state)["kid"] == kid:
+                return f"agent {pid} signs with it"
     except (DependencyError, OSError) as error:
         return f"no running agent was told: {error}"
-    return f"agent {found['pid']} reads it"
+    return f"agent {pid} was told and has not taken it: systemctl restart rackmeter-agent"

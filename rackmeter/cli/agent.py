@@ -11,7 +11,7 @@ def add(app: typer.Typer) -> None:
     """Put the noun into the tree."""
     app.command(
         "agent",
-        help="Meter this machine: run, sample.",
+        help="Meter this machine: run, sample, status; enroll, rotate.",
         add_help_option=False,
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     )(agent)

@@ -17,6 +17,7 @@ from sinks.database import Connection
 from sinks.enrolment import issue
 from sinks.keys import load_keys
 from tests.fix_api import Api, api
+from tests.fix_worker import wait_for
 from tests.kafka.certificates import Certificates, make_certificates
 from tests.vault import VAULT
 
@@ -124,3 +125,60 @@ def test_addresses(url: str, code: int, sentence: str, tmp_path: Path) -> None:
 def test_something_else_that_answers(tmp_path: Path, certificates: Certificates, here: Api) -> None:
     done = enroll(here.url + "/healthz", tmp_path / "etc", certificates.ca, "t", code=2)
     assert "refuses (404): Not Found" in done.stderr
+
+
+def test_a_key_is_rotated_while_the_agent_runs(
+    here: Api, billing: Connection, topic_prefix: str, bootstrap: str,
+    tmp_path: Path, certificates: Certificates,
+) -> None:  # fmt: skip
+    """The new key signs at once, the former one holds on, and the file was never half a key."""
+    folder, state = tmp_path / "etc", tmp_path / "state"
+    enroll(here.url, folder, certificates.ca, token(billing))
+    create_topics(bootstrap, {f"{topic_prefix}reports": 1})
+    former = load(folder / "agent.key", "ax-1")
+    argv = [sys.executable, "-m", "agents", "run", "--config", str(folder / "agent.toml")]
+    with subprocess.Popen([*argv, "--state", str(state)], stderr=subprocess.PIPE) as child:
+        try:
+            wait_for((state / "status.sock").exists, "the agent's socket")
+            done = rotate(here.url, folder, state, certificates.ca, renewing(billing))
+            assert done.stdout.endswith(f"agent {child.pid} signs with it\n")
+        finally:
+            child.terminate()
+            child.communicate(timeout=20)
+    key = load(folder / "agent.key", "ax-1")
+    assert key.kid != former.kid
+    assert [one.name for one in folder.glob("agent.key*")] == ["agent.key"]
+    ring = load_keys(billing, VAULT)[0]
+    now_ms = int(datetime.now(UTC).timestamp() * 1000)
+    found = ring.get(former.kid)
+    assert found is not None
+    assert 23 < (found.valid_to_ms - now_ms) / 3_600_000 < 24
+    done = rotate(here.url, folder, state, certificates.ca, renewing(billing))
+    assert "no running agent was told" in done.stdout
+
+
+def test_a_rotation_that_is_refused_leaves_the_key(
+    here: Api, billing: Connection, tmp_path: Path, certificates: Certificates
+) -> None:
+    folder = tmp_path / "etc"
+    enroll(here.url, folder, certificates.ca, token(billing))
+    before = (folder / "agent.key").read_text()
+    rotate(here.url, folder, tmp_path, certificates.ca, "wrong", code=2)
+    done = rotate(here.url, folder, tmp_path, certificates.ca, token(billing, "ax-2"), code=2)
+    assert "is for server ax-2" in done.stderr
+    assert (folder / "agent.key").read_text() == before
+    assert [one.name for one in folder.glob("agent.key*")] == ["agent.key"]
+
+
+def renewing(conn: Connection) -> str:
+    now = datetime.now(UTC)
+    return issue(conn, "ax-1", by="t", now=now, valid=timedelta(hours=1), renew=True)
+
+
+def rotate(
+    url: str, folder: Path, state: Path, ca: Path, token: str, code: int = 0
+) -> subprocess.CompletedProcess[str]:
+    return agent(
+        "rotate", "--url", url, "--token-file", "-", "--key-file", str(folder / "agent.key"),
+        "--state", str(state), "--ca-file", str(ca), said=token + "\n", code=code,
+    )  # fmt: skip

@@ -23,12 +23,12 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setattr("agents.config.DEFAULT_FILE", tmp_path / "none.toml")
 
 
-@pytest.mark.parametrize(
-    "argv", [["--help"], ["run", "--help"], ["sample", "--help"], ["enroll", "--help"]]
-)
-def test_every_help_has_an_example(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(argv) == 0
-    assert re.search(r"example:\n  rackmeter agent \w+", capsys.readouterr().out)
+@pytest.mark.parametrize("verb", [(), ("run",), ("sample",), ("status",), ("enroll",), ("rotate",)])
+def test_every_help_has_an_example(
+    verb: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*verb, "--help"]) == 0
+    assert re.search(r"example:\n  rackmeter (agent|server) \w+", capsys.readouterr().out)
 
 
 def test_a_sample_is_the_report_that_would_be_sent(
