@@ -51,14 +51,15 @@ class Till:
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
     step: Callable[[str], None]
+    tries: int = BUSY_TRIES
 
     def ask(self, call: Callable[[], T]) -> T:
         """A call, again while they are busy. Raises GatewayBusyError when that does not end."""
-        for tried in range(BUSY_TRIES):
+        for tried in range(self.tries):
             try:
                 return call()
             except GatewayBusyError:
-                if tried + 1 == BUSY_TRIES:
+                if tried + 1 == self.tries:
                     raise
                 seconds = min(2.0**tried, BUSY_SECONDS_MAX)
                 self.sleep(seconds * (1 + random.random() / 2))

@@ -90,4 +90,4 @@ def refresh_methods(till: Till, customer: str) -> str:
     found = till.ask(lambda: till.gateway.methods(customer))
     rows = [(one.token, one.kind, one.label) for one in found]
     keep_methods(till.conn, account, till.gateway.name, rows, till.clock())
-    return f"{len(rows)} methods of {account}"
+    return f"methods saved: {len(rows)}"

@@ -8,13 +8,12 @@ from agents.keyfile import private_text
 from invoicing.collect import now
 from invoicing.dunning import Policy
 from invoicing.gateways.protocol import Gateway
-from invoicing.gateways.stripe_gateway import StripeGateway, StripeKeys
+from invoicing.gateways.stripe_gateway import ANSWER_S, CONNECT_S, StripeGateway, StripeKeys
 from invoicing.gateways.transfer_gateway import TransferGateway
 from rackmeter.errors import ConfigError
 from rackmeter.settings import Settings
 from sinks.database import Connection
 
-STRIPE: Final = "stripe"
 _SECRETS: Final = ("sk_", "rk_")
 
 
@@ -29,7 +28,9 @@ def gateways(settings: Settings) -> Callable[[Connection], list[Gateway]]:
     return make
 
 
-def stripe_gateway(settings: Settings) -> StripeGateway | None:
+def stripe_gateway(
+    settings: Settings, timeout_s: tuple[float, float] = (CONNECT_S, ANSWER_S)
+) -> StripeGateway | None:
     """None where Stripe is not set up."""
     file = settings.stripe_secret_file
     if file is None:

@@ -1,1 +1,1 @@
-"""The HTTP API: health of this installation, enrolment of servers."""
+"""The HTTP API: health of this installation, enrolment of servers, gateways' events."""

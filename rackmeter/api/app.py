@@ -14,7 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from rackmeter import installed_version
-from rackmeter.api import enroll, health
+from rackmeter.api import enroll, health, payments
 from rackmeter.api.bounds import BoundedBodies
 from rackmeter.api.observed import Observed
 from rackmeter.notify import notify
@@ -38,13 +38,14 @@ def application(settings: Settings, vault: Vault) -> FastAPI:
     api = FastAPI(
         title="rackmeter",
         version=installed_version(),
-        description="Health of an installation, and enrolment of the servers that it meters.",
+        description="Health of an installation, enrolment of its servers, events of gateways.",
         docs_url=None,
         redoc_url=None,
         lifespan=serving,
     )
     api.include_router(health.routes(settings))
     api.include_router(enroll.routes(settings, vault))
+    api.include_router(payments.routes(settings))
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_middleware(BoundedBodies)
     api.add_middleware(Observed)

@@ -43,11 +43,11 @@ def worker(data_dir: DataDir = None) -> None:
 
 
 def api(data_dir: DataDir = None) -> None:
-    """Serve health and the enrolment of servers until told to stop.
+    """Serve health, the enrolment of servers and Stripe's events until told to stop.
 
-    GET /healthz and /readyz, POST /v1/agents/enroll, GET /openapi.json, on RACKMETER_API_HOST and
-    RACKMETER_API_PORT (127.0.0.1:8080). Keys are given over TLS only: set RACKMETER_API_CERT_FILE
-    and RACKMETER_API_KEY_FILE, or put a proxy before it and name that in
+    GET /healthz and /readyz, POST /v1/agents/enroll and /payments/stripe, GET /openapi.json, on
+    RACKMETER_API_HOST and RACKMETER_API_PORT (127.0.0.1:8080). Keys are given over TLS only: set
+    RACKMETER_API_CERT_FILE and RACKMETER_API_KEY_FILE, or put a proxy before it and name that in
     RACKMETER_API_TRUSTED_PROXIES. Several may run.
     """
     from rackmeter.api.serve import run_api  # noqa: PLC0415 - starts slowly

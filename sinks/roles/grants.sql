@@ -102,6 +102,7 @@ GRANT SELECT, INSERT ON
     bank_transfer, bank_transfer_back, dunning, dunning_change, payment_attempt, payment_customer, payment_event,
     payment_method, payment_refund
     TO rackmeter_writer, rackmeter_invoicer;
+GRANT SELECT (invoice_id, number) ON invoice TO rackmeter_writer;
 GRANT UPDATE (received, received_at, canceled_at) ON bank_transfer TO rackmeter_writer, rackmeter_invoicer;
 GRANT UPDATE (sent_at) ON bank_transfer_back TO rackmeter_writer, rackmeter_invoicer;
 GRANT UPDATE ON dunning, payment_attempt, payment_event, payment_method, payment_refund

@@ -222,6 +222,8 @@ def answer(state: StripeState, method: str, target: str, form: dict[str, str]) -
                 if i["created"] >= int(query.get("created[gte]", 0))]  # fmt: skip
         page = {"object": "list", "url": url.path, "has_more": False, "data": rows}
         return 200, json.dumps(page).encode()
+    if method == "GET" and url.path == "/v1/payment_methods":
+        target += "&type=card"  # localstripe wants to be told
     sent = dict(form)
     for path, names in _UNKNOWN.items():
         if re.fullmatch(path, url.path):
