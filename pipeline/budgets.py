@@ -150,18 +150,29 @@ def forecast(
 
     None where that is not asked for, not within ``ahead``, not in this period, or done already.
     """
-    gained = now.amount - before.amount if before else Fraction(0)
-    left = Fraction(budget.most) - now.amount
-    if budget.ahead is None or before is None or gained <= 0 or left <= 0:
+    if budget.ahead is None:
         return None
-    if now.at - before.at < PACE_MIN:
+    at = reached_at(Fraction(budget.most), now, before, min(now.at + budget.ahead, period_end))
+    if at is None:
         return None
-    wait = left / gained * Fraction((now.at - before.at) // timedelta(milliseconds=1))
-    if wait > min(budget.ahead, period_end - now.at) // timedelta(milliseconds=1):
-        return None
-    at = now.at + timedelta(milliseconds=int(wait))
     version = str(budget.budget)
     return Reached(budget, f"{budget.name}/{FORECAST}", version, 100, now.amount, at)
+
+
+def reached_at(most: Fraction, now: Mark, before: Mark | None, until: datetime) -> datetime | None:
+    """When it comes to ``most`` at the pace since ``before``; None if it has, or not by ``until``.
+
+    Nor where the earlier mark is less than an hour old, or nothing was gained since.
+    """
+    if before is None or now.at - before.at < PACE_MIN:
+        return None
+    gained, left = now.amount - before.amount, most - now.amount
+    if gained <= 0 or left <= 0:
+        return None
+    wait = left / gained * Fraction((now.at - before.at) // timedelta(milliseconds=1))
+    if wait > (until - now.at) // timedelta(milliseconds=1):
+        return None
+    return now.at + timedelta(milliseconds=int(wait))
 
 
 def remember(marks: tuple[Mark, ...], now: Mark) -> tuple[Mark, ...]:

@@ -43,7 +43,7 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "month": (*COMMON, "bill", "prorate", "count"),
     "once": (*COMMON, "count"),
     "usage": (*COMMON, "meter", "allow", "commit", "share", "cap", "prorate", "alert"),
-    "percentile": (*COMMON, "meter", "commit", "share", "cap", "prorate"),
+    "percentile": (*COMMON, "meter", "commit", "share", "cap", "prorate", "alert"),
 }
 """Fields of a charge by what it is."""
 ANY: Final = tuple(dict.fromkeys(field for fields in FIELDS.values() for field in fields))

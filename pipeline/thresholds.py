@@ -1,44 +1,98 @@
-"""Which alert thresholds the current use has reached. Pure; who was told already is kept elsewhere.
+"""Which alert thresholds of a price the current use has reached, or will reach soon. Pure.
 
+A threshold is a share of the allowance, a quantity, or a net amount of a charge; a forecast is of
+the whole allowance. Of a percentile a quantity looks at what is certain, which never falls.
 Every threshold at or below the use is returned each time; inserting one is unique by (threshold,
 scope, period, limit version, kind), so a repetition is silent and a changed limit tells again.
 Nothing crosses where nothing is included: a percentage of zero has no meaning.
 """
 
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final
 
+from pipeline.budgets import FORECAST, Mark, reached_at
+from pipeline.certain import certain
+from pipeline.money import exact_sum, exact_text, minor_units, to_minor
+from pipeline.periods import closed
+from pipeline.rating.price import price
 from pipeline.rating.usage_state import Progress, progress
-from schemas.billing import Inputs, Scope
-from schemas.prices import Unit
+from schemas.billing import Inputs, PriceRow, Scope
+from schemas.prices import Percentile, Unit
+
+AHEAD: Final = timedelta(days=1)
+"""A forecast is told when the allowance will be used up within a day: soon enough to act, and not
+on the first busy hour of a month. It is taken back when it holds no longer for the whole period.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """A threshold that the use has reached."""
+    """A threshold that the use has reached, or will reach."""
 
     threshold: str
-    """``item/charge/80%``."""
+    """``item/charge/80%``, ``…/25 TB``, ``…/100.00 EUR``, ``…/forecast``."""
     percent: int
+    """Of ``allowance``; 100 where that is a quantity or an amount."""
     item: str
     charge: str
     used: int
-    """Base units, like ``allowance``."""
+    """Base units, like ``allowance``; of an amount minor units."""
     allowance: int
     unit: Unit
-    """The billing unit, for display."""
+    """The billing unit, for display; of an amount the currency."""
     limit_version: str
     kind: str = "crossed"
+    at: datetime | None = None
+    """Of a forecast: when the allowance is used up at this rate."""
 
 
 def crossings(scope: Scope, inputs: Inputs, as_of: datetime) -> tuple[Crossing, ...]:
-    """Every threshold at or below the use at ``as_of``, by item, charge and percent."""
-    return tuple(
-        _crossing(state, percent)
+    """Every threshold at or below the use at ``as_of``, by item and charge."""
+    states = progress(scope, inputs, as_of)
+    found = [*_of_use(states), *_of_rates(scope, inputs, as_of), *_of_money(scope, inputs, as_of)]
+    return tuple(sorted(found, key=lambda one: (one.item, one.charge)))
+
+
+def forecasts(
+    scope: Scope, inputs: Inputs, as_of: datetime, marks: Mapping[str, Collection[Mark]],
+    told: Collection[str],
+) -> tuple[Crossing, ...]:  # fmt: skip
+    """Allowances that will be used up within a day at this rate, and those told that still will be.
+
+    ``marks`` are earlier uses by ``mark_name``, the oldest first; ``told`` are thresholds. One that
+    has come true stands.
+    """
+    found = []
+    for state in progress(scope, inputs, as_of):
+        name = f"{mark_name(state)}/{FORECAST}"
+        if not (state.charged.forecast and state.allowance):
+            continue
+        now = Mark(as_of, Fraction(state.used))
+        before = next(iter(marks.get(mark_name(state), ())), None)
+        end = closed(inputs.period)
+        until = end if name in told else min(as_of + AHEAD, end)
+        at = reached_at(Fraction(state.allowance), now, before, until)
+        true = name in told and state.used >= state.allowance
+        if at is not None or true:
+            found.append(_forecast(state, name, at))
+    return tuple(found)
+
+
+def marks_now(scope: Scope, inputs: Inputs, as_of: datetime) -> dict[str, Mark]:
+    """What each allowance with a forecast has come to."""
+    return {
+        mark_name(state): Mark(as_of, Fraction(state.used))
         for state in progress(scope, inputs, as_of)
-        for percent in sorted(set(state.alerts))
-        if reached(state, percent)
-    )
+        if state.charged.forecast
+    }
+
+
+def mark_name(state: Progress) -> str:
+    return f"{state.item}/{state.charge}"
 
 
 def reached(state: Progress, percent: int) -> bool:
@@ -46,14 +100,74 @@ def reached(state: Progress, percent: int) -> bool:
     return state.allowance > 0 and state.used * 100 >= state.allowance * percent
 
 
-def _crossing(state: Progress, percent: int) -> Crossing:
+def _of_use(states: Collection[Progress]) -> Iterator[Crossing]:
+    for state in states:
+        for percent in sorted(set(state.charged.alerts)):
+            if reached(state, percent):
+                yield Crossing(
+                    threshold=f"{state.item}/{state.charge}/{percent}%",
+                    percent=percent,
+                    item=state.item,
+                    charge=state.charge,
+                    used=state.used,
+                    allowance=state.allowance,
+                    unit=state.unit,
+                    limit_version=state.limit_version,
+                )
+        for limit in state.charged.alert_quantities:
+            if state.used >= limit:
+                place = (state.item, state.charge)
+                yield _reached(place, state.used, limit, state.unit, state.version)
+
+
+def _of_rates(scope: Scope, inputs: Inputs, as_of: datetime) -> Iterator[Crossing]:
+    rows = {
+        place: row
+        for place, row in _newest(scope, inputs, as_of).items()
+        if isinstance(row.price.quantity, Percentile) and row.price.alert_quantities
+    }
+    sure = certain(scope, inputs) if rows else {}
+    for place, row in rows.items():
+        for limit in row.price.alert_quantities:
+            if sure.get(place, 0) >= limit:
+                yield _reached(place, sure[place], limit, row.price.unit, row.version)
+
+
+def _of_money(scope: Scope, inputs: Inputs, as_of: datetime) -> Iterator[Crossing]:
+    rows = {p: r for p, r in _newest(scope, inputs, as_of).items() if r.price.alert_nets}
+    lines = price(scope, inputs, as_of) if rows else ()
+    unit = currency_unit(scope.currency)
+    for place, row in rows.items():
+        mine = (x.net for x in lines if (x.item, x.charge) == place)
+        used = to_minor(exact_sum(mine), scope.currency)
+        for amount in row.price.alert_nets:
+            limit = to_minor(amount, scope.currency)
+            if used >= limit:
+                yield _reached(place, used, limit, unit, row.version)
+
+
+def currency_unit(currency: str) -> Unit:
+    """An amount as a quantity: its base unit is the minor unit."""
+    digits = minor_units(currency)
+    return Unit(currency, "", 10**digits, Decimal(1).scaleb(-digits))
+
+
+def _newest(scope: Scope, inputs: Inputs, as_of: datetime) -> dict[tuple[str, str], PriceRow]:
+    """The price that each charge of each item has, or had last, at ``as_of``."""
+    rows = sorted(scope.prices, key=lambda row: row.valid.start)
+    begun = (r for r in rows if r.valid.start < as_of and r.valid.clip(inputs.period.start, as_of))
+    return {(row.item, row.charge): row for row in begun}
+
+
+def _reached(place: tuple[str, str], used: int, limit: int, unit: Unit, version: str) -> Crossing:
+    """Of a quantity or an amount, which its threshold names."""
+    item, charge = place
+    name = f"{exact_text(Fraction(limit, unit.is_))} {unit.name}"
+    return Crossing(f"{item}/{charge}/{name}", 100, item, charge, used, limit, unit, version)
+
+
+def _forecast(state: Progress, name: str, at: datetime | None) -> Crossing:
     return Crossing(
-        threshold=f"{state.item}/{state.charge}/{percent}%",
-        percent=percent,
-        item=state.item,
-        charge=state.charge,
-        used=state.used,
-        allowance=state.allowance,
-        unit=state.unit,
-        limit_version=state.limit_version,
-    )
+        name, 100, state.item, state.charge, state.used, state.allowance, state.unit,
+        state.limit_version, FORECAST, at,
+    )  # fmt: skip

@@ -5,7 +5,7 @@ command that makes it due as well as another rater; to lock it does not.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -29,6 +29,8 @@ class Standing:
     """None: the period was never rated."""
     as_of: datetime | None
     sealed: bool
+    marks: dict[str, Any] | None = None
+    """What earlier ratings saw of allowances with a forecast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Row:
     as_of: datetime
     next_eval_at: datetime | None
     standing: Standing
+    marks: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
     @property
     def key(self) -> Key:
@@ -85,7 +88,8 @@ def standing(conn: Connection, keys: Sequence[Key]) -> dict[Key, Standing]:
     """Of each key whose scope there is."""
     rows = conn.execute(
         """
-        SELECT w.scope_id, w.start, c.xmin::text, a.xmin::text, a.as_of, s.scope_id IS NOT NULL
+        SELECT w.scope_id, w.start, c.xmin::text, a.xmin::text, a.as_of, s.scope_id IS NOT NULL,
+               a.marks
         FROM unnest(%s::text[], %s::timestamptz[]) AS w (scope_id, start)
         JOIN rating_scope c USING (scope_id)
         LEFT JOIN accrual a ON a.scope_id = w.scope_id AND a.period_start = w.start
@@ -145,7 +149,8 @@ def _update(conn: Connection, rows: Sequence[Row]) -> dict[Key, int]:
         """
         UPDATE accrual a SET as_of = w.as_of, next_eval_at = w.due, revision = a.revision + 1,
                              inputs = %(documents)s::jsonb -> w.place -> 0,
-                             figures = %(documents)s::jsonb -> w.place -> 1
+                             figures = %(documents)s::jsonb -> w.place -> 1,
+                             marks = %(documents)s::jsonb -> w.place -> 2
         FROM unnest(%(scopes)s::text[], %(starts)s::timestamptz[], %(as_of)s::timestamptz[],
                     %(due)s::timestamptz[], %(places)s::int[])
              AS w (scope_id, start, as_of, due, place)
@@ -161,10 +166,10 @@ def _insert(conn: Connection, rows: Sequence[Row]) -> dict[Key, int]:
     """A first writer that is not the first finds the primary key taken."""
     found = conn.execute(
         """
-        INSERT INTO accrual (scope_id, period_start, period_end, as_of, inputs, figures,
+        INSERT INTO accrual (scope_id, period_start, period_end, as_of, inputs, figures, marks,
                              next_eval_at)
         SELECT scope_id, start, until, as_of, %(documents)s::jsonb -> place -> 0,
-               %(documents)s::jsonb -> place -> 1, due
+               %(documents)s::jsonb -> place -> 1, %(documents)s::jsonb -> place -> 2, due
         FROM unnest(%(scopes)s::text[], %(starts)s::timestamptz[], %(ends)s::timestamptz[],
                     %(as_of)s::timestamptz[], %(due)s::timestamptz[], %(places)s::int[])
              AS w (scope_id, start, until, as_of, due, place)
@@ -191,5 +196,5 @@ def _values(rows: Sequence[Row]) -> dict[str, Any]:
         "as_of": [row.as_of for row in rows],
         "due": [row.next_eval_at for row in rows],
         "places": list(range(len(rows))),
-        "documents": Jsonb([(to_json(row.inputs), row.figures) for row in rows]),
+        "documents": Jsonb([(to_json(row.inputs), row.figures, row.marks) for row in rows]),
     }

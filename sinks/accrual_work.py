@@ -4,15 +4,18 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
+from typing import Any
 
+from pipeline.budgets import Mark, remember
 from pipeline.certain import certain
 from pipeline.periods import closed
 from pipeline.rating.figures import figures
 from pipeline.rating.next_eval import next_eval_at
 from pipeline.rating.price import price
-from pipeline.thresholds import Crossing, crossings
+from pipeline.thresholds import Crossing, crossings, forecasts, marks_now
 from schemas.billing import Inputs, Scope, Span
-from schemas.serial import to_json
+from schemas.serial import instant_text, to_json
 from sinks.accrual_rows import Key, Row, Standing, standing
 from sinks.alerts import cleared, crossed
 from sinks.database import Connection
@@ -74,13 +77,34 @@ def read(
 def work_out(read: Read, sampled_at: datetime) -> Found:
     scope, inputs, as_of = read.scope, read.inputs, read.as_of
     due = next_eval_at(scope, inputs, as_of) if as_of < closed(read.period) else None
-    row = Row(scope.scope, inputs, _figures(scope, inputs, as_of), as_of, due, read.standing)
-    found = crossings(scope, inputs, as_of)
+    marks = read_marks(read.standing.marks)
+    row = Row(
+        scope.scope, inputs, _figures(scope, inputs, as_of), as_of, due, read.standing,
+        written_marks(marks, marks_now(scope, inputs, as_of)),
+    )  # fmt: skip
+    told = {alert.threshold for alert in read.announced}
+    found = crossings(scope, inputs, as_of) + forecasts(scope, inputs, as_of, marks, told)
     said = {(alert.threshold, alert.limit_version, alert.kind) for alert in read.announced}
     new = [one for one in found if (one.threshold, one.limit_version, one.kind) not in said]
-    alerts = [crossed(scope, read.period, one, sampled_at) for one in new]
+    alerts = [crossed(scope, read.period, one, as_of, sampled_at) for one in new]
     alerts += cleared(read.announced, found, sampled_at)
     return Found(read, row, found, tuple(alerts))
+
+
+def read_marks(stored: Mapping[str, Any] | None) -> dict[str, tuple[Mark, ...]]:
+    return {
+        name: tuple(Mark(datetime.fromisoformat(at), Fraction(amount)) for at, amount in marks)
+        for name, marks in (stored or {}).items()
+    }
+
+
+def written_marks(
+    before: Mapping[str, tuple[Mark, ...]], now: Mapping[str, Mark]
+) -> dict[str, list[tuple[str, str]]]:
+    return {
+        name: [(instant_text(m.at), str(m.amount)) for m in remember(before.get(name, ()), mark)]
+        for name, mark in now.items()
+    }
 
 
 def _figures(scope: Scope, inputs: Inputs, as_of: datetime) -> list[dict[str, str]]:

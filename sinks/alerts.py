@@ -5,18 +5,22 @@ from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
+from pipeline.budgets import FORECAST
 from pipeline.money import round_step
 from pipeline.periods import closed, zone
 from pipeline.thresholds import Crossing
 from schemas.billing import Scope, Span
-from schemas.events import THRESHOLD_CLEARED, THRESHOLD_CROSSED
+from schemas.events import THRESHOLD_CLEARED, THRESHOLD_CROSSED, THRESHOLD_FORECAST
 from schemas.prices import Unit
 from schemas.serial import decimal_text, instant_text
 from sinks.outbox import CLEARED, Alert
 
 
-def crossed(scope: Scope, period: Span, crossing: Crossing, sampled_at: datetime) -> Alert:
-    """Usage has reached a threshold."""
+def crossed(
+    scope: Scope, period: Span, crossing: Crossing, now: datetime, sampled_at: datetime
+) -> Alert:
+    """Usage has reached a threshold, or will."""
+    kind = THRESHOLD_FORECAST if crossing.kind == FORECAST else THRESHOLD_CROSSED
     data = {
         "account": scope.account,
         "scope": scope.scope,
@@ -32,8 +36,10 @@ def crossed(scope: Scope, period: Span, crossing: Crossing, sampled_at: datetime
         "period_start": instant_text(period.start),
         "period_end": instant_text(closed(period)),
         "sampled_at": instant_text(sampled_at),
-        "text": _sentence(scope, period, crossing),
+        "text": _sentence(scope, period, crossing, now),
     }
+    if crossing.at is not None:
+        data["reached_at"] = instant_text(crossing.at.replace(microsecond=0))
     return Alert(
         account=scope.account,
         scope=scope.scope,
@@ -41,21 +47,28 @@ def crossed(scope: Scope, period: Span, crossing: Crossing, sampled_at: datetime
         threshold=crossing.threshold,
         limit_version=crossing.limit_version,
         kind=crossing.kind,
-        body={"type": THRESHOLD_CROSSED, "timestamp": instant_text(sampled_at), "data": data},
+        body={"type": kind, "timestamp": instant_text(sampled_at), "data": data},
         sampled_at=sampled_at,
     )
 
 
-def _sentence(scope: Scope, period: Span, crossing: Crossing) -> str:
+def _sentence(scope: Scope, period: Span, crossing: Crossing, now: datetime) -> str:
     title = next((item.title for item in scope.items if item.item == crossing.item), crossing.item)
-    local = zone(scope.timezone)
+    thing = f"{title} ({crossing.item})" if crossing.item else f"The pool {crossing.charge}"
+    local, unit = zone(scope.timezone), crossing.unit.name
     first = period.start.astimezone(local).date()
     last = (closed(period) - timedelta(microseconds=1)).astimezone(local).date()
-    used, included = (_amount(n, crossing.unit) for n in (crossing.used, crossing.allowance))
-    return (
-        f"{title} ({crossing.item}) has used {used} of the {included} {crossing.unit.name}"
-        f" {crossing.charge} included from {first} to {last}: {crossing.percent} % is reached."
-    )
+    used, limit = (_amount(n, crossing.unit) for n in (crossing.used, crossing.allowance))
+    if crossing.threshold.rpartition("/")[2] == f"{crossing.percent}%":
+        return (
+            f"{thing} has used {used} of the {limit} {unit} {crossing.charge} included from {first}"
+            f" to {last}: {crossing.percent} % is reached."
+        )
+    come_to = f"{thing} has come to {used} {unit} of {crossing.charge} since {first}"
+    if crossing.at is None:
+        return f"{come_to}: {limit} {unit} is reached."
+    hours = max(1, round((crossing.at - now) / timedelta(hours=1)))
+    return f"{come_to}; {limit} {unit} is reached in {hours} h at this rate."
 
 
 def _amount(base: int, unit: Unit) -> str:
@@ -89,10 +102,22 @@ def cleared(
 
 def _cleared_body(told: dict[str, Any], sampled_at: datetime) -> dict[str, Any]:
     at = instant_text(sampled_at)
-    text = (
-        f"A correction has taken {told['item']} below {told['percent']} % of its"
-        f" {told['charge']} allowance again."
-    )
+    thing = f"{told['item'] or told['charge']}"
+    if told["threshold"].endswith(f"/{FORECAST}"):
+        text = (
+            f"{thing} no longer reaches {told['allowance']} {told['unit']} of {told['charge']}"
+            " in this period at its rate."
+        )
+    elif told["threshold"].endswith("%"):
+        text = (
+            f"A correction has taken {thing} below {told['percent']} % of its"
+            f" {told['charge']} allowance again."
+        )
+    else:
+        text = (
+            f"A correction has taken {thing} below {told['allowance']} {told['unit']} of"
+            f" {told['charge']} again."
+        )
     kept = {key: value for key, value in told.items() if key not in ("used", "used_base")}
     return {
         "type": THRESHOLD_CLEARED,

@@ -23,6 +23,7 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "suspends": "{thing}: {limit} is reached, it is being suspended",
         "forecast": "{thing}: {limit} will be reached at {at}",
         "cleared": "{thing}: below {percent} % of {limit} again",
+        "slower": "{thing}: {limit} will not be reached after all",
         "lead_crossed": "{thing} has come to {used} of {limit}.",
         "lead_suspends": "{thing} has come to {used}. The limit of {limit} is a cap: what it is for"
         " is being suspended until the limit is raised or a new month begins.",
@@ -30,6 +31,8 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         " reached at {at}.",
         "lead_cleared": "{thing} no longer stands at {percent} % of {limit}: by a correction, a"
         " new limit or a new month. What was suspended because of it is being resumed.",
+        "lead_slower": "At the rate of the last hour {thing} no longer comes to {limit} in this"
+        " period.",
         "used": "Used",
         "limit": "Limit",
         "period": "Period",
@@ -42,6 +45,7 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "suspends": "{thing}: {limit} sind erreicht, es wird gesperrt",
         "forecast": "{thing}: {limit} werden am {at} erreicht",
         "cleared": "{thing}: wieder unter {percent} % von {limit}",
+        "slower": "{thing}: {limit} werden nun doch nicht erreicht",
         "lead_crossed": "{thing}: {used} von {limit} sind verbraucht.",
         "lead_suspends": "{thing} steht bei {used}. Die Grenze von {limit} ist eine Obergrenze:"
         " Betroffenes wird gesperrt, bis sie erhöht wird oder ein neuer Monat beginnt.",
@@ -50,6 +54,8 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "lead_cleared": "{thing} steht nicht mehr bei {percent} % von {limit}: durch eine"
         " Korrektur, eine neue Grenze oder einen neuen Monat. Was deshalb gesperrt war, wird wieder"
         " freigegeben.",
+        "lead_slower": "Mit der Rate der letzten Stunde kommt {thing} in diesem Zeitraum nicht"
+        " mehr auf {limit}.",
         "used": "Verbraucht",
         "limit": "Grenze",
         "period": "Zeitraum",
@@ -94,7 +100,7 @@ def letter(body: dict[str, Any], language: str, timezone: str) -> Letter:
 
 def _kind(event: str, data: dict[str, Any]) -> str:
     if event == THRESHOLD_CLEARED:
-        return "cleared"
+        return "slower" if data.get("threshold", "").endswith("/forecast") else "cleared"
     if event == THRESHOLD_FORECAST:
         return "forecast"
     return "suspends" if data.get("suspends") else "crossed"

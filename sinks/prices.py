@@ -30,7 +30,6 @@ def add_prices(
             row.valid.start,
             row.valid.end,
             Jsonb(to_json(row.price)),
-            row.price.tax,
             row.version,
             row.reason,
             entered_at,
@@ -44,15 +43,15 @@ def add_prices(
             cursor.executemany(
                 """
                 INSERT INTO item_price
-                    (item_id, charge, valid, price, tax, version, reason, entered_at, plan)
-                VALUES (%s, %s, tstzrange(%s, %s, '[)'), %s, %s, %s, %s, %s,
+                    (item_id, charge, valid, price, version, reason, entered_at, plan)
+                VALUES (%s, %s, tstzrange(%s, %s, '[)'), %s, %s, %s, %s,
                         coalesce(%s, (SELECT plan FROM item WHERE item_id = %s)))
                 """,
                 values,
             )
         except errors.ForeignKeyViolation:
             raise RefusedError(
-                f"Catalogue {values[0][6]} has not been applied: `rackmeter catalog apply` it."
+                f"Catalogue {values[0][5]} has not been applied: `rackmeter catalog apply` it."
             ) from None
 
 

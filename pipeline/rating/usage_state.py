@@ -11,7 +11,7 @@ from pipeline.rating.gate import gate
 from pipeline.rating.lots import available, packs_of, total
 from pipeline.rating.price import measured
 from schemas.billing import Inputs, Scope
-from schemas.prices import Fee, Percentile, Sum, Unit
+from schemas.prices import Allocation, Charge, Fee, Percentile, Sum, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,12 @@ class Progress:
     """Whole percent of the allowance, rounded down; 0 when nothing is included."""
     unit: Unit
     """The billing unit, for display."""
-    alerts: tuple[int, ...]
+    charged: Charge
+    """The newest price that draws: it says at what the customer is told."""
     limit_version: str
     """Changes when the agreed limit does, and not when proration moves the figure."""
+    version: str
+    """Of the newest price."""
 
 
 def progress(scope: Scope, inputs: Inputs, as_of: datetime) -> tuple[Progress, ...]:
@@ -58,7 +61,9 @@ def _progress(
 ) -> Iterator[Progress]:
     """``lots``: base units of packs and rollovers that are left, and of packs as bought."""
     begun = [groups[g][s] for g, s in places if groups[g][s].start < frame.as_of]
-    drawing = [segment for segment in begun if isinstance(segment.charge.quantity, Sum)]
+    drawing = [
+        segment for segment in begun if isinstance(segment.charge.quantity, Sum | Allocation)
+    ]
     if not drawing:
         return
     newest = drawing[-1]
@@ -72,8 +77,9 @@ def _progress(
         allowance=limit,
         percent=used * 100 // limit if limit else 0,
         unit=newest.charge.unit,
-        alerts=newest.charge.alerts,
+        charged=newest.charge,
         limit_version=f"{newest.row.version}/{_agreed(begun) + lots[1]}",
+        version=newest.row.version,
     )
 
 

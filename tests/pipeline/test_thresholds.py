@@ -83,7 +83,7 @@ def test_nothing_crosses_where_nothing_is_included() -> None:
 
 def test_percent_is_rounded_down() -> None:
     (state,) = progress(scope_of(ROW), inputs_of(used(10**13 - 1)), END)
-    assert (state.percent, state.used, state.unit, state.alerts) == (
+    assert (state.percent, state.used, state.unit, state.charged.alerts) == (
         99,
         10**13 - 1,
         TB,
@@ -147,7 +147,7 @@ def test_crossings_are_those_of_progress(scope: Scope, given_: Inputs, as_of: da
         f"{s.item}/{s.charge}/{p}%"
         for s in states
         if s.allowance
-        for p in s.alerts
+        for p in s.charged.alerts
         if s.percent >= p
     }
     assert {crossing.threshold for crossing in crossings(scope, given_, as_of)} == expected

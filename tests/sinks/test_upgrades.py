@@ -27,6 +27,9 @@ PAIRS = list(pairwise(REVISIONS))
 UNFILLED = {"alembic_version", "store_mark", "usage_hour_stored", "usage_day_stored"}
 """Made by migrations and maintenance; the first three have rows or need none to be kept."""
 
+DROPPED = {("item_price", "tax"), ("item_price_past", "tax")}
+"""Columns that 0015 drops: they repeated what the price beside them says."""
+
 Content = dict[str, tuple[frozenset[str], int, str]]
 """Table → its columns, rows, and a digest of those columns of them."""
 
@@ -62,6 +65,7 @@ def content(conn: Connection, like: Content | None = None) -> Content:
     found: Content = {}
     for schema, name, columns in conn.execute(_TABLES).fetchall():
         table = f"{schema}.{name}"
+        columns = [column for column in columns if (name, column) not in DROPPED]
         kept = frozenset(columns) if like is None else like.get(table, (frozenset(),))[0]
         names = sql.SQL(", ").join(map(sql.Identifier, sorted(kept)))
         query = sql.SQL(

@@ -82,4 +82,4 @@ def test_progress_is_told_of_the_pool_once() -> None:
     (state,) = progress(of, Inputs(MONTH, (moved("db", 35), moved("web", 10))), END)
     assert (state.item, state.charge, state.percent) == ("", "eu", 90)
     assert (state.used, state.allowance) == (45 * TB.is_, 50 * TB.is_)
-    assert state.alerts == (80, 100)
+    assert state.charged.alerts == (80, 100)
