@@ -17,11 +17,10 @@ from pipeline.periods import closed, month
 from schemas.billing import Item, Span
 from schemas.errors import RefusedError
 from sinks.audit import Act, record
-from sinks.changes import NOBODY, Order, enter, lock_commands
+from sinks.changes import NOBODY, Answer, Order, enter, lock_commands
 from sinks.contracts import agree
 from sinks.database import Connection
 from sinks.repricing import Touched, changes, reprice
-from sinks.timelines import refuse_sealed
 from sinks.versions import publish
 
 
@@ -31,6 +30,8 @@ class Applied:
 
     published: bool
     touched: tuple[Touched, ...]
+    late: tuple[tuple[str, datetime], ...] = ()
+    """Sealed (scope, start of period) that it came too late for: they are corrected."""
 
     @property
     def items(self) -> tuple[str, ...]:
@@ -56,8 +57,11 @@ def apply(
             starts = {account: _change_at(catalog, zone, at) for _, account, zone, _ in found}
             meant = [(s, a, starts[a], item) for s, a, _, item in found]
             applied = replace(applied, touched=changes(conn, catalog, meant))
+        late: list[tuple[str, datetime]] = []
         for start in sorted({one.start for one in applied.touched}):
-            _enter(conn, catalog, [o for o in applied.touched if o.start == start], at, order)
+            same = [one for one in applied.touched if one.start == start]
+            late += _enter(conn, catalog, same, at, order).late
+        applied = replace(applied, late=tuple(late))
         record(conn, _act(catalog, text, applied, at))
     return applied
 
@@ -75,7 +79,6 @@ def apply_contract(
             raise RefusedError(f"There is no rating scope {scope}: rent an item in it first.")
         if not publish(conn, catalog, text, at):
             return Applied(published=False, touched=())
-        refuse_sealed(conn, scope, contract.valid.start)
         found = _open_items(conn, list(catalog.plans), at, scope)
         starts = [(s, a, contract.valid.start, item) for s, a, _, item in found]
         touched = changes(conn, catalog, starts)
@@ -86,8 +89,9 @@ def apply_contract(
             return True
 
         content = {"version": catalog.version}
-        enter(conn, order, "contract apply", content, [scope], contract.valid.start, at, do)
-        applied = Applied(published=True, touched=touched)
+        start = contract.valid.start
+        answer = enter(conn, order, "contract apply", content, [scope], start, at, do)
+        applied = Applied(published=True, touched=touched, late=answer.late)
         record(conn, _act(catalog, text, applied, at, row[0]))
     return applied
 
@@ -132,7 +136,7 @@ def _change_at(catalog: Catalog, timezone: str, at: datetime) -> datetime:
 
 def _enter(
     conn: Connection, catalog: Catalog, touched: Sequence[Touched], at: datetime, order: Order
-) -> None:
+) -> Answer:
     """The changes that begin at one instant, as one command."""
 
     def do(entered: datetime) -> bool:
@@ -141,7 +145,7 @@ def _enter(
 
     scopes = sorted({one.scope for one in touched})
     content = {"version": catalog.version}
-    enter(conn, order, "catalog apply", content, scopes, touched[0].start, at, do)
+    return enter(conn, order, "catalog apply", content, scopes, touched[0].start, at, do)
 
 
 def _act(catalog: Catalog, text: str, applied: Applied, at: datetime, account: str = "") -> Act:

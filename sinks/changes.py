@@ -2,7 +2,7 @@
 
 Commands are rare, so one goes at a time; what they change is kept by the database's own triggers
 (0009_timelines.sql). Raters of the scopes it touches are made to look again, and sealed periods
-that it comes too late for are noted: each may need an adjustment.
+that it comes too late for are noted: the next close looks at them again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +19,8 @@ from sinks.queries import EPOCH, WIDTH
 from sinks.store.marks import marks
 
 LOCK_KEY: Final = 0x7469_6D65_6C69_6E65  # "timeline": the advisory lock of all commands
+PRICES: Final = ("catalog apply", "contract apply")
+"""Commands about prices; the others are about who had what."""
 DUE_SQL: Final = """
     UPDATE accrual SET next_eval_at = least(next_eval_at, %(entered)s)
     WHERE (scope_id, period_start) IN (
@@ -265,4 +267,8 @@ def _write(
         cursor.executemany(
             "INSERT INTO timeline_late VALUES (%s, %s, %s)",
             [(scope, start, change) for scope, start in answer.late],
+        )
+        cursor.executemany(
+            "INSERT INTO adjust_due (scope_id, period_start, why) VALUES (%s, %s, %s)",
+            [(*late, "price" if command in PRICES else "timeline") for late in answer.late],
         )

@@ -14,7 +14,6 @@ from schemas.prices import Charge, Fee
 from sinks.database import Connection
 from sinks.prices import add_prices, close_prices
 from sinks.scopes import load_scopes
-from sinks.timelines import refuse_sealed
 from sinks.versions import published
 
 Plans = dict[tuple[str, datetime | None], str]
@@ -71,7 +70,6 @@ def changes(
 def reprice(conn: Connection, touched: Iterable[Touched], entered_at: datetime) -> None:
     """Closes the prices that change at each item's start and opens the new ones there."""
     for one in touched:
-        refuse_sealed(conn, one.scope, one.start)
         close_prices(conn, one.item.item, one.start)
         for plan in dict.fromkeys(one.plans):
             rows = [row for row, of in zip(one.after, one.plans, strict=True) if of == plan]

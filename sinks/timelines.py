@@ -234,15 +234,3 @@ def _assign(conn: Connection, item: str, server: str, at: datetime, entered_at: 
     close_rows(conn, "assignment", item, at)
     serve(conn, server, item, Span(at, min(later) if later else rented.valid.end), entered_at)
     return True
-
-
-def refuse_sealed(conn: Connection, scope: str, at: datetime) -> None:
-    """The past that an invoice rests on stays as it was."""
-    row = conn.execute(
-        "SELECT max(period_end) FROM scope_seal WHERE scope_id = %s", (scope,)
-    ).fetchone()
-    if row and row[0] is not None and at < row[0]:
-        raise RefusedError(
-            f"Scope {scope} is invoiced up to {row[0].isoformat()}:"
-            f" nothing can change at {at.isoformat()} any more."
-        )

@@ -40,6 +40,7 @@ def applied_document(
             {"item": one.item.item, "account": one.account, "at": one.start}
             for one in applied.touched
         ],
+        "late": [{"scope": scope, "period_start": start} for scope, start in applied.late],
         "effect": effect_document(effects),
         "dry_run": dry_run,
     }
@@ -53,6 +54,8 @@ def applied_lines(version: str, applied: "Applied", *, dry_run: bool) -> Iterabl
     yield f"{version}: {would}published; {would}repriced: {count}"
     for one in applied.touched:
         yield f"  {one.item.item} of {one.account}, from {one.start:%Y-%m-%d %H:%M} UTC"
+    for scope, start in applied.late:
+        yield f"  {scope}: the next close corrects the sealed period from {start:%Y-%m-%d}"
 
 
 def effect_document(effects: Iterable["Effect"]) -> list[dict[str, Any]]:

@@ -175,11 +175,13 @@ def seal(conn: Connection, scope: str, until: datetime) -> None:
     )
 
 
-def test_a_catalogue_does_not_change_the_invoiced_past(customer: Connection) -> None:
+def test_a_catalogue_for_a_sealed_time_makes_its_periods_due(customer: Connection) -> None:
     rent_small(customer)
     seal(customer, "i-1", LATER)
-    with pytest.raises(RefusedError, match="is invoiced up to"):
-        apply(customer, *repriced(existing="2026-03-02"), LATER)
+    applied = apply(customer, *repriced(existing="2026-03-02"), LATER)
+    assert applied.late == (("i-1", START),)
+    rows = customer.execute("SELECT scope_id, period_start, why FROM adjust_due").fetchall()
+    assert rows == [("i-1", START, "price")]
 
 
 def repriced(existing: str) -> tuple[Catalog, str]:
