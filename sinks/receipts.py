@@ -1,49 +1,121 @@
-"""Money that a person enters, as journal entries: transfers, losses, rests that no gateway can
-move. Builders are pure; ``sinks.journal.post`` enters what they return.
-"""
+"""Money that a person enters: transfers into our bank, and losses. What is owed, by age."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
+from pipeline.money import round_money
+from schemas.errors import ConfigError, RefusedError
+from sinks.audit import Act, record
 from sinks.database import Connection
-from sinks.journal import Entry, Kind, Posting
+from sinks.journal import Entry, Kind, Posting, post
 
 RECEIVABLE: Final = "receivable"
 BANK: Final = "bank"
 
 
-def received(
-    reference: str, at: datetime, account: str, currency: str, amount: Decimal, invoice: str = ""
-) -> Entry:
-    """A transfer into our bank for an invoice, or for the account where none is named."""
-    sides = Posting(BANK, amount), Posting(RECEIVABLE, -amount, invoice=invoice)
-    return Entry(Kind.PAYMENT, reference, at, account, currency, sides)
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an invoice stands."""
+
+    number: str
+    account: str
+    currency: str
+    status: str
+    balance: Decimal
+    """Above zero it is owed to us, below zero to the customer."""
 
 
-def write_off(at: datetime, account: str, currency: str, amount: Decimal, invoice: str) -> Entry:
-    """What nobody will pay any more of an invoice: a loss. Once an invoice."""
-    sides = Posting("bad_debt", amount), Posting(RECEIVABLE, -amount, invoice=invoice)
-    return Entry(Kind.WRITE_OFF, invoice, at, account, currency, sides)
-
-
-def carry(at: datetime, account: str, currency: str, amount: Decimal, invoice: str) -> Entry:
-    """The rest of an invoice that is less than a gateway's step goes on to the account; a negative
-    one where the step was rounded up. Once an invoice.
-    """
-    sides = Posting(RECEIVABLE, amount), Posting(RECEIVABLE, -amount, invoice=invoice)
-    return Entry(Kind.CARRY, invoice, at, account, currency, sides)
-
-
-def on_account(conn: Connection, account: str, currency: str) -> Decimal:
-    """What the account owes besides its invoices: rests carried, less what it paid for none."""
+def standing(conn: Connection, number: str) -> Standing:
+    """Of one invoice; raises RefusedError where there is none."""
     row = conn.execute(
         """
-        SELECT coalesce(sum(p.amount), 0)
-        FROM journal_entry e JOIN journal_posting p USING (entry_id)
-        WHERE e.account_id = %s AND e.currency = %s AND p.ledger = 'receivable' AND p.invoice = ''
+        SELECT number, account_id, currency, status, balance FROM invoice_status WHERE number = %s
         """,
-        (account, currency),
+        (number,),
     ).fetchone()
-    assert row is not None
-    return Decimal(row[0])
+    if row is None:
+        raise RefusedError(f"There is no invoice {number}: see `rackmeter invoice list`.")
+    return Standing(*row)
+
+
+def receive(
+    conn: Connection, reference: str, at: datetime, amount: Decimal, of: Standing, by: str
+) -> bool:
+    """A transfer for an invoice; False when the same is in the books. More than is owed is taken
+    too: it is the customer's, and the invoice is over-paid.
+    """
+    sides = Posting(BANK, amount), Posting(RECEIVABLE, -amount, invoice=of.number)
+    entry = Entry(Kind.PAYMENT, reference, at, of.account, of.currency, sides)
+    return _enter(conn, "journal.receive", entry, of, by)
+
+
+def write_off(conn: Connection, at: datetime, amount: Decimal, of: Standing, by: str) -> bool:
+    """What nobody will pay any more of an invoice: a loss, once an invoice."""
+    if not 0 < amount <= of.balance:
+        raise RefusedError(
+            f"{of.number} is {of.status} with {of.balance} {of.currency} open: {amount} cannot be"
+            " written off."
+        )
+    sides = Posting("bad_debt", amount), Posting(RECEIVABLE, -amount, invoice=of.number)
+    entry = Entry(Kind.WRITE_OFF, of.number, at, of.account, of.currency, sides)
+    return _enter(conn, "journal.write-off", entry, of, by)
+
+
+def _enter(conn: Connection, action: str, entry: Entry, of: Standing, by: str) -> bool:
+    amount = entry.postings[0].amount
+    if amount <= 0 or round_money(amount, of.currency) != amount:
+        raise ConfigError(f"{amount} {of.currency} is no amount of money above nothing.")
+    with conn.transaction():
+        new = post(conn, entry)
+        if new:
+            said = {"amount": amount, "currency": of.currency, "reference": entry.reference}
+            subject = f"invoice/{of.number}"
+            record(conn, Act(action, subject, of.account, entry.at, actor=by, after=said))
+    return new
+
+
+@dataclass(frozen=True, slots=True)
+class Aged:
+    """What an account owes in a currency, by days since it was due; below zero it is owed to it."""
+
+    account: str
+    currency: str
+    not_due: Decimal
+    days_30: Decimal
+    """Due for up to 30 days."""
+    days_60: Decimal
+    days_90: Decimal
+    older: Decimal
+    unassigned: Decimal
+    """Of no invoice: paid ahead, or rests that no gateway could move."""
+    total: Decimal
+
+
+def aged(conn: Connection, at: datetime, account: str | None = None) -> list[Aged]:
+    """Receivables by account; the totals are those of the ledger ``receivable``."""
+    rows = conn.execute(
+        """
+        SELECT account_id, currency,
+               coalesce(sum(balance) FILTER (WHERE due_at >= %(at)s), 0),
+               coalesce(sum(balance) FILTER (WHERE late > 0 AND late <= 30), 0),
+               coalesce(sum(balance) FILTER (WHERE late > 30 AND late <= 60), 0),
+               coalesce(sum(balance) FILTER (WHERE late > 60 AND late <= 90), 0),
+               coalesce(sum(balance) FILTER (WHERE late > 90), 0),
+               coalesce(sum(balance) FILTER (WHERE due_at IS NULL), 0), sum(balance)
+        FROM (
+            SELECT account_id, currency, due_at, balance,
+                   extract(epoch FROM %(at)s - due_at) / 86400 AS late
+            FROM invoice_status WHERE balance <> 0
+            UNION ALL
+            SELECT e.account_id, e.currency, NULL, sum(p.amount), NULL
+            FROM journal_posting p JOIN journal_entry e USING (entry_id)
+            WHERE p.ledger = 'receivable' AND p.invoice = '' GROUP BY 1, 2
+        ) r
+        WHERE %(account)s::text IS NULL OR account_id = %(account)s
+        GROUP BY 1, 2 HAVING bool_or(balance <> 0) ORDER BY 1, 2
+        """,
+        {"at": at, "account": account},
+    )
+    return [Aged(*row) for row in rows]

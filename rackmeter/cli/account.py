@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from rackmeter.cli import account_budget, account_erase
+from rackmeter.cli import account_budget, account_erase, account_tax
 from rackmeter.cli.options import DataDir, Json, example
 from rackmeter.cli.output import document, lines, note, table
 
@@ -14,7 +14,7 @@ Text = str | None
 def add(app: typer.Typer) -> None:
     """Put the noun into the tree."""
     account = typer.Typer(
-        help="Customers: add, webhook, mail, budget, erase, list.", no_args_is_help=True
+        help="Customers: add, webhook, mail, budget, tax, erase, list.", no_args_is_help=True
     )
     account.command(
         "add",
@@ -38,6 +38,7 @@ def add(app: typer.Typer) -> None:
         ),
     )(set_account_mail)
     account_budget.add(account)
+    account_tax.add(account)
     account_erase.add(account)
     account.command("list", epilog=example("account list --json"))(list_accounts)
     app.add_typer(account, name="account")

@@ -20,6 +20,7 @@ ACTS: Final = {
     "account budget drop": "budget.drop",
     "account budget set": "budget.set",
     "account mail": "account.mail",
+    "account tax set": "account.tax",
     "account webhook": "account.webhook",
     "alert resend": "alert.resend",
     "audit sign": "audit.recovered",
@@ -40,16 +41,21 @@ ACTS: Final = {
     "item resume": "item.resume",
     "item suspend": "item.suspend",
     "item swap": "item.swap",
+    "journal receive": "journal.receive",
+    "journal write-off": "journal.write-off",
     "ledger swap": "ledger.swap",
     "master-key rewrap": "secrets.rewrap",
     "server add": "server.add",
     "server enroll-token": "server.token",
     "server revoke-key": "server.revoke-key",
     "server rotate-key": "server.rotate-key",
+    "wallet expire": "wallet.expire",
+    "wallet grant": "wallet.grant",
 }
 """Command → the action that it leaves in the audit trail."""
 
 NO_ACTS: Final = {
+    "archive": "writes the archive of raw reports only",
     "agent": "runs on servers, without the database",
     "demo": "makes a ledger of its own",
     "dev": "makes a ledger of its own",
@@ -72,6 +78,7 @@ NO_ACTS: Final = {
     "ledger status": "reads",
     "account budget list": "reads",
     "account list": "reads",
+    "account tax show": "reads",
     "alert list": "reads",
     "alert show": "reads",
     "audit export": "reads",
@@ -93,11 +100,15 @@ NO_ACTS: Final = {
     "invoice preview": "reads",
     "invoice show": "reads",
     "invoice verify": "reads",
+    "journal aged": "reads",
+    "journal show": "reads",
+    "journal trial-balance": "reads",
     "item list": "reads",
     "item show": "reads",
     "master-key list": "reads",
     "master-key new": "makes a file",
     "server list": "reads",
+    "wallet show": "reads",
 }
 """Command, or noun with all of its verbs → why it leaves no row."""
 

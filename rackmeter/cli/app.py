@@ -19,14 +19,15 @@ from rackmeter.cli import (
     fleet,
     invoice,
     item,
+    journal,
     ledger_rebuild,
     master_key,
     rating,
-    reconcile,
     run,
     server,
     topics,
     usage,
+    wallet,
 )
 from rackmeter.cli.acts import give_options
 
@@ -82,7 +83,8 @@ def build() -> typer.Typer:
         archive,
         dlq,
         invoice,
-        reconcile,
+        wallet,
+        journal,
         audit,
         fleet,
         master_key,

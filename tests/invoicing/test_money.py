@@ -122,8 +122,10 @@ def test_the_dated_profile_decides_about_tax(
     conn: Connection, billing_url: str, mode: TaxMode, expected: list[str], in_books: str
 ) -> None:
     month_of(conn, 1)
-    said = {"country": "FR", "vat_id": "FR40303265045", "evidence": "VIES 1", "checked_at": ENTERED}
-    set_profile(conn, "acme-0", TaxProfile(mode, **said), ENTERED, "test", ENTERED)
+    profile = TaxProfile(
+        mode, country="FR", vat_id="FR40303265045", evidence="VIES 1", checked_at=ENTERED
+    )
+    set_profile(conn, "acme-0", profile, ENTERED, "test", ENTERED)
     later = TaxProfile(TaxMode.EXCLUSIVE, country="DE")
     set_profile(conn, "acme-0", later, datetime(2026, 3, 1, tzinfo=UTC), "test", CLOSED)
     assert close_month(billing_url).exit_code == 0

@@ -2,16 +2,16 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import psycopg
 import pytest
 
-from schemas.errors import DifferenceError
+from schemas.errors import ConfigError, DifferenceError, RefusedError
 from sinks.database import Connection
 from sinks.journal import Entry, Kind, Posting, balance, entries, post, trial_balance
-from sinks.receipts import carry, on_account, received, write_off
+from sinks.receipts import aged, receive, standing, write_off
 
 AT = datetime(2026, 4, 2, tzinfo=UTC)
 NUMBER = "RM-2026-000001"
@@ -114,8 +114,16 @@ def credit_note(amount: str) -> Entry:
     return Entry(Kind.CREDIT_NOTE, "C", AT, "acme", "EUR", sides)
 
 
-def paid(amount: str, reference: str = "p") -> Entry:
-    return received(reference, AT, "acme", "EUR", Decimal(amount), NUMBER)
+def paid(amount: str, reference: str = "p", number: str = NUMBER) -> Entry:
+    more = Decimal(amount)
+    sides = Posting("bank", more), Posting("receivable", -more, invoice=number)
+    return Entry(Kind.PAYMENT, reference, AT, "acme", "EUR", sides)
+
+
+def lost(amount: str) -> Entry:
+    more = Decimal(amount)
+    sides = Posting("bad_debt", more), Posting("receivable", -more, invoice=NUMBER)
+    return Entry(Kind.WRITE_OFF, NUMBER, AT, "acme", "EUR", sides)
 
 
 def moved(kind: Kind, reference: str, amount: str) -> Entry:
@@ -149,7 +157,7 @@ def disputed(amount: str, reference: str = "d") -> Entry:
         ([paid("119.00"), disputed("119.00")], ("charged back", "119.00")),
         ([paid("119.00"), disputed("119.00"), disputed("-119.00", "won")], ("paid", "0.00")),
         ([paid("119.00"), disputed("119.00"), paid("119.00", "q")], ("paid", "0.00")),
-        ([write_off(AT, "acme", "EUR", Decimal("119.00"), NUMBER)], ("written off", "0.00")),
+        ([lost("119.00")], ("written off", "0.00")),
     ],
 )
 def test_how_an_invoice_stands(
@@ -167,14 +175,45 @@ def test_a_rest_is_carried_to_the_account(customer: Connection) -> None:
     invoice(customer)
     invoice(customer, "RM-2026-000002", "21.00")
     post(customer, paid("110.00"))
-    post(customer, carry(AT, "acme", "EUR", Decimal("9.00"), NUMBER))
+    rest = (
+        Posting("receivable", Decimal("9.00")),
+        Posting("receivable", Decimal("-9.00"), None, NUMBER),
+    )
+    post(customer, Entry(Kind.CARRY, NUMBER, AT, "acme", "EUR", rest))
     assert status(customer) == ("paid", "0.00")
-    assert on_account(customer, "acme", "EUR") == Decimal("9.00")
-    second = received("q", AT, "acme", "EUR", Decimal("21.00"), "RM-2026-000002")
-    own = received("q/carried", AT, "acme", "EUR", Decimal("9.00"))
-    assert [post(customer, one) for one in (second, own)] == [True, True]
-    assert on_account(customer, "acme", "EUR") == 0
+    (one,) = aged(customer, AT)
+    assert (str(one.not_due), str(one.unassigned), str(one.total)) == ("21.00", "9.00", "30.00")
+    post(customer, paid("21.00", "q", "RM-2026-000002"))
+    post(customer, paid("9.00", "r", ""))
+    assert aged(customer, AT) == []
     assert status(customer, "RM-2026-000002") == ("paid", "0.00")
+
+
+@pytest.mark.parametrize(
+    ("days", "column"),
+    [(-1, "not_due"), (0, "not_due"), (1, "days_30"), (30, "days_30"), (31, "days_60"),
+     (60, "days_60"), (61, "days_90"), (90, "days_90"), (91, "older")],
+)  # fmt: skip
+def test_what_is_owed_by_age(customer: Connection, days: int, column: str) -> None:
+    invoice(customer)
+    (one,) = aged(customer, AT + timedelta(days=days), "acme")
+    assert getattr(one, column) == one.total == Decimal("119.00")
+    assert aged(customer, AT, "bolt") == []
+
+
+def test_what_a_person_enters(customer: Connection) -> None:
+    invoice(customer)
+    now = standing(customer, NUMBER)
+    assert receive(customer, "17/4", AT, Decimal("100.00"), now, "ann")
+    assert not receive(customer, "17/4", AT + timedelta(days=1), Decimal("100.00"), now, "ann")
+    with pytest.raises(RefusedError, match=r"with 19.00 EUR open: 20.00 cannot be written off"):
+        write_off(customer, AT, Decimal("20.00"), standing(customer, NUMBER), "ann")
+    with pytest.raises(ConfigError, match=r"0.001 EUR is no amount"):
+        receive(customer, "18/4", AT, Decimal("0.001"), now, "ann")
+    assert write_off(customer, AT, Decimal("19.00"), standing(customer, NUMBER), "ann")
+    assert standing(customer, NUMBER).status == "written off"
+    with pytest.raises(RefusedError, match="There is no invoice X"):
+        standing(customer, "X")
 
 
 def test_two_who_tell_the_same_enter_it_once(customer: Connection, billing_url: str) -> None:
