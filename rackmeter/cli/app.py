@@ -84,7 +84,6 @@ def build() -> typer.Typer:
         archive,
         dlq,
         invoice,
-        reconcile,
         wallet,
         journal,
         reconcile,
