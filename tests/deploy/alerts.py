@@ -265,6 +265,24 @@ CASES = (
         ({'rackmeter_backup_last_success_timestamp_seconds{instance="n"}': "1x70"},),
     ),
     Case(
+        "RackmeterAuditTampered", "1m", {'rackmeter_audit_findings{instance="n"}': "2x3"},
+        "The audit trail is not what was entered: 2 findings.",
+        ({'rackmeter_audit_findings{instance="n"}': "0x3"},),
+        {"instance": "n"},
+    ),
+    Case(
+        "RackmeterAuditUnsigned", "28h",
+        {'rackmeter_audit_last_success_timestamp_seconds{instance="n"}': "1x60"},
+        "The audit trail was not verified and signed for more than a day.",
+        ({'rackmeter_audit_last_success_timestamp_seconds{instance="n"}': "90000x60"},),
+        step="30m",
+    ),
+    Case(
+        "RackmeterAuditUnsigned", "62m", {},
+        "The audit trail was not verified and signed for more than a day.",
+        ({'rackmeter_audit_last_success_timestamp_seconds{instance="n"}': "1x70"},),
+    ),
+    Case(
         "RackmeterApiDown", "6m", {'up{job="rackmeter-api", instance="a:9464"}': "0x9"},
         "The API at a:9464 does not answer.",
         ({'up{job="rackmeter-api", instance="a:9464"}': "1x9"},),

@@ -55,7 +55,7 @@ def lines(name: str, key: str) -> list[str]:
 
 def test_the_parts_are_there() -> None:
     assert [name.removeprefix("rackmeter-") for name in UNITS] == [
-        "agent.service", "api.service", "backup.service", "backup.timer", "close.service",
+        "agent.service", "api.service", "audit.service", "audit.timer", "backup.service", "backup.timer", "close.service",
         "close.timer", "maintain.service", "maintain.timer", "worker@.service",
     ]  # fmt: skip
 
