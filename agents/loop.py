@@ -3,9 +3,9 @@ signals and schedule.
 
 What a crash means after each step of a report:
 1. read, integrate: nothing happened; the next agent's difference covers it.
-2. save (agent.json, synced): the report's number is used and its content is on disk, but nobody has
-it; the next one says as much.
-3. spool: it is sent by this agent or the next, and says *when*.
+2. save (agent.json, synced): the report's number is used and its content is on disk. The next agent
+makes the report from the state once more, and sends it; a duplicate, if the broker has it.
+3. spool: it waits its turn, and says *when*.
 4. publish: the broker may have it, and this is forgotten: what is gone is shown once more, and up
 to a segment of the spool is sent again, as duplicates.
 5. acknowledged: it leaves the spool.
@@ -216,6 +216,8 @@ def begin(
     for former in begun.origin.former:
         if spool.highest.get(former.origin, 0) < former.seq:
             publisher.offer(Waiting(former))
+    if spool.highest.get(begun.origin.origin, 0) < begun.origin.seq:
+        publisher.offer(Waiting(report(begun.origin), boot_id))
     if patient:
         agent.report(reading)
         return agent

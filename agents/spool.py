@@ -34,6 +34,8 @@ again after a crash.
 """
 BLOCK: Final = 4096
 LOOSE_MAX: Final = 100
+RESERVE: Final = 256 * 1024
+"""What is left of the disk for the state file: it is written beside the old one."""
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -161,13 +163,14 @@ class Spool:
 
     def _append(self, data: bytes) -> None:
         """Raises OSError, and nothing is appended then."""
-        self._make_room(len(data))
         try:
+            self._make_room(len(data))
             self._write(data)
         except OSError as error:
             # Once: where something else fills the disk, what lies here must not pay for it.
             if error.errno not in _NO_ROOM or self.failing or not self._halve_one():
                 raise
+            self._make_room(len(data))
             self._write(data)
 
     def _write(self, data: bytes) -> None:
@@ -201,10 +204,14 @@ class Spool:
         return self.segments[-1]
 
     def _make_room(self, more: int) -> None:
+        """Below the limit, and so that the disk has room for the state, which matters more."""
         while self.size + more + BLOCK > self.bytes_max:
             if not self._thin():
                 limit = f"its limit of {self.bytes_max >> 20} MiB is reached"
                 raise OSError(errno.ENOSPC, limit)
+        disk = os.statvfs(self.folder)
+        if disk.f_bavail * disk.f_frsize < RESERVE + more:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _thin(self) -> bool:
         """Something gives way, if anything can."""
