@@ -21,6 +21,7 @@ from invoicing.nightly_base import Found, Night, snapshot
 from invoicing.nightly_recompute import Anchor, readings, recompute
 from invoicing.reconcile import Difference
 from pipeline.retries import retry_of
+from schemas.errors import DifferenceError
 from sinks import archive, archive_file
 from sinks.archive import Span
 from sinks.positions import TOPIC_BITS
@@ -150,20 +151,22 @@ def _with_reports(
         by_part[one.standing.part].append(one)
     found = []
     for some in by_part.values():
-        wanted = {
-            span.first_offset: span.file
-            for one in some
-            for span in _wanted(spans, one)
-            if span.file and span.kept
-        }
-        rows = archive_file.of_servers(
-            folder, list(wanted.values()), [one.standing.server for one in some]
-        )
+        wanted = {span for one in some for span in _wanted(spans, one) if span.kept}
+        names = [one.standing.server for one in some]
+        rows = archive_file.of_servers(folder, [_checked(folder, span) for span in wanted], names)
         keys = [one.standing.server.encode() for one in some]
         found += [
             (one, rows.filter(pl.col("key") == key)) for one, key in zip(some, keys, strict=True)
         ]
     return found
+
+
+def _checked(folder: Path, span: Span) -> str:
+    """The file's name; nobody is judged by a file that is not as it was written."""
+    if said := archive_file.damage(folder, span):
+        raise DifferenceError(f"{span.file}: {said}")
+    assert span.file is not None
+    return span.file
 
 
 def _wanted(spans: Sequence[Span], one: Known) -> list[Span]:

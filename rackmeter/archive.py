@@ -260,5 +260,7 @@ def archive_topic(
 ) -> Iterator[Span]:
     """Registers the topic where the ledger does not know it, and archives it."""
     topic = describe_topics(where, [name])[name]
-    register_topic(conn, identity(topic, where), accept_new=accept_new)
+    mine = identity(topic, where)
+    if mine.topic_id not in archive.topic_partitions(conn):  # a drained one stays drained
+        register_topic(conn, mine, accept_new=accept_new)
     return Archiver(conn, where, topic, folder, **more).run()

@@ -43,6 +43,7 @@ LEVEL: Final = 3
 """Of zstd: level 9 takes three times as long and saves a twentieth (``benchmarks.archive``)."""
 ROW_GROUP: Final = 4_096
 """Messages that a reader of one server takes or skips together."""
+_PLACES: Final = ["partition", "offset", "next_offset", "appended_at"]
 _PART: Final = ".part"
 _READ_BYTES: Final = 2**20
 
@@ -166,7 +167,7 @@ def adopted(folder: Path, name: str, topic_id: UUID, part: int, first_offset: in
     path = folder / name
     path.with_suffix(_PART).unlink(missing_ok=True)
     try:
-        rows = pl.read_parquet(path, columns=["partition", "offset", "next_offset", "appended_at"])
+        rows = pl.read_parquet(path, columns=_PLACES)
     except (OSError, pl.exceptions.PolarsError):
         return None
     if rows.is_empty() or _broken(rows, part, first_offset):
@@ -174,8 +175,8 @@ def adopted(folder: Path, name: str, topic_id: UUID, part: int, first_offset: in
     return describe(topic_id, first_offset, rows, Written(name, path.stat().st_size, digest(path)))
 
 
-def problem(folder: Path, span: Span) -> str | None:
-    """What is wrong with a span's file, compared with what the ledger has of it; None: nothing."""
+def damage(folder: Path, span: Span) -> str | None:
+    """Why a span's file is not the bytes that were written; None: it is."""
     assert span.file is not None
     path = folder / span.file
     if not path.is_file():
@@ -184,10 +185,17 @@ def problem(folder: Path, span: Span) -> str | None:
         return f"it has {size:,} bytes, not {span.bytes:,}"
     if digest(path) != span.sha256:
         return "its bytes are not those that were written"
-    rows = pl.read_parquet(path, columns=["partition", "offset", "next_offset", "appended_at"])
-    found = describe(
-        span.topic_id, span.first_offset, rows, Written(span.file, span.bytes, span.sha256)
-    )
+    return None
+
+
+def problem(folder: Path, span: Span) -> str | None:
+    """What is wrong with a span's file, its bytes and its messages; None: nothing."""
+    if said := damage(folder, span):
+        return said
+    assert span.file is not None
+    rows = pl.read_parquet(folder / span.file, columns=_PLACES)
+    written = Written(span.file, span.bytes, span.sha256)
+    found = describe(span.topic_id, span.first_offset, rows, written)
     if _broken(rows, span.part, span.first_offset) or _figures(found) != _figures(span):
         return "it holds other messages than the ledger says"
     return None
