@@ -5,9 +5,10 @@ before the next call, so that whoever comes after a crash asks the gateway where
 """
 
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, TypeVar
 
@@ -67,6 +68,11 @@ class Till:
 
     def keep(self, attempt: Attempt, payment: Payment) -> Attempt:
         return record_payment(self.conn, self.gateway, attempt, payment, self.clock())
+
+
+def till_of(conn: Connection, gateway: Gateway) -> Till:
+    """For one command: by the real clock."""
+    return Till(conn, gateway, lambda: datetime.now(UTC), time.sleep, lambda _step: None)
 
 
 def intent_of(attempt: Attempt) -> Intent:

@@ -13,6 +13,7 @@ from typing import Final
 from invoicing.dunning import ForAPerson, Notice, Policy, Stand, Standing, Step, move
 from schemas.errors import RefusedError
 from sinks import dunning as rows
+from sinks.audit import Act, record
 from sinks.database import Connection
 from sinks.outbox import Channel, Recipient, enqueue
 from sinks.payment_alerts import changed, command, notice
@@ -44,20 +45,23 @@ def see_accounts(conn: Connection, policy: Policy, now: datetime) -> Iterator[Mo
             yield moved
 
 
-def terminate(conn: Connection, account: str, by: str, now: datetime) -> None:
-    """A person ends what an account has. Raises RefusedError unless that was announced in time."""
+def terminate(conn: Connection, account: str, policy: Policy, by: str, now: datetime) -> None:
+    """A person ends what an account has. Raises RefusedError unless it is time for that."""
     with conn.transaction():
         row = rows.standing_of(conn, account)
-        if row is None or row.noticed != Stand.TERMINATED:
-            state = row.state if row else Stand.CURRENT
-            raise RefusedError(
-                f"{account} is {state}, and nobody told it that it would be terminated: that takes"
-                " a notice and its time (`rackmeter payment standing`)."
-            )
         unpaid = oldest_unpaid(conn).get(account)
-        if unpaid is None:
-            raise RefusedError(f"{account} has paid: there is nothing to terminate it for.")
-        _go(conn, account, row.state, Stand.TERMINATED, f"{unpaid[1]} is unpaid", by, now)
+        due_at, invoice = unpaid or (None, "")
+        standing = Standing(Stand(row.state), row.noticed_at) if row else Standing(Stand.CURRENT)
+        if not isinstance(move(standing, due_at, now, policy), ForAPerson):
+            raise RefusedError(
+                f"{account} is {standing.stand}, and it is not time to terminate it: that takes a"
+                " bill long unpaid, a notice and its days (`rackmeter payment standing`)."
+            )
+        because = f"{invoice} is unpaid"
+        _go(conn, account, standing.stand, Stand.TERMINATED, because, by, now)
+        said = {"state": "terminated", "because": because}
+        record(conn, Act("account.terminate", f"account/{account}", account, now,
+                         actor=by, after=said))  # fmt: skip
 
 
 def _see(

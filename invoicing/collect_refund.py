@@ -9,12 +9,15 @@ from decimal import Decimal
 from invoicing.collect_attempt import Till
 from invoicing.collect_record import record_refund
 from invoicing.gateways.protocol import GatewayRefusedError, RefundOrder
+from pipeline.money import EXACT
 from schemas.errors import RefusedError
+from sinks.database import Connection
 from sinks.payment_events import (
     RefundRow,
     keep_refund,
     order_refund,
     refund_row,
+    refunds_of,
     refunds_under_way,
 )
 from sinks.payments import Attempt, attempt_of
@@ -24,6 +27,12 @@ def refund(till: Till, attempt: Attempt, amount: Decimal, reason: str, by: str) 
     """The refund as it is then. Raises RefusedError for more than is left of the payment."""
     row = order_refund(till.conn, attempt.attempt, amount, reason, by, till.clock())
     return _send(till, attempt, row, fresh=True)
+
+
+def left_of(conn: Connection, attempt: Attempt) -> Decimal:
+    """What was received and not sent back."""
+    gone = sum(row.amount for row in refunds_of(conn, attempt.attempt) if row.state != "failed")
+    return EXACT.subtract(attempt.received or Decimal(0), Decimal(gone))
 
 
 def finish_refunds(till: Till) -> None:

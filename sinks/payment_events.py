@@ -7,6 +7,7 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from schemas.errors import RefusedError
+from sinks.audit import Act, record
 from sinks.database import Connection
 
 
@@ -95,12 +96,14 @@ def order_refund(
         row = conn.execute(
             """
             SELECT received - (SELECT coalesce(sum(amount), 0) FROM payment_refund r
-                               WHERE r.attempt_id = a.attempt_id AND state <> 'failed'), currency
-            FROM payment_attempt a WHERE attempt_id = %s AND state = 'paid' FOR UPDATE
+                               WHERE r.attempt_id = a.attempt_id AND state <> 'failed'),
+                   currency, account_id
+            FROM payment_attempt a
+            WHERE attempt_id = %s AND state = 'paid' FOR UPDATE
             """,
             (attempt,),
         ).fetchone()
-        left, currency = row or (Decimal(0), "")
+        left, currency, account = row or (Decimal(0), "", "")
         if not 0 < amount <= left:
             raise RefusedError(
                 f"{amount} cannot be sent back: {left} {currency} of that payment is left."
@@ -113,6 +116,9 @@ def order_refund(
             """,
             (refund, attempt, amount, reason, by, at),
         )
+        said = {"amount": amount, "currency": currency, "refund": refund}
+        act = Act("payment.refund", f"payment/{attempt}", account, at, reason, by, after=said)
+        record(conn, act)
         return refund_row(conn, refund)
 
 

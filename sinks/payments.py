@@ -12,9 +12,12 @@ from uuid import UUID, uuid4
 
 from psycopg import errors
 
+from schemas.errors import RefusedError
+from sinks.audit import Act, record
 from sinks.database import Connection
 
 ENDS: Final = ("paid", "canceled")
+STATES: Final = ("intended", "open", "processing", "action", "declined", *ENDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +97,13 @@ def intend(
                 """,
                 (attempt, gateway, token, amount, at, gateway, invoice_id),
             )
+            row = attempt_of(conn, attempt)
+            said = {"amount": amount, "currency": row.currency, "gateway": gateway}
+            subject = f"invoice/{row.invoice}"
+            record(conn, Act("payment.attempt", subject, row.account, at, after=said))
+            return row
     except errors.UniqueViolation:
         return None
-    return attempt_of(conn, attempt)
 
 
 def keep(conn: Connection, attempt: UUID, found: Found, at: datetime) -> Attempt:
@@ -134,6 +141,17 @@ def attempt_of(conn: Connection, attempt: UUID, *, lock: bool = False) -> Attemp
     held = " FOR UPDATE OF a" if lock else ""
     row = conn.execute(f"{_ROW} WHERE a.attempt_id = %s{held}", (attempt,)).fetchone()
     assert row is not None, attempt
+    return Attempt(*row)
+
+
+def paid_attempt(conn: Connection, invoice: str) -> Attempt:
+    """The newest payment of an invoice. Raises RefusedError where there is none."""
+    row = conn.execute(
+        f"{_ROW} WHERE i.number = %s AND a.state = 'paid' ORDER BY a.number DESC LIMIT 1",
+        (invoice,),
+    ).fetchone()
+    if row is None:
+        raise RefusedError(f"{invoice} was not paid through a gateway: `rackmeter journal show`.")
     return Attempt(*row)
 
 

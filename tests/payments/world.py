@@ -151,10 +151,18 @@ class World:
 
     def receive(self, number: str, amount: str) -> None:
         """Money that came another way."""
-        paid = Decimal(amount)
+        due, paid = due_of(self.conn, number), Decimal(amount)
+        assert due is not None
         sides = (Posting("bank", paid), Posting("receivable", -paid, invoice=number))
-        account = self.attempt(number).account
-        post(self.conn, Entry(Kind.PAYMENT, str(uuid4()), self.now, account, "EUR", sides))
+        entry = Entry(Kind.PAYMENT, str(uuid4()), self.now, due.account, due.currency, sides)
+        with self.conn.transaction():
+            post(self.conn, entry)
+
+    def settle(self, number: str) -> None:
+        """All of it came another way."""
+        due = due_of(self.conn, number)
+        assert due is not None
+        self.receive(number, str(due.balance))
 
     def authenticate(self, number: str) -> None:
         """The customer passes 3-D Secure."""

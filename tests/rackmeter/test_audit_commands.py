@@ -79,6 +79,11 @@ ELSEWHERE: Final = {
     "dlq retry": "tests/rackmeter/test_audit_commands.py",
     "invoice reenter": "tests/invoicing/test_outside.py",
     "ledger swap": "tests/rackmeter/test_rebuild.py",
+    "payment collect": "tests/payments/test_commands.py",
+    "payment method add": "tests/payments/test_commands.py",
+    "payment received": "tests/payments/test_commands.py",
+    "payment refund": "tests/payments/test_commands.py",
+    "payment terminate": "tests/payments/test_commands.py",
     "server revoke-key": "tests/rackmeter/test_audit_commands.py",
 }
 """Those that need more than a database, and the test that looks for their row."""

@@ -1,0 +1,132 @@
+"""How an account that does not pay comes down, step by step, and up again at once."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from invoicing.dunning import ForAPerson, Move, Notice, Policy, Stand, Standing, Step, move
+from sinks.budget_alerts import SUSPEND
+from sinks.catalogs import apply
+from sinks.outbox import Channel, Recipient, enqueue
+from tests.fix_billing import START, a_catalog, rent_small
+from tests.payments.world import NOW, World
+
+DUE = datetime(2026, 3, 1, tzinfo=UTC)
+POLICY = Policy()
+
+
+def on(day: float) -> datetime:
+    return DUE + timedelta(days=day)
+
+
+@pytest.mark.parametrize(
+    ("stand", "noticed", "day", "expected"),
+    [
+        ("current", None, 0.9, None),
+        ("current", None, 1, Step(Stand.OVERDUE)),
+        ("current", None, 99, Step(Stand.OVERDUE)),  # nothing is skipped
+        ("overdue", None, 6.9, None),
+        ("overdue", None, 7, Notice(Stand.RESTRICTED, on(14))),
+        ("overdue", 7, 13.9, None),
+        ("overdue", 7, 14, Step(Stand.RESTRICTED)),
+        ("overdue", None, 30, Notice(Stand.RESTRICTED, on(37))),  # looked at late: told in time
+        ("overdue", 30, 36.9, None),
+        ("overdue", 30, 37, Step(Stand.RESTRICTED)),
+        ("restricted", None, 14, Notice(Stand.SUSPENDED, on(21))),
+        ("restricted", 14, 21, Step(Stand.SUSPENDED)),
+        ("suspended", None, 37.9, None),
+        ("suspended", None, 38, Notice(Stand.TERMINATED, on(45))),
+        ("suspended", 38, 45, ForAPerson()),
+        ("suspended", 38, 400, ForAPerson()),
+        ("terminated", None, 400, None),
+    ],
+)
+def test_one_move_at_a_time(stand: str, noticed: float | None, day: float, expected: Move) -> None:
+    standing = Standing(Stand(stand), None if noticed is None else on(noticed))
+    assert move(standing, DUE, on(day), POLICY) == expected
+
+
+@pytest.mark.parametrize("stand", ["overdue", "restricted", "suspended"])
+def test_who_has_paid_is_current_at_once(stand: str) -> None:
+    assert move(Standing(Stand(stand), on(7)), None, on(8), POLICY) == Step(Stand.CURRENT)
+    assert move(Standing(Stand.CURRENT), None, on(8), POLICY) is None
+
+
+@pytest.fixture
+def late(world: World) -> str:
+    """Acme rents two servers, and pays nothing. Returns its invoice."""
+    catalog, text = a_catalog()
+    apply(world.conn, catalog, text, START)
+    world.account(card=None)
+    rent_small(world.conn, "i-1", "s-1")
+    rent_small(world.conn, "i-2", "s-2")
+    return world.bill("acme", "119.00", due_at=NOW)
+
+
+def commands(world: World) -> list[tuple[str, list[str]]]:
+    rows: list[tuple[dict[str, Any]]] = world.conn.execute(
+        "SELECT body FROM alert_outbox WHERE channel = 'command' ORDER BY number"
+    ).fetchall()
+    return [(body["type"], body["data"]["items"]) for (body,) in rows]
+
+
+def live(world: World, days: float) -> None:
+    """A run every six hours, until so many days after the invoice was due."""
+    while world.now < NOW + timedelta(days=days):
+        world.now += timedelta(hours=6)
+        world.collect()
+
+
+def test_provisioning_is_told_once_and_resumes_what_was_paid(world: World, late: str) -> None:
+    live(world, 50)
+    both = ["i-1", "i-2"]
+    assert commands(world) == [("provisioning.restrict", both), ("provisioning.suspend", both)]
+    assert world.told() == [
+        ("webhook", "dunning.changed"),
+        ("webhook", "dunning.notice"),
+        ("webhook", "dunning.changed"), ("command", "provisioning.restrict"),
+        ("webhook", "dunning.notice"),
+        ("webhook", "dunning.changed"), ("command", "provisioning.suspend"),
+        ("webhook", "dunning.notice"),
+    ]  # fmt: skip
+    world.settle(late)
+    world.now += timedelta(hours=6)
+    (moved,) = world.collect().moved
+    assert moved.what == "suspended → current"
+    assert commands(world)[2:] == [("provisioning.resume", both)]
+    # The next time it is late everything is told anew.
+    world.bill("acme", "5.00", due_at=world.now)
+    before = len(world.told())
+    live(world, 50 + 16)
+    assert [kind for _, kind in world.told()[before:]][:3] == [
+        "dunning.changed", "dunning.notice", "dunning.changed",
+    ]  # fmt: skip
+
+
+def test_what_a_budget_holds_stays_suspended(world: World, late: str) -> None:
+    live(world, 22)
+    cap(world, "i-2")
+    world.settle(late)
+    world.now += timedelta(hours=6)
+    world.collect()
+    assert commands(world)[-1] == ("provisioning.resume", ["i-1"])
+
+
+def test_a_paid_bill_is_never_dunned_and_one_under_way_is_not_yet(world: World) -> None:
+    world.account()
+    world.bill("acme", "10.00", due_at=NOW)
+    live(world, 3)
+    assert [kind for _, kind in world.told()] == ["payment.received"]
+
+
+def cap(world: World, item: str) -> None:
+    """As sinks.watch tells a cap of 100 % that is reached."""
+    from sinks.outbox import Alert  # noqa: PLC0415
+
+    data = {"item": item, "account": "acme", "suspends": True}
+    body = {"type": SUSPEND, "timestamp": "", "data": data}
+    alert = Alert(
+        "acme", "", world.now, "budget/cap/7/100%", "7", "crossed", body, world.now
+    )  # fmt: skip
+    assert enqueue(world.conn, alert, world.now, [Recipient(Channel.WEBHOOK)])
