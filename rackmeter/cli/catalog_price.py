@@ -1,7 +1,7 @@
 """`rackmeter catalog price` and `catalog schema`: what needs files only, no broker or database."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
 import typer
@@ -13,6 +13,13 @@ from rackmeter.errors import ConfigError
 if TYPE_CHECKING:
     from pipeline.quote import Quote
     from schemas.billing import Span
+    from schemas.terms import TaxProfile
+
+_MODES: Final = {
+    "exclusive": "",
+    "inclusive": ", out of prices that include tax",
+    "reverse charge": ", reverse charge: the buyer owes the tax",
+}
 
 
 def add(catalog: typer.Typer) -> None:
@@ -53,9 +60,9 @@ def price(
         note(f"{usage}: nothing is said of {silent}: counted as none")
     quoted = quote(request, offered.catalog.seller)
     if json:
-        document(_document(quoted, offered.catalog.version))
+        document(_document(quoted, offered.catalog.version, request.profile))
     else:
-        _print(quoted)
+        _print(quoted, request.profile)
 
 
 def schema(
@@ -71,7 +78,7 @@ def schema(
     document(SCHEMAS[kind]())
 
 
-def _document(quoted: "Quote", version: str) -> dict[str, Any]:
+def _document(quoted: "Quote", version: str, profile: "TaxProfile") -> dict[str, Any]:
     totals = quoted.totals
     return {
         "catalog": version,
@@ -97,6 +104,7 @@ def _document(quoted: "Quote", version: str) -> dict[str, Any]:
             for line in quoted.lines
         ],
         "totals": {
+            "tax_mode": profile.mode.value,
             "net": totals.net,
             "taxes": totals.taxes,
             "tax": totals.tax,
@@ -107,7 +115,7 @@ def _document(quoted: "Quote", version: str) -> dict[str, Any]:
     }
 
 
-def _print(quoted: "Quote") -> None:
+def _print(quoted: "Quote", profile: "TaxProfile") -> None:
     table(
         ("item", "charge", "from", "until", "quantity", "unit", "price", "discount", "net", "why"),
         [
@@ -128,7 +136,8 @@ def _print(quoted: "Quote") -> None:
     totals, currency = quoted.totals, quoted.currency
     taxes = [f"tax {t.category} {t.rate} % of {t.base}: {t.tax}" for t in totals.taxes]
     drawn = [f"credit {draw.credit}: -{draw.amount}" for draw in totals.paid]
-    lines(["", f"net {totals.net} {currency}", *taxes, f"gross {totals.gross} {currency}"])
+    said = _MODES[profile.mode.value]
+    lines(["", f"net {totals.net} {currency}{said}", *taxes, f"gross {totals.gross} {currency}"])
     lines([*drawn, f"due {totals.due} {currency}"] if drawn else [])
 
 
