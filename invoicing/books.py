@@ -45,8 +45,9 @@ def billed(conn: Connection, wanted: Sequence[At]) -> dict[At, Billed]:
                        WHERE (n.scope_id, n.period_start) = (z.scope_id, z.period_end))
         FROM unnest(%s::text[], %s::timestamptz[]) AS w (scope_id, period_start)
         JOIN scope_seal z USING (scope_id, period_start)
-        LEFT JOIN invoice i USING (invoice_id)
-        LEFT JOIN adjustment a USING (scope_id, period_start)
+        LEFT JOIN invoice i ON i.invoice_id = z.invoice_id
+        LEFT JOIN adjustment a
+          ON (a.scope_id, a.period_start) = (z.scope_id, z.period_start)
         GROUP BY z.scope_id, z.period_start, z.period_end, z.invoice_id, i.number
         """,
         _columns(wanted),
@@ -104,7 +105,7 @@ def _corrected(conn: Connection, wanted: Sequence[At]) -> defaultdict[At, list[B
         SELECT a.scope_id, a.period_start, row->'line', a.corrects, a.kind, (row->>'rate')::numeric
         FROM unnest(%s::text[], %s::timestamptz[]) AS w (scope_id, period_start)
         JOIN adjustment_line a USING (scope_id, period_start)
-        JOIN invoice i USING (invoice_id)
+        JOIN invoice i ON i.invoice_id = a.invoice_id
         CROSS JOIN LATERAL (SELECT i.document->'lines'->(a.position - 1)) AS l (row)
         ORDER BY i.issued_at, i.number, a.position
         """,

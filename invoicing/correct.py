@@ -12,6 +12,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
 
 from invoicing.freeze import Frozen, header_of, positions, snapshot
 from invoicing.looks import keep_looks, refuse_looked_at
@@ -24,9 +26,10 @@ from invoicing.reconcile import reconcile
 from invoicing.report import Outcome, Status, Unbilled
 from invoicing.run import ATTEMPTS, RACES, Run, busy, guarded
 from invoicing.seal import lock_scopes, seal
-from pipeline.money import exact_sum
-from schemas.billing import Scope, Span
+from schemas.billing import Scope
 from sinks.database import Connection, hold_schema
+
+NEXT: Final = "next invoice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,53 +40,56 @@ class Corrected:
     unbilled: tuple[Unbilled, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    """Step 1 and 2."""
+
+    looks: Sequence[Look]
+    found: Papers
+    drafts: Sequence[Frozen | Outcome]
+
+
 def correct(conn: Connection, group: Group, run: Run) -> Corrected:
     """The documents that the close of this group's period made before, and those it makes now."""
     outcomes = corrected_outcomes(conn, group)
     for _ in range(ATTEMPTS):
         try:
-            return Corrected(outcomes, _round(conn, group, run, outcomes))
+            examined = guarded(group, partial(_examine, conn, group, run))
+            if not isinstance(examined, _Examined):
+                return Corrected([*outcomes, examined] if examined else outcomes)
+            for frozen in examined.drafts:  # a lost race leaves those before it issued, and said
+                _issue(conn, group, run, frozen, outcomes)
+            if not run.dry_run:
+                _note_nothing(conn, examined.looks, group, run)
+            return Corrected(outcomes, tuple(_unbilled(examined)))
         except RACES:
             continue
     return Corrected([*outcomes, busy(group)])
 
 
-def _round(
-    conn: Connection, group: Group, run: Run, outcomes: list[Outcome]
-) -> tuple[Unbilled, ...]:
+def _examine(conn: Connection, group: Group, run: Run) -> _Examined | Outcome | None:
+    """None where nothing is due; an outcome where it has to wait."""
     with snapshot(conn):
         looks = looks_of(conn, group.account, found_too=run.dry_run)
         if not looks:
-            return ()
+            return None
         if lost := lost_of(conn, group.account):
             said = (
                 f"{', '.join(lost)} was issued before the database was restored, so what it"
                 " corrected is not known: enter it again with `rackmeter invoice reenter FILE`."
             )
-            outcomes.append(outcome_of(group, Status.WAITING, reasons=(said,)))
-            return ()
+            return outcome_of(group, Status.WAITING, reasons=(said,))
         header = header_of(conn, group, run.seller, run.issued_at)
         found = papers(conn, looks, header, run.terms)
-        drafts = [_draft(conn, paper, group) for paper in found.own]
-    for frozen in drafts:  # a lost race leaves those before it issued, and said
-        _issue(conn, group, run, frozen, outcomes)
-    if not run.dry_run:
-        _note_nothing(conn, [one for one in looks if not one.corrections], group, run)
-    return tuple(_unbilled(looks, found))
+        drafts = [guarded(group, partial(_draft, conn, paper)) for paper in found.own]
+        return _Examined(looks, found, drafts)
 
 
-def _draft(conn: Connection, paper: Paper, group: Group) -> Frozen | Outcome:
-    """The document, reconciled; a parked outcome where that fails."""
-    drafts: list[Frozen] = []
-
-    def make() -> Outcome:
-        document = paper.draft(positions(conn))
-        scopes = {look.due.scope: look.scope for look in paper.looks}
-        drafts.append(Frozen(document, scopes, reconcile(conn, document), looks=paper.looks))
-        return outcome_of(group, Status.DRAFT)
-
-    failed = guarded(group, make)
-    return drafts[0] if drafts else failed
+def _draft(conn: Connection, paper: Paper) -> Frozen:
+    """The document, reconciled."""
+    document = paper.draft(positions(conn))
+    scopes = {look.due.scope: look.scope for look in paper.looks}
+    return Frozen(document, scopes, reconcile(conn, document), looks=paper.looks)
 
 
 def _issue(
@@ -108,7 +114,7 @@ def _issue(
 
 def _note_nothing(conn: Connection, looks: Sequence[Look], group: Group, run: Run) -> None:
     """Looks that came to what was billed; those that could not be made stay due."""
-    done = [look for look in looks if look.due.ids and not look.refused]
+    done = [one for one in looks if one.due.ids and not one.corrections and not one.refused]
     if not done:
         return
     scopes: dict[str, Scope] = {look.due.scope: look.scope for look in done}
@@ -119,19 +125,18 @@ def _note_nothing(conn: Connection, looks: Sequence[Look], group: Group, run: Ru
         keep_looks(conn, done, run.issued_at, group.period.start)
 
 
-def _unbilled(looks: Sequence[Look], found: Papers) -> Iterator[Unbilled]:
-    own = {id(look): paper for paper in found.own for look in paper.looks}
-    for look in looks:
+def _unbilled(examined: _Examined) -> Iterator[Unbilled]:
+    own = {id(look): paper for paper in examined.found.own for look in paper.looks}
+    for look in examined.looks:
         if look.corrections or look.refused:
             paper = own.get(id(look))
-            goes = look.refused or (paper.header.kind if paper else "next invoice")
-            yield unbilled(look, goes)
+            yield unbilled(look, look.refused or (paper.header.kind if paper else NEXT))
 
 
 def unbilled(look: Look, goes: str) -> Unbilled:
     """The look as a close tells it."""
-    due, period = look.due, Span(look.due.period.start, look.due.period.end)
+    due = look.due
     return Unbilled(
-        due.account, due.currency, due.scope, period, look.adjusted.invoice,
-        exact_sum(one.line.net for one in look.corrections), len(look.corrections), due.why, goes,
+        due.account, due.currency, due.scope, due.period, look.adjusted.invoice, look.net,
+        len(look.corrections), due.why, goes,
     )  # fmt: skip

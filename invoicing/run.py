@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import psycopg
 from psycopg import errors
@@ -35,6 +35,9 @@ CREDIT_NOTE_MIN: Final = Decimal("1.00")
 """What gives back less is no document of its own: handling it costs both sides more."""
 
 
+Made = TypeVar("Made")
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """How this close is done."""
@@ -54,8 +57,8 @@ class Run:
         return Terms(self.least, found_too=self.dry_run)
 
 
-def guarded(group: Group, act: Callable[[], Outcome]) -> Outcome:
-    """What fails in one document parks it; a lost database is not of one document."""
+def guarded(group: Group, act: Callable[[], Made]) -> Made | Outcome:
+    """What ``act`` makes. What fails in one document parks it; a lost database is not of one."""
     try:
         return act()
     except (psycopg.OperationalError, NewerSchemaError, *RACES):
