@@ -1,7 +1,7 @@
 """`rackmeter journal`: the books, and money that a person enters into them."""
 
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -109,7 +109,7 @@ def show(
         stands = None if number is None else standing(conn, number)
         found = entries(conn, invoice=number, account=account)
     if json:
-        document({"invoice": stands and asdict(stands), "entries": [asdict(one) for one in found]})
+        document({"invoice": stands and asdict(stands), "entries": [_plain(one) for one in found]})
         return
     table(
         ("at (UTC)", "entry", "reference", "ledger", "month", "invoice", "amount", ""),
@@ -119,10 +119,19 @@ def show(
         lines(["", f"{stands.number} is {stands.status}: {stands.balance} {stands.currency} open"])
 
 
+def _plain(entry: "Entry") -> dict[str, Any]:
+    sides = [{**asdict(one), "month": _month(one.month)} for one in entry.postings]
+    return {**asdict(entry), "postings": sides}
+
+
+def _month(first: date | None) -> str:
+    return "" if first is None else f"{first:%Y-%m}"
+
+
 def _rows(entry: "Entry") -> list[tuple[object, ...]]:
     head = (f"{entry.at:%Y-%m-%d %H:%M}", entry.kind, entry.reference)
     return [
-        (*(head if not at else ("", "", "")), one.ledger, f"{one.month:%Y-%m}" if one.month else "",
+        (*(head if not at else ("", "", "")), one.ledger, _month(one.month),
          one.invoice, one.amount, entry.currency)
         for at, one in enumerate(entry.postings)
     ]  # fmt: skip
