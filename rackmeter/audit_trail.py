@@ -16,8 +16,9 @@ from rackmeter.settings import Settings
 from schemas.serial import SerialError, from_json, to_json
 from sinks import audit_heads
 from sinks.audit import Act, everything, ledger_id, record, tip
-from sinks.audit_chain import Entered, Finding, Link, Mark, Row, Said, Verified, verify
+from sinks.audit_chain import Finding, Mark, Verified, verify
 from sinks.audit_heads import Head
+from sinks.audit_rows import Entered, Link, Row, Said
 from sinks.database import Connection
 
 FORMAT: Final = "rackmeter.audit/1"

@@ -22,7 +22,7 @@ from psycopg.types.json import Jsonb
 
 from schemas.serial import to_json
 from sinks.actor import AMBIENT
-from sinks.audit_chain import SALT_BYTES, Entered, Link, Row, Said, entered_digest, keyed
+from sinks.audit_rows import SALT_BYTES, Entered, Link, Row, Said, entered_digest, keyed
 from sinks.database import Connection
 
 _INSERT: Final = """

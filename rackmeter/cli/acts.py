@@ -75,6 +75,7 @@ NO_ACTS: Final = {
     "db verify": "reads",
     "topics": "Kafka's own",
     "usage": "reads; a replay is metered as any report, by its signature",
+    "reconcile": "compares, and leaves what it found in files",
     "rating rebuild": "computes again what timelines and usage say",
     "ledger compare": "writes the rebuilt twin only",
     "ledger discard": "writes the rebuilt twin only",

@@ -1,14 +1,13 @@
 """`rackmeter audit`: who did what and why, the chain over it, and the signatures that keep it."""
 
 import json as jsons
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rackmeter.cli.audit_words import shown, summary
+from rackmeter.cli.audit_words import notes, shown, summary, told
 from rackmeter.cli.options import DataDir, Json, example, instant
 from rackmeter.cli.output import document, lines, note, table
 from rackmeter.errors import ConfigError, DifferenceError
@@ -236,36 +235,11 @@ def export(
 def _say(done: "Outcome", *, json: bool) -> None:
     found = done.verified
     if json:
-        document(_plain(done))
+        document(told(done))
         raise typer.Exit(DifferenceError.exit_code if found.findings else 0)
-    for text in _notes(done):
+    for text in notes(done):
         note(text)
     lines(finding.what for finding in found.findings)
     if found.findings:
         raise DifferenceError(f"The audit trail is not what was entered: {found.findings[0]}.")
     lines([f"{found.acts} acts are as they were entered, up to {found.digest[:16]}…"])
-
-
-def _notes(done: "Outcome") -> Iterator[str]:
-    if done.verified.erased:
-        yield f"{done.verified.erased} acts had what was personal erased"
-    for one in done.recovered:
-        when = f"{one.at:%Y-%m-%d %H:%M} UTC"
-        yield f"the database went back to act {one.number} at {when}: {one.recovered}"
-    if not done.heads:
-        yield "no head was signed: an end that is cut off would not be seen (`audit sign`)"
-    elif not done.believed:
-        keys = ", ".join(done.keys)
-        yield f"the heads are signed by {keys}: is it yours? --public KEY insists on it"
-
-
-def _plain(done: "Outcome") -> dict[str, Any]:
-    found = done.verified
-    return {
-        "acts": found.acts, "number": found.number, "digest": found.digest,
-        "erased": found.erased, "heads": done.heads, "keys": done.keys,
-        "keys_known": done.believed,
-        "recovered": [{"number": one.number, "at": one.at, "why": one.recovered}
-                      for one in done.recovered],
-        "findings": [{"number": one.number, "what": one.what} for one in found.findings],
-    }  # fmt: skip

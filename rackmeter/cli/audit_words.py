@@ -1,9 +1,11 @@
-"""Acts as a person reads them."""
+"""Acts and verifications as a person reads them."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from sinks.audit_chain import Row
+    from rackmeter.audit_trail import Outcome
+    from sinks.audit_rows import Row
 
 _LONG: Final = 60
 
@@ -31,6 +33,33 @@ def summary(act: dict[str, Any]) -> str:
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     said = ", ".join(_change(name, before, after) for name in names)
     return said if len(said) <= _LONG else said[: _LONG - 1] + "…"
+
+
+def notes(done: "Outcome") -> Iterator[str]:
+    """What a person should know of a verification besides its findings."""
+    if done.verified.erased:
+        yield f"{done.verified.erased} acts had what was personal erased"
+    for one in done.recovered:
+        when = f"{one.at:%Y-%m-%d %H:%M} UTC"
+        yield f"the database went back to act {one.number} at {when}: {one.recovered}"
+    if not done.heads:
+        yield "no head was signed: an end that is cut off would not be seen (`audit sign`)"
+    elif not done.believed:
+        keys = ", ".join(done.keys)
+        yield f"the heads are signed by {keys}: is it yours? --public KEY insists on it"
+
+
+def told(done: "Outcome") -> dict[str, Any]:
+    """A verification as one JSON object."""
+    found = done.verified
+    return {
+        "acts": found.acts, "number": found.number, "digest": found.digest,
+        "erased": found.erased, "heads": done.heads, "keys": done.keys,
+        "keys_known": done.believed,
+        "recovered": [{"number": one.number, "at": one.at, "why": one.recovered}
+                      for one in done.recovered],
+        "findings": [{"number": one.number, "what": one.what} for one in found.findings],
+    }  # fmt: skip
 
 
 def _change(name: str, before: dict[str, Any], after: dict[str, Any]) -> str:

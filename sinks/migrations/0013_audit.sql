@@ -72,6 +72,8 @@ BEGIN
     UPDATE audit_tip SET number = tip.number, digest = hash;
     RETURN NULL;
 END $$;
+-- Whoever may make tables could hang it on one of his own otherwise, and link what he likes.
+REVOKE EXECUTE ON FUNCTION link_audit_act FROM PUBLIC;
 CREATE CONSTRAINT TRIGGER audit_act_linked AFTER INSERT ON audit_act
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION link_audit_act();
 

@@ -21,6 +21,7 @@ from invoicing.outside import Settlement, number_log, outside, settle, settle_nu
 from invoicing.reenter import reenter
 from invoicing.report import CloseReport, Status
 from schemas.errors import DifferenceError, RefusedError
+from sinks.audit import Wanted, newest
 from sinks.database import Connection, connect
 from tests.fix_stack import MakeDatabase
 from tests.invoicing.scenario import close_month, numbers_of
@@ -124,6 +125,9 @@ def test_a_database_set_back_gives_no_number_twice(
             ("RM-2026-000002", True, False)
         ]
         assert reenter(back, papers / "RM-2026-000002.pdf", log).buyer.account == "acme-1"
+        row = newest(back, Wanted(), 1)[0].act
+        assert row is not None
+        assert (row.action, row.subject) == ("invoice.reenter", "invoice/RM-2026-000002")
         assert outside(back)[0].entered
         with pytest.raises(RefusedError, match="RM-2026-000002 is in the database"):
             reenter(back, papers / "RM-2026-000002.json", log)

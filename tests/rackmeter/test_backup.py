@@ -525,6 +525,9 @@ def test_the_embedded_database_of_a_data_folder(tmp_path: Path) -> None:
     assert again.returncode == 5
     assert "is not empty" in again.stderr
     assert rackmeter("db", "recovered", "--data-dir", str(there)).returncode == 0
+    listed = rackmeter("audit", "list", "--json", "--data-dir", str(there))
+    acts = [act["action"] for act in json.loads(listed.stdout)["acts"]]
+    assert acts == ["ledger.recovered", "ledger.restore"]
 
 
 def test_recovered_finds_a_ledger_that_contradicts_itself(

@@ -35,6 +35,7 @@ from rackmeter.stack import Stack
 from schemas.errors import RefusedError
 from sinks import rebuild
 from sinks.accruals import due_scopes
+from sinks.audit import Wanted, newest
 from sinks.database import Connection, connect
 from sinks.keys import register
 from sinks.positions import register_topic
@@ -606,6 +607,9 @@ def test_the_commands_from_snapshot_to_swap(told: Told, scene: Scene, conn: Conn
     assert (total["windows"], total["rebuilt"] - total["live"]) == (1, -1)
     assert rackmeter(scene, "swap", "--why", WHY).returncode == 2, "nobody there to ask"
     assert rackmeter(scene, "swap", "--why", WHY, "--yes").returncode == 0
+    row = newest(conn, Wanted(action="ledger.swap"), 1)[0]
+    assert row.said is not None
+    assert row.said.reason == WHY
     assert rackmeter(scene, "rebuild").returncode == 0
     assert rackmeter(scene, "compare").returncode == 0
     assert "discarded" in rackmeter(scene, "discard").stderr

@@ -13,7 +13,8 @@ from psycopg import sql
 
 from sinks.actor import AMBIENT
 from sinks.audit import Act, Wanted, everything, ledger_id, newest, record, tip
-from sinks.audit_chain import genesis, link_digest, verify
+from sinks.audit_chain import verify
+from sinks.audit_rows import genesis, link_digest
 from sinks.database import Connection, connect, migrate
 from tests.sinks.roles import login_of
 

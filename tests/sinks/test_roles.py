@@ -179,7 +179,7 @@ def test_the_reader_reads_all_but_secrets(
         assert conn.execute("SELECT account_id FROM account").fetchall() == [("acme",)]
         readable = {row[0] for row in conn.execute(_READABLE).fetchall()}
         every = {row[0] for row in conn.execute(_EVERY).fetchall()}
-        assert every - readable == {"account", "agent_key", "enrol_token"}
+        assert every - readable == {"account", "agent_key", "audit_said", "enrol_token"}
         for secret in ("webhook_secret FROM account", "secret FROM agent_key"):
             with pytest.raises(errors.InsufficientPrivilege):
                 conn.execute(f"SELECT {secret}")
