@@ -15,6 +15,7 @@ from babel.numbers import format_decimal
 
 from pipeline.periods import MICROSECOND, zone
 from schemas.events import THRESHOLD_CLEARED, THRESHOLD_FORECAST
+from sinks.payment_words import KINDS, said
 
 MINUTE_TEXT: Final = {"en": "d MMM yyyy, HH:mm z", "de": "d. MMM yyyy, HH:mm z"}
 _WORDS: Final[dict[str, dict[str, str]]] = {
@@ -81,6 +82,9 @@ class Letter:
 
 def letter(body: dict[str, Any], language: str, timezone: str) -> Letter:
     """The event's body as a mail; days and times are the customer's own."""
+    if body["type"] in KINDS:
+        of = said(body, language, timezone)
+        return _mail(of.subject, of.lead, of.rows, None, language)
     words, data = _WORDS[language], body["data"]
     kind = _kind(body["type"], data)
     values = _values(data, language, timezone)
@@ -93,9 +97,15 @@ def letter(body: dict[str, Any], language: str, timezone: str) -> Letter:
         (words["period"], values["period"]),
         (words["measured"], values["measured"]),
     ]
+    return _mail(subject, lead, rows, _share(data), language)
+
+
+def _mail(
+    subject: str, lead: str, rows: list[tuple[str, str]], share: int | None, language: str
+) -> Letter:
     width = max(len(name) for name, _ in rows) + 2
     text = "\n".join([lead, "", *(f"{name:<{width}}{value}" for name, value in rows), ""])
-    return Letter(subject, text, _html(subject, lead, rows, _share(data), language), language)
+    return Letter(subject, text, _html(subject, lead, rows, share, language), language)
 
 
 def _kind(event: str, data: dict[str, Any]) -> str:

@@ -116,7 +116,7 @@ def order_refund(
             """,
             (refund, attempt, amount, reason, by, at),
         )
-        said = {"amount": amount, "currency": currency, "refund": refund}
+        said = {"amount": amount, "currency": currency, "refund": str(refund)}
         act = Act("payment.refund", f"payment/{attempt}", account, at, reason, by, after=said)
         record(conn, act)
         return refund_row(conn, refund)

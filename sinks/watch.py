@@ -31,6 +31,7 @@ from schemas.serial import from_json, instant_text
 from sinks.budget_alerts import RESUME, SUSPEND, Looked, command, taken_back, told
 from sinks.budgets import in_force
 from sinks.database import Connection
+from sinks.dunning import is_held
 from sinks.outbox import CLEARED, Alert, Channel, Recipient, enqueue
 
 PAST = timedelta(days=62)
@@ -152,6 +153,8 @@ def _enter(
         if one.crossed and name not in down and alert.body["data"]["suspends"]
         for item in _of(alert.body["data"]["item"], items)
     }
+    if is_held(conn, looked.account):
+        held |= set(items)
     for alert in [*(said[name][1] for name in down), *past]:
         back = taken_back(alert, looked)
         if not enqueue(conn, back, looked.now):

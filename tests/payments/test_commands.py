@@ -64,7 +64,11 @@ def test_from_the_link_to_the_refund(run: Run, world: World) -> None:
     assert [c["state"] for c in run("collect --yes")["collected"]] == ["paid"]
     assert acted(world, "payment.attempt")[0] == "ann@desk"
     (attempt,) = run("list --account acme --state paid")["attempts"]
-    assert (attempt["invoice"], attempt["received"], "token" in attempt) == (number, "119.00", False)
+    assert (attempt["invoice"], attempt["received"], "token" in attempt) == (
+        number,
+        "119.00",
+        False,
+    )
 
     run(f"refund {number} --amount 19.00 --yes", 2)  # why?
     assert run(f"refund {number} --amount 19.00 --yes --why 'two days'")["state"] == "done"

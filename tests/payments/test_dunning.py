@@ -1,16 +1,23 @@
 """How an account that does not pay comes down, step by step, and up again at once."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from invoicing.collect_refund import refund
 from invoicing.dunning import ForAPerson, Move, Notice, Policy, Stand, Standing, Step, move
+from pipeline.budgets import Action
 from sinks.budget_alerts import SUSPEND
 from sinks.catalogs import apply
-from sinks.outbox import Channel, Recipient, enqueue
+from sinks.dunning import change
+from sinks.mail_words import letter
+from sinks.outbox import Alert, Channel, Recipient, enqueue
+from sinks.payment_words import KINDS
 from tests.fix_billing import START, a_catalog, rent_small
-from tests.payments.world import NOW, World
+from tests.payments.world import DECLINED, GOOD, NOW, SEEN, World
+from tests.sinks.test_budgets import MB, a_budget, use
 
 DUE = datetime(2026, 3, 1, tzinfo=UTC)
 POLICY = Policy()
@@ -113,6 +120,40 @@ def test_what_a_budget_holds_stays_suspended(world: World, late: str) -> None:
     assert commands(world)[-1] == ("provisioning.resume", ["i-1"])
 
 
+def test_a_cap_that_is_lifted_resumes_nobody_who_owes(world: World, late: str) -> None:
+    a_budget(world.conn, "50.00", action=Action.CAP)
+    use(world.conn, 160 * MB)
+    assert [kind for kind, _ in commands(world)] == ["provisioning.suspend"]
+    change(world.conn, "acme", "restricted", "suspended", world.now, late, "rackmeter")
+    assert use(world.conn, -60 * MB) == ["cleared /net/100%"]
+    assert [kind for kind, _ in commands(world)] == ["provisioning.suspend"]
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_every_word_to_a_customer_is_a_mail(world: World, late: str, language: str) -> None:
+    """In his language, with no hole in a sentence."""
+    live(world, 50)
+    world.settle(late)
+    world.collect()
+    for card in (GOOD, DECLINED, SEEN):
+        number = world.bill(world.account(f"with-{card[-4:]}", card), "1234.50")
+        world.collect()
+        if card == GOOD:
+            refund(world.till(), world.attempt(number), Decimal("10.00"), "goodwill", "operator")
+    bodies = world.conn.execute(
+        "SELECT DISTINCT ON (body ->> 'type', body #>> '{data,state}', body #>> '{data,next}') body"
+        " FROM alert_outbox WHERE channel <> 'command'"
+    ).fetchall()
+    assert {body["type"] for (body,) in bodies} == KINDS
+    for (body,) in bodies:
+        mail = letter(body, language, "Europe/Berlin")
+        assert not set("{}") & set(mail.subject + mail.text)
+        assert "  ." not in mail.text
+        assert mail.subject.strip() == mail.subject
+    shown = [letter(body, language, "UTC").text for (body,) in bodies]
+    assert any({"en": "€1,234.50", "de": "1.234,50\xa0€"}[language] in text for text in shown)
+
+
 def test_a_paid_bill_is_never_dunned_and_one_under_way_is_not_yet(world: World) -> None:
     world.account()
     world.bill("acme", "10.00", due_at=NOW)
@@ -122,8 +163,6 @@ def test_a_paid_bill_is_never_dunned_and_one_under_way_is_not_yet(world: World) 
 
 def cap(world: World, item: str) -> None:
     """As sinks.watch tells a cap of 100 % that is reached."""
-    from sinks.outbox import Alert  # noqa: PLC0415
-
     data = {"item": item, "account": "acme", "suspends": True}
     body = {"type": SUSPEND, "timestamp": "", "data": data}
     alert = Alert(
