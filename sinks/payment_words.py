@@ -47,7 +47,7 @@ _WORDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "{invoice} konnte nicht bezahlt werden",
             (
                 "{amount} ließen sich über Ihre hinterlegte Zahlungsart nicht einziehen. Wir"
-                " versuchen es in den nächsten Tagen erneut; eine neue Zahlungsart wird sofort versucht."
+                " versuchen es in den nächsten Tagen erneut, mit einer neuen Zahlungsart sofort."
             ),
         ),
         events.PAYMENT_ACTION: (

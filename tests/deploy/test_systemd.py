@@ -55,8 +55,10 @@ def lines(name: str, key: str) -> list[str]:
 
 def test_the_parts_are_there() -> None:
     assert [name.removeprefix("rackmeter-") for name in UNITS] == [
-        "agent.service", "api.service", "audit.service", "audit.timer", "backup.service", "backup.timer", "close.service",
-        "close.timer", "maintain.service", "maintain.timer", "worker@.service",
+        "agent.service", "api.service", "archive.service", "archive.timer", "audit.service",
+        "audit.timer", "backup.service", "backup.timer", "close.service", "close.timer",
+        "maintain.service", "maintain.timer", "reconcile.service", "reconcile.timer",
+        "worker@.service",
     ]  # fmt: skip
 
 
