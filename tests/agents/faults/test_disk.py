@@ -39,7 +39,7 @@ def test_a_full_megabyte(make_site: MakeSite) -> None:
     site = make_site(nics=150)
     with small_disk(site.state, "1m"):
         child = site.start(broker=False)
-        wait_for(lambda: site.agents.seq(), "first report")
+        wait_for(site.asked, "an agent that answers")
         while not site.asked()["spool"]["thinned"]:
             site.live(0.2)
         before = site.agents.seq()
@@ -48,7 +48,7 @@ def test_a_full_megabyte(make_site: MakeSite) -> None:
         with pytest.raises(OSError, match="No space") as full:
             filler.write_bytes(bytes(2**20))
         assert full.value.errno == errno.ENOSPC
-        wait_for(lambda: site.asked()["unsaved"], "word of it")
+        wait_for(lambda: site.asked().get("unsaved"), "word of it")
         site.live(0.3)
         child.kill()
         _, said = child.communicate()
@@ -108,7 +108,7 @@ def test_a_spool_whose_tail_is_torn_or_flipped(make_site: MakeSite) -> None:
     else:
         body[site.chance.randrange(len(body))] ^= 1 << site.chance.randrange(8)
     last.write_bytes(body)
-    site.delivered()
+    assert "could not be read" in site.delivered()
     (arrived,) = numbers(site.reports()).values()
     assert arrived == sorted(arrived)
     assert site.billed() == site.kernel.used
