@@ -4,12 +4,13 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo venv test wasm helm bench bench-peers lint typecheck contracts fmt lock clean
+.PHONY: help demo venv test wasm helm stripe-mock bench bench-peers lint typecheck contracts fmt lock clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 WASM := tests/store/wasm
 HELM := v3.19.0
+STRIPE_MOCK := v0.203.0
 LOCK := requirements.lock
 # The lock serves as constraint for what is installed and for what builds it, hashes checked by uv.
 # Nothing but .venv is touched, whatever virtual environment the caller has active.
@@ -38,7 +39,7 @@ demo: $(VENV)/.demo ## meter this machine, bill a fleet, 90 seconds (ARGS="--jso
 
 venv: $(VENV)/.dev ## .venv with everything, development tools included
 
-test: $(VENV)/.dev wasm helm ## lint, types, import contracts, tests (PYTEST_ARGS="-k chains")
+test: $(VENV)/.dev wasm helm stripe-mock ## lint, types, import contracts, tests (PYTEST_ARGS="-k chains")
 	@$(MAKE) --no-print-directory lint typecheck contracts
 	$(BIN)/pytest $(PYTEST_ARGS)
 
@@ -57,6 +58,13 @@ helm: $(VENV)/.dev ## Helm, which renders the chart for its tests, where Go is (
 	  GOBIN=$(CURDIR)/$(VENV)/tools timeout 10m go install helm.sh/helm/v3/cmd/helm@$(HELM) >&2 \
 	    || echo "rackmeter: go could not install helm, so the chart is not rendered" >&2; \
 	else echo "rackmeter: no helm and no go here, so the chart is not rendered" >&2; fi
+
+stripe-mock: $(VENV)/.dev ## what checks every request against Stripe's OpenAPI, where Go is (a minute, once)
+	@if test -x $(VENV)/tools/stripe-mock || command -v stripe-mock >/dev/null; then :; \
+	elif command -v go >/dev/null; then \
+	  GOBIN=$(CURDIR)/$(VENV)/tools timeout 10m go install github.com/stripe/stripe-mock@$(STRIPE_MOCK) >&2 \
+	    || echo "rackmeter: go could not install stripe-mock, so requests to Stripe are not checked" >&2; \
+	else echo "rackmeter: no stripe-mock and no go here, so requests to Stripe are not checked" >&2; fi
 
 lint: $(VENV)/.dev ## ruff, rules and format; squawk, what migrations lock
 	$(BIN)/ruff check
