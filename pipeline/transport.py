@@ -29,6 +29,11 @@ Seek = Callable[[set[TP]], Awaitable[dict[TP, int]]]
 """Claims the given partitions and returns where each is to be read from."""
 
 
+FETCH_MAX_WAIT_MS = 100
+"""How long a broker that has nothing may wait. The embedded one sleeps half of it, whatever comes
+meanwhile; with Faust's 1,500 ms every fourth report was 0.8 s old when it came."""
+
+
 @dataclass(slots=True)
 class ChunkRecord:
     """A chunk dressed as a consumer record, so that Faust's own code can carry it.
@@ -55,10 +60,22 @@ def chunk_record(topic: str, part: int, records: Sequence[Record]) -> ChunkRecor
     return ChunkRecord(topic, part, after(last) - 1, last.timestamp, last.timestamp_type, chunk)
 
 
+class _Fetching(aiokafka.AIOKafkaConsumerThread):
+    """Faust's thread, with a shorter wait for the broker."""
+
+    def _create_worker_consumer(self, *arguments: Any) -> Any:
+        consumer = super()._create_worker_consumer(*arguments)
+        consumer._fetch_max_wait_ms = FETCH_MAX_WAIT_MS
+        return consumer
+
+
 class ChunkConsumer(aiokafka.Consumer):
     """The consumer of ``ChunkTransport``."""
 
     transport: "ChunkTransport"
+
+    def _new_consumer_thread(self) -> Any:
+        return _Fetching(self, loop=self.loop, beacon=self.beacon)
 
     async def _getmany(
         self,

@@ -46,8 +46,9 @@ PAUSE_S: Final = 2.0
 AHEAD_MS_MAX: Final = 3_600_000
 """A reading from further ahead is no hint: clocks are corrected before it is written."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-SendHint = Callable[[str, int, int], Awaitable[None]]
-"""Scope, append time, reading time."""
+NOTED_MAX: Final = 100_000
+"""Some seconds of hints; one that is forgotten is rated twice."""
+SendHint = Callable[[Changed], Awaitable[None]]
 
 
 class Rater:
@@ -65,27 +66,43 @@ class Rater:
         self._wake = asyncio.Event()
         self._rest_until: dict[str, float] = {}
         self._sweep_at = 0.0
+        self._noted: dict[Changed, None] = {}
+        """Our own hints that have not come back from the topic."""
+        self.owns: Callable[[str], bool] = lambda _scope: False
+        """Whether hints of a scope come to this worker."""
         self.send_hint: SendHint | None = None
 
     # -- hints ------------------------------------------------------------------------------------
 
     async def announce(self, touched: dict[str, int], append_ms: int) -> None:
-        """After a checkpoint: one hint for each scope that these servers serve."""
+        """After a checkpoint: one hint for each scope that these servers serve.
+
+        Those of our own scopes are noted at once; they go to the topic as well, for whoever comes
+        after us, and are passed over when they come back.
+        """
         since = datetime.now(UTC) - HINT_HORIZON
         found = await self._hints.run(scopes_of_servers, list(touched), since)
         newest: dict[str, int] = {}
         for server, scopes in found.items():
             for scope in scopes:
                 newest[scope] = max(newest.get(scope, 0), touched[server])
-        for scope, at_ms in newest.items():
+        hints = [Changed(scope, append_ms, at_ms) for scope, at_ms in newest.items()]
+        for hint in hints:
+            if self.owns(hint.scope):
+                self._note(hint)
+                self._noted[hint] = None
+        while len(self._noted) > NOTED_MAX:
+            del self._noted[next(iter(self._noted))]
+        self._wake.set()
+        for hint in hints:
             if self.send_hint is not None:
-                await self.send_hint(scope, append_ms, at_ms)
+                await self.send_hint(hint)
 
     async def take(self, chunk: Chunk) -> None:
         """Hints from the topic: note their scopes. Never raises."""
         for record in chunk.records:
             hint = decode_changed(record.value or b"")
-            if hint is not None:
+            if hint is not None and self._noted.pop(hint, hint) is hint:
                 self._note(hint)
         self._wake.set()
 

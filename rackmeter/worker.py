@@ -13,6 +13,7 @@ import faust
 from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 
+from pipeline.partition import partition_of
 from pipeline.processors import chunk_topic, meter_processor, rate_processor
 from pipeline.transport import ChunkConsumer, ChunkTransport
 from rackmeter import exposition, metrics
@@ -161,9 +162,13 @@ def _wire(
         desk.consumer = cast(ChunkConsumer, app.consumer)
         return await desk.seek(assigned)
 
-    async def send_hint(scope: str, append_ms: int, at_ms: int) -> None:
-        key, value = encode_changed(Changed(scope, append_ms, at_ms))
+    async def send_hint(hint: Changed) -> None:
+        key, value = encode_changed(hint)
         await changed.send(key=key, value=value)
+
+    def owns(scope: str) -> bool:
+        part = partition_of(scope.encode(), settings.partitions)
+        return TP(settings.topic_changed, part) in app.consumer.assignment()
 
     async def send_letter(letter: Letter) -> None:
         await (await dead.send(key=letter.key, value=letter.payload, headers=letter.headers))
@@ -171,6 +176,7 @@ def _wire(
     transport.seek, transport.out_of_range = seek, desk.out_of_range
     transport.failed = desk.failed
     desk.hints.on_commit = rater.announce
+    rater.owns = owns
     rater.send_hint, deliveries.send_letter = send_hint, send_letter
 
     @app.task  # type: ignore[untyped-decorator]
