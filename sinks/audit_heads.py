@@ -1,7 +1,7 @@
 """Signed heads of the audit trail: what its end was, day by day, in a file outside the database.
 
-    {"format":"rackmeter.audit-head/1","ledger":…,"number":"4711","digest":…,"at":…,"recovered":"",
-     "key":…,"signature":…}
+    {"ledger":…,"number":"4711","digest":…,"at":…,"recovered":"","key":…,"signature":…,
+     "format":"rackmeter.audit-head/1"}
 
 Ed25519 over the RFC 8785 form of everything but the signature; key and signature are base64. Lines
 are appended only. A line with ``recovered`` says why the database went back: what earlier lines say

@@ -92,7 +92,8 @@ def list_acts(
             for a in found
         ],
     )  # fmt: skip
-    note(f"more: --before {more}" if more else "" if found else "nothing of that was done")
+    if more or not found:
+        note(f"more: --before {more}" if more else "nothing of that was done")
 
 
 def verify(

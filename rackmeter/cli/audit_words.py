@@ -30,7 +30,8 @@ def summary(act: dict[str, Any]) -> str:
     if act["erased"]:
         return "erased"
     before, after = act["before"] or {}, act["after"] or {}
-    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    names = [name for name in changed if _plain(before.get(name)) or _plain(after.get(name))]
     said = ", ".join(_change(name, before, after) for name in names)
     return said if len(said) <= _LONG else said[: _LONG - 1] + "…"
 
@@ -64,7 +65,7 @@ def told(done: "Outcome") -> dict[str, Any]:
 
 def _change(name: str, before: dict[str, Any], after: dict[str, Any]) -> str:
     old, new = _plain(before.get(name)), _plain(after.get(name))
-    return f"{name} {old} → {new}" if old else f"{name} {new}"
+    return f"{name} {old} → {new or 'none'}" if old else f"{name} {new}"
 
 
 def _plain(value: Any) -> str:

@@ -17,6 +17,7 @@ import pytest
 from rackmeter.cli import main as cli
 from rackmeter.cli.acts import ACTS, NO_ACTS
 from rackmeter.cli.app import command
+from rackmeter.cli.audit_words import summary
 from schemas.verdict import Verdict
 from sinks.audit import Wanted, newest, tip
 from sinks.audit_heads import Signer, new_key, parse_keys
@@ -70,6 +71,7 @@ STEPS: Final[list[tuple[str, str]]] = [
     ("invoice close", "--month 2026-03 --yes"),
     ("journal receive", "TEST-2026-000001 --amount 1.00 --reference 17/4"),
     ("journal write-off", "TEST-2026-000001 --yes"),
+    ("topics drained", "usage.reports --gone --yes"),
     ("account erase", "acme --yes"),
     ("audit sign", "--recovered tried"),
 ]
@@ -332,3 +334,21 @@ def test_secrets_are_in_no_row(run: Run, conn: Connection) -> None:
                 f"SELECT 1 FROM {table} t WHERE strpos(t::text, %s) > 0", (text,)
             ).fetchone()
             assert found is None
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (None, {"to": ["a", "b"], "unit": ""}, "to a b"),
+        ({"limit": "5", "at": ["80"]}, {"limit": "8", "at": ["80"]}, "limit 5 → 8"),
+        ({"limit": "5"}, None, "limit 5 → none"),
+        ({}, {"scope": {"a": "1"}}, "scope a=1"),
+        (None, {"text": "x" * 80}, f"text {'x' * 54}…"),
+        (None, None, ""),
+    ],
+)
+def test_what_changed_in_a_few_words(
+    before: dict[str, Any] | None, after: dict[str, Any] | None, said: str
+) -> None:
+    assert summary({"erased": False, "before": before, "after": after}) == said
+    assert summary({"erased": True, "before": before, "after": after}) == "erased"
