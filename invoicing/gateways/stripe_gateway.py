@@ -72,7 +72,7 @@ class StripeGateway:
     def __init__(
         self, keys: StripeKeys, timeout_s: tuple[float, float] = (CONNECT_S, ANSWER_S)
     ) -> None:
-        self._keys = keys
+        self.keys = keys
         self._client = stripe.StripeClient(
             keys.secret,
             stripe_version=VERSION,
@@ -103,8 +103,8 @@ class StripeGateway:
                     "mode": "setup",
                     "currency": "eur",
                     "customer": customer,
-                    "success_url": self._keys.return_url,
-                    "cancel_url": self._keys.return_url,
+                    "success_url": self.keys.return_url,
+                    "cancel_url": self.keys.return_url,
                 }
             )
         return session.url or ""
@@ -136,7 +136,7 @@ class StripeGateway:
 
     def confirm(self, intent: Intent, reference: str) -> Payment:
         """Off-session; where the bank wants to see the customer, once more with him."""
-        back = self._keys.return_url
+        back = self.keys.return_url
         found = self._confirm(reference, {"off_session": True, "return_url": back})
         if found.state is State.DECLINED and found.reason == read.AUTHENTICATE:
             there: PaymentIntentConfirmParams = {"payment_method": intent.token, "return_url": back}
@@ -204,7 +204,7 @@ class StripeGateway:
         return None
 
     def event(self, body: bytes, signature: str) -> Event:
-        for secret in self._keys.signing:
+        for secret in self.keys.signing:
             try:
                 stripe.WebhookSignature.verify_header(body.decode(), signature, secret, TOLERANCE_S)
                 return read.event(json.loads(body))
