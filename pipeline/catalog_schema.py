@@ -90,6 +90,10 @@ def usage() -> Schema:
         "count": whole,
         "from": DATE,
         "until": DATE,
+        "resize": {
+            "type": "array",
+            "items": _object({"plan": _text("the plan from then on"), "at": DATE}, ("plan", "at")),
+        },
         "addons": _named(whole),
         "usage": _named(total),
         "windows": _named(windows),

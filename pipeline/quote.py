@@ -14,7 +14,7 @@ from pipeline.periods import closed
 from pipeline.quote_read import Request
 from pipeline.rating.price import price
 from pipeline.rating.settle import Settlement, settle
-from schemas.billing import Line, LineKind, Seller, Span
+from schemas.billing import Line, LineKind, PriceRow, Seller, Span
 from schemas.prices import Allocation, Charge, Fee, Hours, Percentile, Sum
 
 
@@ -52,14 +52,13 @@ def quote(request: Request, seller: Seller) -> Quote:
     end = closed(period)
     lines = price(scope, request.inputs, end)
     totals = settle(lines, seller, scope.currency, request.profile, request.credits, end)
-    charges = {(row.item, row.charge): row.price for row in scope.prices}
     beside = {line.key for line in lines if _beside(line, lines)}
     return Quote(
         period,
         scope.timezone,
         scope.currency,
         tuple(
-            _quoted(line, [x for x in lines if x.key in beside and _is_of(x, line)], charges)
+            _quoted(line, [x for x in lines if x.key in beside and _is_of(x, line)], scope.prices)
             for line in totals.lines
             if line.key not in beside
         ),
@@ -76,12 +75,9 @@ def _is_of(discount: Line, line: Line) -> bool:
     return discount.key.startswith(f"{line.key}/discount/")
 
 
-def _quoted(
-    line: Line, discounts: Sequence[Line], charges: dict[tuple[str, str], Charge]
-) -> QuoteLine:
+def _quoted(line: Line, discounts: Sequence[Line], prices: Sequence[PriceRow]) -> QuoteLine:
     off = -exact_sum(one.net for one in discounts)
-    charge = charges.get((line.item, line.charge))
-    said = explained(line, charge if line.kind is LineKind.CHARGE else None)
+    said = explained(line, _charge(line, prices) if line.kind is LineKind.CHARGE else None)
     return QuoteLine(
         item=line.item,
         charge=line.charge,
@@ -95,6 +91,12 @@ def _quoted(
         tax_group=line.tax,
         explain=said + "".join(f"; {one.title.rpartition(', ')[2]} off" for one in discounts),
     )
+
+
+def _charge(line: Line, prices: Sequence[PriceRow]) -> Charge | None:
+    """What it was priced by."""
+    mine = (row for row in prices if (row.item, row.charge) == (line.item, line.charge))
+    return next((row.price for row in mine if row.valid.holds(line.service.start)), None)
 
 
 def explained(line: Line, charge: Charge | None) -> str:

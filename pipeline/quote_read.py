@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -16,6 +15,7 @@ from pipeline.catalog import Catalog, addon_row
 from pipeline.catalog_text import CatalogError, Mistakes, Table, parse
 from pipeline.catalog_units import AMOUNT, minor
 from pipeline.periods import closed, midnight, month, zone
+from pipeline.quote_time import Stretches, intervals, rented, stretches
 from pipeline.quote_usage import measured_by, metered
 from schemas.billing import (
     Assignment,
@@ -29,12 +29,13 @@ from schemas.billing import (
     Usage,
 )
 from schemas.errors import ConfigError
-from schemas.prices import IntervalKind
 from schemas.terms import Commitment, Credit, CreditKind, Discount, TaxMode, TaxProfile
 
 NAMES: Final = re.compile(r"[A-Za-z0-9_.-]+")
 """Meters are keys here."""
-ITEM: Final = ("plan", "count", "from", "until", "addons", "usage", "windows", "intervals")
+ITEM: Final = (
+    "plan", "count", "from", "until", "resize", "addons", "usage", "windows", "intervals",
+)  # fmt: skip
 _PERIOD: Final = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 _CREDIT: Final = re.compile(AMOUNT)
 _ITEM_MEND: Final = 'write [item.NAME] with plan = "…" and what it used'
@@ -138,27 +139,30 @@ def _items(table: Table, catalog: Catalog, period: Span, timezone: str) -> Itera
     table.only(ITEM)
     plan = table.choice("plan", sorted(catalog.plans))
     count = _whole(table, "count")
-    valid = _rented(table, period, timezone)
+    valid = rented(table, period, timezone)
+    plans = stretches(table, plan, valid, catalog.plans, timezone)
     for number in range(1, count + 1):
         name = table.name if count == 1 else f"{table.name}-{number}"
-        item = Item(name, name, plan, valid)
-        yield _one(table, catalog, item, period, timezone)
+        item = Item(name, name, plans[-1][0], valid)
+        yield _one(table, catalog, item, plans, period, timezone)
         if table.mistakes.found:
             return
 
 
-def _one(table: Table, catalog: Catalog, item: Item, period: Span, timezone: str) -> _One:
-    charges = catalog.plans[item.plan].charges
+def _one(
+    table: Table, catalog: Catalog, item: Item, plans: Stretches, period: Span, timezone: str
+) -> _One:
     prices = [
-        PriceRow(item.item, name, item.valid, charge, catalog.version)
-        for name, charge in charges.items()
+        PriceRow(item.item, name, span, charge, catalog.version)
+        for plan, span in plans
+        for name, charge in catalog.plans[plan].charges.items()
     ]
     prices += _addons(table, catalog, item)
     inside = item.valid.clip(period.start, closed(period)) or period
     usage, samples = metered(table, catalog, prices, item, inside, period)
     given = {row.meter for row in usage} | {row.meter for row in samples}
     silent = tuple(f"{item.item} {meter}" for meter in measured_by(prices) if meter not in given)
-    return _One(item, tuple(prices), usage, samples, _intervals(table, item, timezone), silent)
+    return _One(item, tuple(prices), usage, samples, intervals(table, item, timezone), silent)
 
 
 def _addons(table: Table, catalog: Catalog, item: Item) -> Iterator[PriceRow]:
@@ -178,54 +182,6 @@ def _whole(table: Table, key: str) -> int:
         return value
     table.wrong(key, "write how many, a whole number from 1 on, without quotes")
     return 1
-
-
-def _rented(table: Table, period: Span, timezone: str) -> Span:
-    noted = len(table.mistakes.found)
-    start = _instant(table, "from", timezone) if "from" in table.values else period.start
-    end = _instant(table, "until", timezone) if "until" in table.values else None
-    if len(table.mistakes.found) > noted:
-        return period
-    if start >= closed(period):
-        table.wrong("from", "it begins after the period")
-    elif end is not None and end <= max(start, period.start):
-        table.wrong("until", "it ends before the period, or before it begins")
-    else:
-        return Span(start, end)
-    return period
-
-
-def _instant(table: Table, key: str, timezone: str) -> datetime:
-    value = table.values.get(key)
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            value = None
-    if isinstance(value, datetime):
-        aware = value if value.tzinfo else value.replace(tzinfo=zone(timezone))
-        return aware.astimezone(UTC)
-    if isinstance(value, date):
-        return midnight(value.year, value.month, value.day, timezone)
-    table.wrong(key, "write a day or a time: 2026-10-05 or 2026-10-05T14:30:00")
-    return datetime.fromtimestamp(0, UTC)
-
-
-def _intervals(table: Table, item: Item, timezone: str) -> tuple[Interval, ...]:
-    if "intervals" not in table.values:
-        return ()
-    mend = "write { trial = { from = 2026-10-01, until = 2026-10-08 } }"
-    found = []
-    for one in table.tables("intervals", mend):
-        one.only(("from", "until"))
-        start, end = _instant(one, "from", timezone), _instant(one, "until", timezone)
-        if one.name not in set(IntervalKind):
-            one.note("", f"no kind of interval; write one of {', '.join(IntervalKind)}")
-        elif end <= start:
-            one.wrong("until", "it ends before it begins")
-        else:
-            found.append(Interval(item.item, IntervalKind(one.name), Span(start, end)))
-    return tuple(found)
 
 
 def _credit(table: Table, catalog: Catalog, period: Span) -> Credit:

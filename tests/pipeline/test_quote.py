@@ -130,6 +130,19 @@ def test_windows_and_their_holes() -> None:
     assert str(quoted.lines[0].quantity) == "350.00"
 
 
+def test_a_resize_changes_prices_and_goes_on_with_the_rest() -> None:
+    """Ten days by the hour, 20 by the month: 480 of 745 hours, the hour of the clocks included."""
+    quoted = priced(
+        '[item.web]\nplan = "ax-hourly"\nresize = [{ plan = "dx-monthly", at = 2026-10-11 }]'
+    )
+    found = {(x.charge, f"{x.quantity} {x.unit}") for x in quoted.lines if x.charge == "rent"}
+    assert found == {
+        ("rent", "240 hour"), ("rent", "0.677852 month"), ("rent", "1.000000 month"),
+    }  # fmt: skip
+    first = next(x for x in quoted.lines if x.unit == "hour")
+    assert first.explain == "240 hour × 0.0833 = 19.992, rounded to 19.99"
+
+
 def test_a_rate_is_a_total_too_where_both_are_charged() -> None:
     """30 days of windows begin from 2 October on: 8,640 + 12 for the hour that clocks go back."""
     text = (FOLDER / "example.toml").read_text("utf-8") + (
@@ -201,6 +214,18 @@ MISTAKES = """
 
     until = "tomorrow"
     until: found "tomorrow"; write a day or a time: 2026-10-05 or 2026-10-05T14:30:00
+
+    resize = "ax-large"
+    resize: found "ax-large"; write [{ plan = "ax-large", at = 2026-10-15 }], in the order of time
+
+    resize = [{ plan = "ax-large", at = 2026-10-09 }]
+    resize.plan: found "ax-large"; write one of "ax-hourly", "dx-monthly", "edge-10g"
+
+    resize = [{ plan = "dx-monthly" }]
+    resize.at: missing; write a day or a time: 2026-10-05 or 2026-10-05T14:30:00
+
+    resize = [{ plan = "dx-monthly", at = 2026-10-01 }]
+    resize.at: found 2026-10-01; it is not rented then, or was resized later: write [{ plan
 
     intervals = { holiday = { from = 2026-10-01, until = 2026-10-02 } }
     intervals.holiday: no kind of interval; write one of trial, suspension, exclusion

@@ -65,8 +65,8 @@ def content(conn: Connection, like: Content | None = None) -> Content:
     found: Content = {}
     for schema, name, columns in conn.execute(_TABLES).fetchall():
         table = f"{schema}.{name}"
-        columns = [column for column in columns if (name, column) not in DROPPED]
-        kept = frozenset(columns) if like is None else like.get(table, (frozenset(),))[0]
+        lasting = frozenset(column for column in columns if (name, column) not in DROPPED)
+        kept = lasting if like is None else like.get(table, (frozenset(),))[0]
         names = sql.SQL(", ").join(map(sql.Identifier, sorted(kept)))
         query = sql.SQL(
             "SELECT count(*), coalesce(md5(string_agg(r::text, ',' ORDER BY r::text)), '')"
