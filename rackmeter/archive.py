@@ -15,9 +15,8 @@ nothing is committed to Kafka.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +27,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
 from pipeline import batches
-from pipeline.records import Record
+from rackmeter.archive_read import Reading, too_short
 from rackmeter.kafka import Cluster
 from rackmeter.topics import Topic, describe_topics, log_starts
 from schemas.errors import DependencyError, RefusedError
@@ -37,14 +36,7 @@ from sinks.archive import Span
 from sinks.database import Connection
 from sinks.positions import TopicIdentity, register_topic
 
-RECORDS_MAX: Final = 100_000
-BYTES_MAX: Final = 96 * 2**20
-"""Of bodies in one file; a process that writes one holds six times as much."""
-DAY_MS: Final = 86_400_000
-SILENT_S: Final = 30.0
-"""A broker that gives nothing for so long, before the end is reached, is gone."""
 FETCH_BYTES_MAX: Final = 4 * 2**20
-CHUNK_MESSAGES_MAX: Final = 20_000
 WAIT_MS: Final = 100
 """How long a broker waits for messages at the end of a log; an empty partition costs as much."""
 Failpoint = Callable[[str], None]
@@ -52,28 +44,6 @@ READ: Final = "archive:read"
 WRITTEN: Final = "archive:written"
 ENTERED: Final = "archive:entered"
 MARKED: Final = "archive:marked"
-
-
-@dataclass
-class Filling:
-    """The messages of the next file."""
-
-    records: list[Record] = field(default_factory=list)
-    size: int = 0
-    day: int = -1
-
-    def takes(self, record: Record) -> bool:
-        """Whether it still belongs into this file."""
-        if not self.records:
-            return True
-        full = len(self.records) >= RECORDS_MAX or self.size >= BYTES_MAX
-        return not full and record.timestamp // DAY_MS == self.day
-
-    def add(self, record: Record) -> None:
-        if not self.records:
-            self.day = record.timestamp // DAY_MS
-        self.records.append(record)
-        self.size += len(record.value or b"")
 
 
 @dataclass(frozen=True)
@@ -100,7 +70,7 @@ class Archiver:
                     yield from self._partition(runner, consumer, part, ends.get(part), starts[part])
             except OffsetOutOfRangeError as error:
                 ((at, offset),) = error.args[0].items()
-                raise _too_short(at, offset) from error
+                raise too_short(at, offset) from error
             except KafkaError as error:
                 raise DependencyError(
                     f"Topic {self.topic.name} cannot be read: {error}."
@@ -123,7 +93,7 @@ class Archiver:
         if position < log_start:
             yield self._lost(part, position, log_start)
             position = log_start
-        reading = _Reading(consumer, TopicPartition(self.topic.name, part), position)
+        reading = Reading(consumer, TopicPartition(self.topic.name, part), position)
         while records := runner.run(reading.file(self.progress)):
             self.failpoint(READ)
             rows = archive_file.table(part, records)
@@ -179,62 +149,6 @@ class Archiver:
             await consumer.stop()
             raise
         return consumer
-
-
-class _Reading:
-    """One partition from a position to where its log ends when reading begins."""
-
-    def __init__(self, consumer: AIOKafkaConsumer, at: TopicPartition, position: int) -> None:
-        self._consumer, self._at, self._position = consumer, at, position
-        self._left: list[Record] = []
-        self._end: int | None = None
-
-    async def file(self, progress: Callable[[int], None]) -> list[Record]:
-        """The messages of the next file; none when the end is reached."""
-        filling, heard = Filling(), time.monotonic()
-        if self._at not in self._consumer.assignment():
-            self._consumer.assign([self._at])
-            self._consumer.seek(self._at, self._position)
-        while True:
-            for number, record in enumerate(self._left):
-                if not filling.takes(record):
-                    self._left = self._left[number:]
-                    return filling.records
-                filling.add(record)
-            self._left = []
-            if self._end is not None and self._position >= self._end:
-                return filling.records
-            found = await self._consumer.getmany(
-                self._at, timeout_ms=1_000, max_records=CHUNK_MESSAGES_MAX
-            )
-            self._left = list(found.get(self._at, []))
-            self._position = await self._consumer.position(self._at)
-            self._see_end()
-            progress(len(self._left))
-            if self._left:
-                heard = time.monotonic()
-            elif time.monotonic() - heard > SILENT_S:
-                raise DependencyError(
-                    f"Partition {self._at.partition} of {self._at.topic} gave nothing for"
-                    f" {SILENT_S:.0f} s: the broker is gone."
-                )
-
-    def _see_end(self) -> None:
-        """The log's end is what the first fetch answer says."""
-        end = self._consumer.highwater(self._at)
-        if self._end is not None or end is None:
-            return
-        if end < self._position:
-            raise _too_short(self._at, self._position)
-        self._end = end
-
-
-def _too_short(at: TopicPartition, offset: int) -> RefusedError:
-    return RefusedError(
-        f"The archive of partition {at.partition} continues at offset {offset:,}, which the log of"
-        f" {at.topic} does not have: the broker was restored from an older state, or retention was"
-        " faster."
-    )
 
 
 def identity(topic: Topic, where: Cluster) -> TopicIdentity:

@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from rackmeter import archive as running
-from rackmeter import tape
+from rackmeter import archive_read, tape
 from rackmeter.kafka import Cluster
 from rackmeter.topics import create_topics
 from schemas.capture import Captured, Place
@@ -93,5 +93,5 @@ def spans_of(conn: Connection) -> list[Span]:
 
 if __name__ == "__main__":
     url, bootstrap, topic, folder, step, nth = sys.argv[1:]
-    running.RECORDS_MAX = 10  # type: ignore[misc]
+    archive_read.RECORDS_MAX = 10  # type: ignore[misc]
     Shelf(url, bootstrap, topic, Path(folder)).run(step, int(nth))

@@ -15,6 +15,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from rackmeter import archive as running
+from rackmeter import archive_read
 from rackmeter.capture import read_capture
 from rackmeter.cli.main import run
 from schemas.errors import ConfigError, RefusedError
@@ -47,7 +48,7 @@ def conn(shelf: Shelf) -> Iterator[Connection]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of ten messages."""
-    monkeypatch.setattr(running, "RECORDS_MAX", 10)
+    monkeypatch.setattr(archive_read, "RECORDS_MAX", 10)
 
 
 def assert_archived(shelf: Shelf, sent: int) -> None:

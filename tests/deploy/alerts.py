@@ -283,6 +283,27 @@ CASES = (
         ({'rackmeter_audit_last_success_timestamp_seconds{instance="n"}': "1x70"},),
     ),
     Case(
+        "RackmeterArchiveOld", "8h",
+        {'rackmeter_archive_last_success_timestamp_seconds{instance="n"}': "1x60"},
+        "Raw reports were not archived for more than six hours.",
+        ({'rackmeter_archive_last_success_timestamp_seconds{instance="n"}': "20000x60"},),
+        step="30m",
+    ),
+    Case(
+        "RackmeterReconcileNotRun", "28h",
+        {'rackmeter_reconcile_last_run_timestamp_seconds{instance="n"}': "1x60"},
+        "The nightly checks have not run for more than a day.",
+        ({'rackmeter_reconcile_last_run_timestamp_seconds{instance="n"}': "90000x60"},),
+        step="30m",
+    ),
+    Case(
+        "RackmeterReconcileDifferences", "5m",
+        {'rackmeter_reconcile_differences{instance="n", check="servers"}': "2x9"},
+        "Nightly check servers found differences: 2.",
+        ({'rackmeter_reconcile_differences{instance="n", check="servers"}': "0x9"},),
+        {"instance": "n", "check": "servers"},
+    ),
+    Case(
         "RackmeterApiDown", "6m", {'up{job="rackmeter-api", instance="a:9464"}': "0x9"},
         "The API at a:9464 does not answer.",
         ({'up{job="rackmeter-api", instance="a:9464"}': "1x9"},),

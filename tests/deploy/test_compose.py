@@ -38,7 +38,9 @@ def test_the_parts_are_there() -> None:
     assert sorted(SERVERS) == [
         "api", "db", "grafana", "kafka", "node", "prometheus", "worker-1", "worker-2",
     ]  # fmt: skip
-    assert sorted(JOBS) == ["backup", "close", "maintain", "migrate", "topics"]
+    assert sorted(JOBS) == [
+        "archive", "backup", "close", "maintain", "migrate", "reconcile", "topics",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(SERVERS))

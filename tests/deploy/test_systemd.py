@@ -57,8 +57,8 @@ def test_the_parts_are_there() -> None:
     assert [name.removeprefix("rackmeter-") for name in UNITS] == [
         "agent.service", "api.service", "archive.service", "archive.timer", "audit.service",
         "audit.timer", "backup.service", "backup.timer", "close.service", "close.timer",
-        "maintain.service", "maintain.timer", "reconcile.service", "reconcile.timer",
-        "worker@.service",
+        "collect.service", "collect.timer", "maintain.service", "maintain.timer",
+        "reconcile.service", "reconcile.timer", "worker@.service",
     ]  # fmt: skip
 
 
