@@ -83,7 +83,12 @@ def _body(document: Document, words: Words) -> dict[str, Any]:
         "totals": {
             "net": money(document.totals.net),
             "gross": money(document.totals.gross),
+            "due": money(document.totals.due),
         },
+        "paid": [
+            {"title": words.paid.format(credit=one.credit), "amount": money(-one.amount)}
+            for one in document.paid
+        ],
         "taxes": [
             {
                 "title": words.tax.format(

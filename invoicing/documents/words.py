@@ -22,6 +22,8 @@ class Words:
     net: str
     tax: str
     total: str
+    paid: str
+    to_pay: str
     payment: str
     pay_by: str
     nothing_to_pay: str
@@ -54,6 +56,8 @@ ENGLISH: Final = Words(
     net="Net amount",
     tax="{rate} tax on {base}",
     total="Total",
+    paid="Paid with credit {credit}",
+    to_pay="To pay",
     payment="Payment",
     pay_by="Please pay {gross} by {due}, stating {number}.",
     nothing_to_pay="Nothing is payable.",
