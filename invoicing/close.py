@@ -40,6 +40,7 @@ from invoicing.plan import Group, plan
 from invoicing.report import CloseReport, Outcome, Status, Unbilled
 from invoicing.run import ATTEMPTS, CREDIT_NOTE_MIN, RACES, Run, busy, guarded
 from invoicing.seal import seal
+from pipeline.rating.coverage import unmeasured
 from schemas.billing import Seller
 from schemas.errors import DependencyError, RackmeterError
 from sinks.accruals import rate_scope
@@ -146,6 +147,8 @@ def _close_open(conn: Connection, group: Group, run: Run) -> Outcome:
         return outcome_of(group, Status.WAITING, reasons=reasons)
     run.step("freeze")
     frozen = _freeze(conn, group, run)
+    if reasons := _unmeasured(frozen):
+        return outcome_of(group, Status.PARKED, reasons=reasons)
     run.step("reconciled")
     found = frozen.reconciliation
     if found.differences:
@@ -166,6 +169,15 @@ def _reasons(conn: Connection, group: Group, run: Run) -> tuple[str, ...]:
         for _, scope in sorted(load_scopes(conn, group.scopes).items())
     ]
     return tuple(dict.fromkeys(reason for one in gates for reason in one.reasons))
+
+
+def _unmeasured(frozen: Frozen) -> tuple[str, ...]:
+    """Percentiles of which less was measured than agreed, where that parks the invoice."""
+    return tuple(
+        reason
+        for one in frozen.draft.priced
+        for reason in unmeasured(one.scope, one.inputs, one.as_of)
+    )
 
 
 def _freeze(conn: Connection, group: Group, run: Run) -> Frozen:
