@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from sinks.audit import Act, record
 from sinks.database import Connection
 from sinks.outbox import Channel
 
@@ -142,15 +143,20 @@ def disable_endpoint(
 
     Dead is one that took nothing since `silent_since`. False: it goes on.
     """
-    row = conn.execute(
-        """
-        UPDATE account a SET webhook_disabled_at = %(at)s
-        WHERE account_id = %(account)s AND webhook_url = %(url)s AND webhook_disabled_at IS NULL
-        AND (%(since)s::timestamptz IS NULL OR NOT EXISTS (
-            SELECT FROM alert_outbox o WHERE o.account_id = a.account_id
-            AND o.channel = 'webhook' AND o.delivered_at > %(since)s))
-        RETURNING 1
-        """,
-        {"at": at, "account": claimed.account, "url": claimed.url, "since": silent_since},
-    ).fetchone()
+    with conn.transaction():
+        row = conn.execute(
+            """
+            UPDATE account a SET webhook_disabled_at = %(at)s
+            WHERE account_id = %(account)s AND webhook_url = %(url)s AND webhook_disabled_at IS NULL
+            AND (%(since)s::timestamptz IS NULL OR NOT EXISTS (
+                SELECT FROM alert_outbox o WHERE o.account_id = a.account_id
+                AND o.channel = 'webhook' AND o.delivered_at > %(since)s))
+            RETURNING 1
+            """,
+            {"at": at, "account": claimed.account, "url": claimed.url, "since": silent_since},
+        ).fetchone()
+        if row is not None:
+            why = "it answered 410" if silent_since is None else "it took nothing for too long"
+            subject = f"account/{claimed.account}"
+            record(conn, Act("account.webhook-off", subject, claimed.account, at, why))
     return row is not None

@@ -10,6 +10,7 @@ from itertools import count
 import pytest
 
 from sinks import deliver as deliver_module
+from sinks.audit import Wanted, newest
 from sinks.claims import LEASE, claim_due
 from sinks.database import Connection
 from sinks.deliver import RETRY_AFTER_S, Delivery, Outcome, Ways, deliver_due, retry_at, send
@@ -114,6 +115,8 @@ def test_gone_disables_the_endpoint_for_everything_else(
     assert len(receiver.ids) == 1
     assert outbox.execute("SELECT webhook_disabled_at FROM account").fetchone() == (clock.now,)
     assert None not in state(outbox, "failed")
+    row = newest(outbox, Wanted(action="account.webhook-off"), 9)
+    assert [one.said.reason for one in row if one.said] == ["it answered 410"]
 
 
 def test_nobody_is_tried_for_ever(outbox: Connection, receiver: Receiver, clock: Clock) -> None:
