@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 from sinks import claims
-from sinks.accruals import rate_open
+from sinks.accruals import rate_many
 from sinks.database import connect
 from sinks.deliver import Provisioning, Ways, deliver_due
 from sinks.watch import due_accounts, look
@@ -22,7 +22,7 @@ def main(url: str, receiver: str) -> None:
     with connect(url, autocommit=True) as conn:
         while True:
             now = datetime.now(UTC)
-            for rated in rate_open(conn, "i-1", now, now):
+            for rated in rate_many(conn, {"i-1": now, "nobody's": now}, now).rated:
                 look(conn, rated.scope.account, now, now)
             for account in due_accounts(conn, now):
                 look(conn, account, now, now)
