@@ -61,7 +61,7 @@ def rent_item(
     from sinks.timelines import rent  # noqa: PLC0415
 
     def command(conn: "Connection", given: Given) -> "Answer":
-        prices = catalogue(conn, catalog, scope or item)
+        prices = catalogue(conn, catalog, scope or item, given.at)
         named = prices.plans[plan].title if plan in prices.plans else plan
         return rent(
             conn, item=item, title=title or named, plan=plan, account=account, server=server,

@@ -87,7 +87,7 @@ def resize_item(
     from sinks.changes import scopes_of  # noqa: PLC0415
 
     def command(conn: "Connection", given: Given) -> "Answer":
-        prices = catalogue(conn, catalog, scopes_of(conn, [item])[0])
+        prices = catalogue(conn, catalog, scopes_of(conn, [item])[0], given.at)
         return resize(
             conn, item, plan=plan, at=given.at, catalog=prices, entered_at=given.entered_at,
             order=given.order,
@@ -111,7 +111,7 @@ def add_to_item(
     from sinks.changes import scopes_of  # noqa: PLC0415
 
     def command(conn: "Connection", given: Given) -> "Answer":
-        prices = catalogue(conn, catalog, scopes_of(conn, [item])[0])
+        prices = catalogue(conn, catalog, scopes_of(conn, [item])[0], given.at)
         return add_addon(
             conn, item, addon=addon, count=count, at=given.at, catalog=prices,
             entered_at=given.entered_at, order=given.order,
@@ -206,7 +206,7 @@ def hand_over_item(
     from sinks.timelines import hand_over  # noqa: PLC0415
 
     def command(conn: "Connection", given: Given) -> "Answer":
-        prices = catalogue(conn, catalog, scope or to)
+        prices = catalogue(conn, catalog, scope or to, given.at)
         return hand_over(
             conn, item, to=to, account=account, title=title, plan=plan, scope=scope, at=given.at,
             catalog=prices, entered_at=given.entered_at, order=given.order,

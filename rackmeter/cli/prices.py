@@ -1,6 +1,7 @@
 """Finding prices: the files that come with rackmeter, a file, or a published version."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 
@@ -42,11 +43,13 @@ def text_of(file: Path) -> str:
         raise ConfigError(f"The file {file} cannot be read: {reason}.") from error
 
 
-def catalogue(conn: Connection, named: str | None, scope: str = "") -> Catalog:
-    """A file, a published version, the contract of the scope, or the newest that is no contract."""
+def catalogue(
+    conn: Connection, named: str | None, scope: str = "", at: datetime | None = None
+) -> Catalog:
+    """A file, a published version, the scope's contract at ``at``, or the newest that is none."""
     if named is not None and Path(named).is_file():
         return offer(Path(named)).catalog
-    version = named or _agreed(conn, scope) or _newest(conn)
+    version = named or _agreed(conn, scope, at) or _newest(conn)
     found = published(conn, version)
     if found is None:
         raise ConfigError(f"{version} is neither a file nor a published catalogue.")
@@ -69,10 +72,12 @@ def _beside(file: Path, version: str) -> Path:
     )
 
 
-def _agreed(conn: Connection, scope: str) -> str | None:
-    """The contract of the scope that is in force now."""
+def _agreed(conn: Connection, scope: str, at: datetime | None) -> str | None:
+    """The contract of the scope that is in force then; now if that is not said."""
     row = conn.execute(
-        "SELECT version FROM contract_known() WHERE scope_id = %s AND valid @> now()", (scope,)
+        "SELECT version FROM contract_known()"
+        " WHERE scope_id = %s AND valid @> coalesce(%s::timestamptz, now())",
+        (scope, at),
     ).fetchone()
     return None if row is None else str(row[0])
 

@@ -178,3 +178,25 @@ def test_what_is_rented_into_a_scope_has_the_prices_of_its_contract(
     assert cli.run(["invoice", "preview", "acme", "--as-of", "2024-06-01", "--json"]) == 0
     lines = json.loads(capsys.readouterr().out)["lines"]
     assert {x["version"] for x in lines if x["item"] == "web-2"} == {"acme-2026"}
+
+
+@pytest.mark.usefixtures("ledger")
+def test_what_is_rented_for_a_time_has_the_contract_of_that_time(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Agreed for years ago or to come: not what is in force while the command is given counts."""
+    assert run("apply", CONTRACT, "--yes")[0] == 0
+    rent = ["item", "rent", "late", "--account", "acme", "--plan", "ax-hourly", "--server", "s-2"]
+    for day, versions in (
+        ("2026-03-30", ["2026-03", "acme-2026", "2026-03"]),
+        ("2026-04-02", ["acme-2026", "2026-03"]),
+        ("2027-05-01", ["2026-03"]),
+    ):
+        item = f"at-{day}"
+        words = [*rent[:2], item, *rent[3:-1], f"s-{day}", "--scope", "acme", "--at", day]
+        assert cli.run(words) == 0, capsys.readouterr().err
+        capsys.readouterr()
+        assert cli.run(["item", "show", item, "--json"]) == 0
+        shown = json.loads(capsys.readouterr().out)
+        rows = [row for row in shown["prices"] if row["charge"] == "rent"]
+        assert [row["version"] for row in rows] == versions, day
