@@ -33,10 +33,18 @@ def book(conn: Connection, document: Document) -> None:
         for entry in entries(document):
             post(conn, entry)
     month = month_of(document, document.period.start)
+    _hold_deferred(conn, document.buyer.account)
     if recognised := deferred(conn, document.buyer.account, document.currency, month):
         sides = [Posting("deferred", amount, service) for service, amount in recognised]
         sides += [Posting("revenue", -amount, service) for service, amount in recognised]
         post(conn, _entry(Kind.RECOGNITION, document.invoice_id, document, sides))
+
+
+def _hold_deferred(conn: Connection, account: str) -> None:
+    """An invoice and a credit note of one account, sealed at once: one of them recognises."""
+    conn.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended('rackmeter deferred ' || %s, 0))", (account,)
+    )
 
 
 def draws(document: Document) -> list[Draw]:

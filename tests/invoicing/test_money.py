@@ -233,3 +233,26 @@ def test_what_was_entered_again_is_in_wallet_and_books(
     reenter(conn, tmp_path / f"{FIRST}.json", numbers_of(billing_url))
     assert books(conn) == after
     assert [str(one.left) for one in wallet.history(conn)] == ["0.00"]
+
+
+def test_a_credit_note_is_booked_on_the_invoice_that_it_corrects(
+    conn: Connection, billing_url: str
+) -> None:
+    """The rental had ended on the 10th, which was entered when February was invoiced."""
+    month_of(conn, 1)
+    assert close_month(billing_url).exit_code == 0
+    timelines.end(conn, "item-0", datetime(2026, 2, 10, tzinfo=UTC), CLOSED)
+    report = close_month(billing_url, issued_at=CLOSED.replace(month=5))
+    assert report.exit_code == 0, report
+    row = conn.execute("SELECT number FROM invoice WHERE kind = 'credit-note'").fetchone()
+    assert row is not None
+    note = paper(conn, row[0])
+    assert (note.corrects, note.totals.gross < 0) == (FIRST, True)
+    first = paper(conn)
+    told = books(conn)
+    assert told["receivable"] == str(first.totals.gross + note.totals.gross)
+    assert told["revenue"] == str(-first.totals.net - note.totals.net)
+    assert told["tax"] == str(-first.totals.tax - note.totals.tax)
+    (entry,) = entries(conn, kind="credit-note")
+    assert (entry.reference, {p.invoice for p in entry.postings}) == (row[0], {FIRST, ""})
+    assert status(conn) == ("partly paid", told["receivable"])
