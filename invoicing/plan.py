@@ -52,7 +52,7 @@ def plan(
     """
     if (month_of is None) == (as_of is None):
         raise ConfigError("Close either a month (2026-02) or as of an instant, one of the two.")
-    inside = _middle(month_of) if month_of is not None else as_of
+    inside = middle(month_of) if month_of is not None else as_of
     assert inside is not None
     around = Span(inside - 2 * LONGEST - ZONES, inside + LONGEST + ZONES)
     scopes = load_scopes(conn, list_scopes(conn, around))
@@ -122,7 +122,7 @@ def _periods(scope: Scope, inside: datetime, *, final: bool) -> Iterator[Span]:
             yield period
 
 
-def _middle(text: str) -> datetime:
+def middle(text: str) -> datetime:
     """An instant inside that month in every time zone."""
     found = re.fullmatch(r"(\d{4})-(0[1-9]|1[0-2])", text)
     if not found:

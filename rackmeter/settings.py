@@ -8,6 +8,7 @@ environment.
 
 import os
 from difflib import get_close_matches
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -133,6 +134,9 @@ class Settings(BaseSettings):
     clock_tolerance_ms: Milliseconds = 30_000
     # How long after its end a period stays open for what is still on its way.
     grace_ms: Milliseconds = 120_000
+    # What was billed too much is given back by a credit note from this amount on, in the account's
+    # currency; less is on the account's next invoice.
+    credit_note_min: Decimal = Field(default=Decimal("1.00"), ge=0, max_digits=12)
 
     # `rackmeter db maintain` drops windows that are older and not needed; None = never.
     keep_windows_days: int | None = Field(default=None, ge=62, le=36_500)

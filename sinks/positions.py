@@ -1,11 +1,12 @@
 """Which topic is metered and how far: registering it, checking it, reading its positions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 from schemas.errors import RefusedError
+from sinks.audit import Act, record
 from sinks.database import Connection
 
 TOPIC_BITS: Final = 40
@@ -88,18 +89,37 @@ def _refuse_other_count(conn: Connection, topic: TopicIdentity) -> None:
         )
 
 
-def mark_drained(conn: Connection, name: str, by: str) -> tuple[UUID, ...]:
+def mark_drained(
+    conn: Connection, name: str, by: str, ends: Mapping[int, int] | None = None
+) -> tuple[UUID, ...]:
     """Closing waits no more for the topics of that name; whoever meters one again undoes it.
 
-    Returns those that were not marked yet. Refuses a name that the ledger does not know.
+    Returns those that were not marked yet. Refuses a name that the ledger does not know, and one
+    whose newest log goes on behind the ledger: ``ends`` are the ends of its partitions.
     """
-    if not conn.execute("SELECT 1 FROM ingest_topic WHERE name = %s", (name,)).fetchone():
+    newest = conn.execute(
+        "SELECT topic_id FROM ingest_topic WHERE name = %s ORDER BY first_seen DESC LIMIT 1",
+        (name,),
+    ).fetchone()
+    if newest is None:
         raise RefusedError(f"The ledger was never fed from a topic {name}.")
-    rows = conn.execute(
-        "UPDATE ingest_topic SET drained_at = now(), drained_by = %s"
-        " WHERE name = %s AND drained_at IS NULL RETURNING topic_id",
-        (by, name),
+    parts = conn.execute(
+        "SELECT part, next_offset FROM ingest_offset WHERE topic_id = %s ORDER BY part", newest
     ).fetchall()
+    for part, at in parts:
+        if at < (ends or {}).get(part, 0):
+            raise RefusedError(
+                f"Partition {part} of {name} goes on to offset {(ends or {})[part]}, the ledger has"
+                f" it up to {at}: let a worker meter the rest first."
+            )
+    with conn.transaction():
+        rows = conn.execute(
+            "UPDATE ingest_topic SET drained_at = now(), drained_by = %s"
+            " WHERE name = %s AND drained_at IS NULL RETURNING topic_id",
+            (by, name),
+        ).fetchall()
+        if rows:
+            record(conn, Act("topic.drained", f"topic/{name}", actor=by))
     return tuple(row[0] for row in rows)
 
 

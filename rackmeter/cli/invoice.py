@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rackmeter.cli import invoice_close, invoice_outside
+from rackmeter.cli import invoice_close, invoice_outside, invoice_rerate
 from rackmeter.cli.options import DataDir, Json, example
 from rackmeter.cli.output import document, lines, note, table
 from rackmeter.errors import DifferenceError, RefusedError
@@ -19,7 +19,8 @@ Number = Annotated[str, typer.Argument(metavar="NUMBER", help="Such as RM-DE-202
 def add(app: typer.Typer) -> None:
     """Put the noun into the tree."""
     invoice = typer.Typer(
-        help="Invoices: close, preview, list, show, explain, verify, export, outside, reenter.",
+        help="Invoices: close, preview, rerate, list, show, explain, verify, export, outside,"
+        " reenter.",
         no_args_is_help=True,
     )
     invoice_close.add(invoice)
@@ -39,6 +40,7 @@ def add(app: typer.Typer) -> None:
         ),
     )(verify)
     invoice.command("export", epilog=example("invoice export RM-DE-2026-000001 --to ."))(export)
+    invoice_rerate.add(invoice)
     invoice_outside.add(invoice)
     app.add_typer(invoice, name="invoice")
 

@@ -1,8 +1,9 @@
 """`rackmeter invoice close` and `preview`: from what was used to what it costs."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -51,7 +52,11 @@ def close(
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Reconcile and close periods into invoices. Closing again finds what was closed before."""
+    """Reconcile and close periods into invoices. Closing again finds what was closed before.
+
+    What came since for periods closed before is corrected: by a credit note, or by lines on the
+    account's next invoice. With --dry-run: what that would be.
+    """
     from invoicing.close import Progress  # noqa: PLC0415 - starts slowly
     from invoicing.close import close as run  # noqa: PLC0415
     from rackmeter.cli.close_metrics import telling  # noqa: PLC0415
@@ -81,6 +86,7 @@ def close(
             seller=seller,
             issued_at=now,
             grace_ms=settings.grace_ms,
+            least=settings.credit_note_min,
             numbers=settings.numbers,
             period_month=month,
             as_of=instant(as_of) if as_of else None,
@@ -90,7 +96,7 @@ def close(
             progress=step,
         )
         tell(report)
-    _show(report, json=json)
+    _show(report, month or str(as_of), json=json)
     raise typer.Exit(report.exit_code)
 
 
@@ -126,27 +132,43 @@ def preview(
     )
 
 
-def _show(report: "CloseReport", *, json: bool) -> None:
+def _show(report: "CloseReport", period: str, *, json: bool) -> None:
     if json:
-        document(
-            {
-                "dry_run": report.dry_run,
-                "checked": report.checked,
-                "differences": [str(found) for found in report.differences],
-                "totals": report.totals(),
-                "invoices": report.outcomes,
-            }
-        )
+        document(close_document(report, period))
         return
     table(
-        ("account", "status", "number", "lines", "gross", ""),
+        ("account", "status", "number", "corrects", "lines", "gross", ""),
         [
-            (o.account, o.status.value, o.number or "", o.lines, o.gross or "", o.currency)
+            (o.account, o.status.value, o.number or "", o.corrects, o.lines, o.gross or "",
+             o.currency)
             for o in report.outcomes
         ],
-    )
+    )  # fmt: skip
     for outcome in report.outcomes:
         for reason in outcome.reasons:
             note(f"{outcome.account}: {reason}")
+    for one in report.unbilled:
+        note(
+            f"{one.account}: {one.scope} of {one.period.start:%Y-%m-%d} comes to"
+            f" {one.net:+} {one.currency} since {one.invoice or 'it was sealed'}: {one.goes}"
+        )
     if not report.outcomes:
         note("nothing was rented in that time")
+
+
+def close_document(report: "CloseReport", period: str) -> dict[str, Any]:
+    """The report as one document; a second close of the period gives the same invoices."""
+    from invoicing.report import Status  # noqa: PLC0415 - starts slowly
+
+    return {
+        "period": period,
+        "dry_run": report.dry_run,
+        "invoices": report.invoices,
+        "credit_notes": report.credit_notes,
+        "parked": report.having(Status.PARKED, Status.WAITING),
+        "total": report.totals(),
+        "checked": report.checked,
+        "differences": [str(found) for found in report.differences],
+        "unbilled": report.unbilled,
+        "seconds": round(Decimal(report.seconds), 3),
+    }

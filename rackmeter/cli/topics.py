@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rackmeter.cli.options import DataDir, DryRun, Json, duration_ms, example
+from rackmeter.cli.options import DataDir, DryRun, Json, Yes, confirm, duration_ms, example
 from rackmeter.cli.output import document, lines, note, table
 from rackmeter.errors import ConfigError
 
@@ -20,12 +20,18 @@ RETENTION_DAYS_MAX = 3650
 
 def add(app: typer.Typer) -> None:
     """Put the noun into the tree."""
-    topics = typer.Typer(help="Topics: create, show.", no_args_is_help=True)
+    topics = typer.Typer(help="Topics: create, show, drained.", no_args_is_help=True)
     topics.command(
         "create",
         epilog=example("topics create --dry-run", "topics create --retention 14d --replicas 3"),
     )(create)
     topics.command("show", epilog=example("topics show --json"))(show)
+    topics.command(
+        "drained",
+        epilog=example(
+            "topics drained usage.reports.old", "topics drained usage.reports.old --gone --yes"
+        ),
+    )(drained)
     app.add_typer(topics, name="topics")
 
 
@@ -97,6 +103,43 @@ def show(data_dir: DataDir = None, json: Json = False) -> None:
     for one in shown:
         for sentence in one["advice"]:
             note(f"{one['topic']}: {sentence}")
+
+
+def drained(
+    topic: Annotated[str, typer.Argument(metavar="TOPIC", help="That the ledger was fed from.")],
+    gone: Annotated[
+        bool, typer.Option("--gone", help="It is deleted: nothing can be left in it.")
+    ] = False,
+    yes: Yes = False,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Mark a topic that nobody writes to any more as drained: closing waits no more for it.
+
+    Refused (5) while reports are left in it that the ledger does not have. A worker that is started
+    on it again takes the mark away.
+    """
+    from rackmeter.cli.acts import myself  # noqa: PLC0415 - starts slowly
+    from rackmeter.cli.ledger import ledger  # noqa: PLC0415
+    from sinks.positions import mark_drained  # noqa: PLC0415
+
+    confirm(f"Wait no more for {topic}?", yes=yes)
+    ends = {} if gone else _ends(topic, data_dir)
+    with ledger(data_dir) as conn:
+        marked = mark_drained(conn, topic, myself(), ends)
+    if json:
+        document({"topic": topic, "marked": marked})
+    else:
+        said = "is drained: no close waits for it" if marked else "was marked before"
+        lines([f"{topic} {said}"])
+
+
+def _ends(topic: str, data_dir: DataDir) -> dict[int, int]:
+    """Where the log of each partition ends now."""
+    from rackmeter.topics import describe_topics, log_ends  # noqa: PLC0415 - starts slowly
+
+    _, where = _reached(data_dir)
+    return log_ends(where, describe_topics(where, [topic])[topic])
 
 
 def _reached(data_dir: DataDir) -> tuple["Settings", "Cluster"]:

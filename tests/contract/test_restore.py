@@ -53,7 +53,8 @@ def settings(scene: Scene) -> Mapping[str, str]:
 def statuses(done: "subprocess.CompletedProcess[str]") -> dict[str, tuple[str, str | None]]:
     return {
         one["account"]: (one["status"], one["number"])
-        for one in json.loads(done.stdout)["invoices"]
+        for report in (json.loads(done.stdout),)
+        for one in (*report["invoices"], *report["parked"])
     }
 
 

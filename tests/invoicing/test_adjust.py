@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from invoicing.causes import TIMELINE, USAGE
 from invoicing.document import CREDIT_NOTE, INVOICE, Document
 from invoicing.export import load
 from invoicing.report import CloseReport, Outcome, Status
+from invoicing.rerate import rerate
 from invoicing.verify import verify
 from schemas.billing import LineKind
 from sinks import timelines
@@ -318,3 +320,20 @@ def test_the_ledger_helper_keeps_the_law(conn: Connection) -> None:
     late(conn, "srv-0", 7)
     assert conn.execute("SELECT * FROM conservation_violation").fetchall() == []
     assert ledger.ORIGIN
+
+
+def test_rerating_shows_each_line_and_why(conn: Connection, billing_url: str) -> None:
+    month_of(conn, 3)
+    close_month(billing_url)
+    late(conn, "srv-0", TB)
+    timelines.end(conn, "item-1", START + 10 * DAY)
+    before = contents(conn)
+    found = rerate(conn, "2026-02")
+    assert (found.periods, found.refused) == (3, ())
+    assert [(x.account, x.billed, x.now, x.difference, x.why) for x in found.lines] == [
+        ("acme-0", Decimal("1.29"), Decimal("2.58"), Decimal("1.29"), (USAGE,)),
+        ("acme-1", Decimal("49.00"), Decimal("19.99"), Decimal("-29.01"), (TIMELINE,)),
+        ("acme-1", Decimal("2.58"), Decimal("19.17"), Decimal("16.59"), (TIMELINE,)),
+    ]
+    assert contents(conn) == before
+    assert rerate(conn, "2026-02", ["acme-2"]).lines == ()

@@ -311,7 +311,7 @@ def test_every_noun_on_a_real_database(business: Callable[..., Any], tmp_path: P
     assert business("usage", "show", "ax-001")["usage"] == []
     assert business("dlq", "list") == {"counts": {}, "letters": []}
     closed = business("invoice", "close", "--month", "2026-10", "--dry-run", code=5)
-    assert closed["invoices"][0]["status"] == "waiting"
+    assert closed["parked"][0]["status"] == "waiting"
     assert business("invoice", "list")["invoices"] == []
     business("invoice", "show", "RM-1", code=5)
     business("invoice", "explain", "RM-1/1", code=5)

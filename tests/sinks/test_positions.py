@@ -105,7 +105,9 @@ def test_rows_say_from_which_topic_they_came(billing: Connection, billing_url: s
 def test_a_drained_topic_is_marked_until_it_is_metered_again(billing: Connection) -> None:
     one = topic(1)
     register_topic(billing, one, accept_new=False)
-    assert mark_drained(billing, one.name, "op@host") == (one.topic_id,)
+    with pytest.raises(RefusedError, match="goes on to offset 9, the ledger has it up to 0"):
+        mark_drained(billing, one.name, "op@host", {0: 9})
+    assert mark_drained(billing, one.name, "op@host", {0: 0}) == (one.topic_id,)
     assert mark_drained(billing, one.name, "op@host") == ()
     with pytest.raises(RefusedError, match=r"never fed from a topic usage\.none\."):
         mark_drained(billing, "usage.none", "op@host")
