@@ -111,6 +111,12 @@ def usage() -> Schema:
             "tax": _choice(TaxMode),
             "item": _named(_object(item, ("plan",))),
             "credit": _named(_object(credit, ("kind", "amount"))),
+            "earlier": _object(
+                {
+                    "spent": _named(_pattern(AMOUNT, "of a year's commitment, net")),
+                    "left": _named(_pattern(AMOUNT_OF.pattern, "of a pool, to be used now")),
+                }
+            ),
         },
         ("period", "item"),
     )

@@ -14,7 +14,8 @@ from typing import Final
 from pipeline.catalog import Catalog, addon_row
 from pipeline.catalog_text import CatalogError, Mistakes, Table, parse
 from pipeline.catalog_units import AMOUNT, minor
-from pipeline.periods import closed, midnight, month, zone
+from pipeline.periods import closed, following, midnight, month, zone
+from pipeline.quote_earlier import earlier
 from pipeline.quote_time import Stretches, intervals, rented, stretches
 from pipeline.quote_usage import measured_by, metered
 from schemas.billing import (
@@ -74,7 +75,7 @@ def read_usage(
 ) -> Request:
     """The request of a file. Raises CatalogError, which names every mistake."""
     file = _json(text, name) if name.endswith(".json") else parse(text, name, NAMES)
-    file.only(("period", "timezone", "tax", "item", "credit"))
+    file.only(("period", "timezone", "tax", "item", "credit", "earlier"))
     timezone = _timezone(file, catalog.seller.timezone)
     period = _period(file, timezone)
     ones = [
@@ -85,6 +86,7 @@ def read_usage(
     mode = TaxMode(file.choice("tax", [m.value for m in TaxMode], TaxMode.EXCLUSIVE.value))
     tables = file.tables("credit", "write [credit.NAME]") if "credit" in file.values else []
     credits_ = tuple(_credit(t, catalog, period) for t in tables)
+    spent, lots = earlier(file, catalog, commitments, closed(following(period, timezone)))
     file.mistakes.refuse()
     scope = Scope(
         scope="quote",
@@ -101,7 +103,7 @@ def read_usage(
     usage = tuple(row for one in ones for row in one.usage)
     samples = tuple(row for one in ones for row in one.samples)
     silent = tuple(said for one in ones for said in one.silent)
-    inputs = Inputs(period, usage, samples)
+    inputs = Inputs(period, usage, samples, spent, lots=lots)
     return Request(scope, inputs, TaxProfile(mode), credits_, silent)
 
 

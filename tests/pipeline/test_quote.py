@@ -143,6 +143,36 @@ def test_a_resize_changes_prices_and_goes_on_with_the_rest() -> None:
     assert first.explain == "240 hour × 0.0833 = 19.992, rounded to 19.99"
 
 
+def test_what_earlier_months_left() -> None:
+    quoted = priced(
+        '[item.web]\nplan = "ax-hourly"\nusage = { "net.tx_bytes" = "26 TB" }\n'
+        '[earlier]\nleft = { traffic-eu = "5 TB" }'
+    )
+    (traffic,) = (line for line in quoted.lines if line.charge == "traffic")
+    assert str(traffic.quantity) == "1.000"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            'left = { eu = "5 TB" }',
+            "5: earlier.left.eu: not a field; remove it. Known here: traffic",
+        ),
+        ('left = { traffic-eu = "5 XB" }', '5: earlier.left.traffic-eu: found "5 XB"; "XB" is not'),
+        (
+            "left = { traffic-eu = 5 }",
+            "5: earlier.left.traffic-eu: found the number 5; amounts",
+        ),
+        ('spent = { year = "1.00" }', "5: earlier.spent.year: not a field; remove it. Known here:"),
+    ],
+)
+def test_mistakes_about_earlier_months(text: str, said: str) -> None:
+    with pytest.raises(CatalogError) as raised:
+        read(f'[item.web]\nplan = "ax-hourly"\n[earlier]\n{text}')
+    assert f"{NAME}:{said}" in str(raised.value)
+
+
 def test_a_rate_is_a_total_too_where_both_are_charged() -> None:
     """30 days of windows begin from 2 October on: 8,640 + 12 for the hour that clocks go back."""
     text = (FOLDER / "example.toml").read_text("utf-8") + (

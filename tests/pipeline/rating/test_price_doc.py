@@ -10,15 +10,19 @@ from pathlib import Path
 import pytest
 
 from pipeline.catalog import load
+from pipeline.contract import load_contract
 from pipeline.periods import closed
 from pipeline.quote_read import read_usage
 from pipeline.rating.price import price
+from pipeline.rating.settle import Settlement, settle
 from schemas.billing import Line
+from schemas.terms import Commitment, Discount
 
 DOC = Path(__file__).parents[3] / "docs" / "price.md"
 HEAD = "| line | quantity | price | net |\n|---|---|---|---|\n"
 EXAMPLE = re.compile(
-    r"### (?P<title>.+)\n\n```toml\n(?P<prices>[^`]+)```\n\n```toml\n(?P<usage>[^`]+)```\n\n"
+    r"### (?P<title>.+)\n\n```toml\n(?P<prices>[^`]+)```\n\n"
+    r"(?:```toml\n(?P<terms>\[(?:discount|commitment)[^`]+)```\n\n)?```toml\n(?P<usage>[^`]+)```\n\n"
     r"(?P<text>[^|#`]+)\n\n(?P<lines>LINES|(?:\|.*\n)+)"
 )
 CATALOG = """
@@ -46,17 +50,43 @@ tax = "hosting"
 """
 
 
+CONTRACT = """
+contract = "agreed"
+base = "example"
+scope = "it"
+effective = 2025-05-01
+"""
+
+
 def examples() -> Iterator[re.Match[str]]:
     return EXAMPLE.finditer(DOC.read_text())
 
 
 def shown(example: re.Match[str]) -> str:
-    """The lines as the page has them."""
-    catalog = load(CATALOG + example["prices"], "prices.toml")
+    """The lines as the page has them; with tax and credit where the usage speaks of them."""
+    prices = CATALOG + example["prices"]
+    catalog = load(prices, "prices.toml")
+    terms: tuple[tuple[Discount, ...], tuple[Commitment, ...]] = (), ()
+    if example["terms"]:
+        contract = load_contract(CONTRACT + example["terms"], "contract.toml", prices)
+        catalog, terms = contract.catalog, (contract.discounts, contract.commitments)
     usage = example["usage"].replace("[item.it]", '[item.it]\nplan = "it"')
-    request = read_usage('period = "2026-04"\n' + usage, "usage.toml", catalog)
-    lines = price(request.scope, request.inputs, closed(request.inputs.period))
-    return HEAD + "".join(map(_row, lines))
+    request = read_usage('period = "2026-04"\n' + usage, "usage.toml", catalog, *terms)
+    end = closed(request.inputs.period)
+    lines = price(request.scope, request.inputs, end)
+    if "tax =" not in usage and "[credit" not in usage:
+        return HEAD + "".join(map(_row, lines))
+    all_ = settle(lines, catalog.seller, "EUR", request.profile, request.credits, end)
+    return HEAD + "".join(map(_row, all_.lines)) + "".join(_sums(all_))
+
+
+def _sums(all_: Settlement) -> Iterator[str]:
+    for one in all_.taxes:
+        yield f"| tax {one.category}, {one.rate} % of {one.base} | | | {one.tax} |\n"
+    yield f"| gross | | | {all_.gross} |\n"
+    for draw in all_.paid:
+        yield f"| {draw.credit} | | | -{draw.amount} |\n"
+    yield f"| due | | | {all_.due} |\n"
 
 
 def _row(line: Line) -> str:
@@ -70,7 +100,7 @@ def test_an_example_is_what_pricing_says(example: re.Match[str]) -> None:
 
 
 def test_no_example_is_overlooked() -> None:
-    assert len(list(examples())) == DOC.read_text().count("\n### ") == 9
+    assert len(list(examples())) == DOC.read_text().count("\n### ") == 19
 
 
 if __name__ == "__main__":
