@@ -29,7 +29,7 @@ BROKER ?= embedded
 PURE_TESTS := -q tests/fuzz tests/pipeline tests/schemas --ignore tests/pipeline/test_transport.py \
 	$(wildcard $(addprefix tests/agents/test_, integrate.py integrate_laws.py origin.py sources.py table.py)) \
 	$(wildcard $(addprefix tests/invoicing/test_, evidence.py page.py verify.py)) \
-	tests/rackmeter/test_offline.py
+	tests/payments/test_rules.py tests/rackmeter/test_offline.py
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile

@@ -1,5 +1,7 @@
 """What is collected, when, and what stands in the books: against a Stripe that keeps its state."""
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -10,8 +12,12 @@ from invoicing.gateways.protocol import GatewayUnknownError
 from invoicing.gateways.transfer_gateway import is_creditor_reference
 from schemas.errors import RefusedError
 from sinks.bank_transfers import arrived
+from sinks.database import connect, migrate
+from tests.invoicing.scenario import close_month
+from tests.invoicing.worlds import month_of
 from tests.payments.stripe_server import REFUND, Fault
-from tests.payments.world import DECLINED, GOOD, SEEN, World
+from tests.payments.world import DECLINED, GOOD, NOW, SEEN, World
+from tests.sinks.roles import login_of
 
 D = Decimal
 
@@ -180,3 +186,50 @@ def test_a_dry_run_says_what_it_would_do_and_calls_nobody(world: World) -> None:
     assert (found.invoice, found.state, found.why) == (number, "due", "visa •••• 4242, 12/2034")
     assert len(world.stripe.calls) == before
     assert world.attempts(number) == []
+
+
+def test_the_invoicer_may_collect_and_see_accounts(world: World) -> None:
+    """Its grants are enough for every step, refunds and events that wait included."""
+    migrate(world.url)
+    number = world.bill(world.account(), "119.00")
+    late = world.bill(world.account("bolt", DECLINED), "10.00", due_at=NOW - timedelta(days=30))
+    world.transfers(world.account("cleo", None))
+    world.bill("cleo", "5.00")
+    world.url = login_of(world.url, "invoicer")
+    assert world.collect().exit_code == 0
+    world.now += timedelta(days=8)
+    assert world.collect().exit_code == 0
+    assert (world.status(number), world.status(late)) == ("paid", "open")
+    with connect(world.url, autocommit=True) as conn:
+        till = replace(world.till(), conn=conn)
+        assert refund(till, world.attempt(number), D("1.00"), "goodwill", "ann").state == "done"
+
+
+def test_what_the_close_issued_is_collected_when_it_is_due(world: World) -> None:
+    """An invoice of a whole month, from usage to money."""
+    (account,) = month_of(world.conn, 1)
+    report = close_month(world.url, issued_at=world.now - timedelta(days=14))
+    (outcome,) = report.outcomes
+    assert outcome.number is not None
+    assert outcome.gross is not None
+    world.pays_by(account, GOOD)
+    world.now -= timedelta(minutes=1)
+    assert world.collect().collected == []
+    world.now += timedelta(minutes=2)
+    world.collect()
+    assert world.status(outcome.number) == "paid"
+    assert "receivable" not in world.balances()
+    (paid,) = world.paid_at_stripe(outcome.number)
+    assert paid["amount"] == outcome.gross * 100
+
+
+def test_several_at_once_share_the_work(world: World) -> None:
+    """Each invoice is one's; who comes second finds it paid, or leaves it."""
+    numbers = [world.bill(world.account(f"a-{n}"), "10.00") for n in range(4)]
+    with ThreadPoolExecutor(3) as pool:
+        reports = [one.result() for one in [pool.submit(world.collect) for _ in range(3)]]
+    assert [report.exit_code for report in reports] == [0, 0, 0]
+    paid = [c.invoice for report in reports for c in report.collected if c.state == "paid"]
+    assert sorted(paid) == sorted(numbers)
+    assert [len(world.attempts(number)) for number in numbers] == [1] * 4
+    assert [len(world.paid_at_stripe(number)) for number in numbers] == [1] * 4

@@ -17,8 +17,6 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from invoicing.gateways.protocol import (
     Gateway,
@@ -29,12 +27,9 @@ from invoicing.gateways.protocol import (
     RefundState,
     State,
 )
-from invoicing.gateways.stripe_amounts import from_wire, least, to_wire, wire
 from invoicing.gateways.stripe_gateway import StripeGateway
 from invoicing.gateways.transfer_gateway import (
     TransferGateway,
-    creditor_reference,
-    is_creditor_reference,
 )
 from pipeline.money import MINOR_UNITS
 from sinks.bank_transfers import arrived, sent
@@ -211,43 +206,3 @@ def test_what_their_document_does_not_know_is_noticed(mock: StripeGateway) -> No
     client = StripeClient("sk_test_1", base_addresses={"api": mock.keys.api or ""})
     with pytest.raises(InvalidRequestError):
         client.v1.payment_intents.create({"amount": 1, "currency": "eur", "colour": "red"})  # type: ignore[typeddict-unknown-key]
-
-
-# -- amounts and references ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("amount", "currency", "units"),
-    [
-        ("119.00", "EUR", 11900), ("5", "JPY", 5), ("5", "UGX", 500), ("7", "ISK", 700),
-        ("5.120", "KWD", 5120), ("1000", "MGA", 1000), ("175", "HUF", 17500),
-    ],
-)  # fmt: skip
-def test_amounts_are_written_as_stripe_documents_them(
-    amount: str, currency: str, units: int
-) -> None:
-    assert to_wire(Decimal(amount), currency) == units
-    assert from_wire(units, currency) == Decimal(amount)
-
-
-@pytest.mark.parametrize(("amount", "currency"), [("5.125", "KWD"), ("5.5", "UGX"), ("0.1", "MGA")])
-def test_an_amount_that_cannot_be_moved_is_refused(amount: str, currency: str) -> None:
-    with pytest.raises(ValueError, match="no multiple"):
-        to_wire(Decimal(amount), currency)
-
-
-@given(st.sampled_from(sorted(MINOR_UNITS)), st.integers(1, 10**9))
-def test_there_and_back(currency: str, steps: int) -> None:
-    amount = wire(currency).step * steps
-    assert from_wire(to_wire(amount, currency), currency) == amount
-    assert least(currency) % wire(currency).step == 0
-
-
-@given(st.text(min_size=1, max_size=40), st.uuids())
-def test_a_mistyped_reference_is_noticed(number: str, attempt: UUID) -> None:
-    made = creditor_reference(number, str(attempt))
-    assert is_creditor_reference(made)
-    assert len(made) <= 25
-    place = len(made) - 1
-    wrong = "0" if made[place] != "0" else "1"
-    assert not is_creditor_reference(made[:place] + wrong)

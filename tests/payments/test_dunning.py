@@ -1,13 +1,12 @@
 """How an account that does not pay comes down, step by step, and up again at once."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from invoicing.collect_refund import refund
-from invoicing.dunning import ForAPerson, Move, Notice, Policy, Stand, Standing, Step, move
 from pipeline.budgets import Action
 from sinks.budget_alerts import SUSPEND
 from sinks.catalogs import apply
@@ -18,46 +17,6 @@ from sinks.payment_words import KINDS
 from tests.fix_billing import START, a_catalog, rent_small
 from tests.payments.world import DECLINED, GOOD, NOW, SEEN, World
 from tests.sinks.test_budgets import MB, a_budget, use
-
-DUE = datetime(2026, 3, 1, tzinfo=UTC)
-POLICY = Policy()
-
-
-def on(day: float) -> datetime:
-    return DUE + timedelta(days=day)
-
-
-@pytest.mark.parametrize(
-    ("stand", "noticed", "day", "expected"),
-    [
-        ("current", None, 0.9, None),
-        ("current", None, 1, Step(Stand.OVERDUE)),
-        ("current", None, 99, Step(Stand.OVERDUE)),  # nothing is skipped
-        ("overdue", None, 6.9, None),
-        ("overdue", None, 7, Notice(Stand.RESTRICTED, on(14))),
-        ("overdue", 7, 13.9, None),
-        ("overdue", 7, 14, Step(Stand.RESTRICTED)),
-        ("overdue", None, 30, Notice(Stand.RESTRICTED, on(37))),  # looked at late: told in time
-        ("overdue", 30, 36.9, None),
-        ("overdue", 30, 37, Step(Stand.RESTRICTED)),
-        ("restricted", None, 14, Notice(Stand.SUSPENDED, on(21))),
-        ("restricted", 14, 21, Step(Stand.SUSPENDED)),
-        ("suspended", None, 37.9, None),
-        ("suspended", None, 38, Notice(Stand.TERMINATED, on(45))),
-        ("suspended", 38, 45, ForAPerson()),
-        ("suspended", 38, 400, ForAPerson()),
-        ("terminated", None, 400, None),
-    ],
-)
-def test_one_move_at_a_time(stand: str, noticed: float | None, day: float, expected: Move) -> None:
-    standing = Standing(Stand(stand), None if noticed is None else on(noticed))
-    assert move(standing, DUE, on(day), POLICY) == expected
-
-
-@pytest.mark.parametrize("stand", ["overdue", "restricted", "suspended"])
-def test_who_has_paid_is_current_at_once(stand: str) -> None:
-    assert move(Standing(Stand(stand), on(7)), None, on(8), POLICY) == Step(Stand.CURRENT)
-    assert move(Standing(Stand.CURRENT), None, on(8), POLICY) is None
 
 
 @pytest.fixture

@@ -72,10 +72,14 @@ class World:
             timezone="UTC",
         )  # fmt: skip
         if card is not None:
-            customer = self.gateway.customer(Payer(name, f"{name} {uuid4()}"))
-            keep_customer(self.conn, name, "stripe", customer)
-            self.save(name, customer, card)
+            self.pays_by(name, card)
         return name
+
+    def pays_by(self, name: str, card: str) -> None:
+        """Known to Stripe, with a card."""
+        customer = self.gateway.customer(Payer(name, f"{name} {uuid4()}"))
+        keep_customer(self.conn, name, "stripe", customer)
+        self.save(name, customer, card)
 
     def save(self, name: str, customer: str, card: str) -> str:
         """A card, as their page would save it."""
