@@ -1,21 +1,27 @@
 """Thresholds of an allowance: what the current use has reached."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
 
+from pipeline.budgets import Mark
 from pipeline.rating.usage_state import progress
-from pipeline.thresholds import Crossing, crossings
-from schemas.billing import Inputs, PriceRow, Scope, Span, Usage
-from schemas.prices import Unit
+from pipeline.thresholds import Crossing, crossings, forecasts, marks_now
+from schemas.billing import Inputs, PriceRow, Samples, Scope, Span, Usage
+from schemas.prices import Charge, Percentile, PerUnit, Unit
 from schemas.serial import from_json, to_json
+from schemas.terms import Discount
 from tests.pipeline.rating.worlds import (
     END,
+    MONTH,
     START,
     TB,
+    TX,
     hour,
     hourly,
     inputs,
@@ -127,6 +133,138 @@ def test_a_small_limit_of_another_unit() -> None:
     model = replace(traffic("2.00", 256, unit=mb, prorate=False), alerts=(50, 80, 100))
     rows = row(model, "traffic", Span(hour(0)))
     assert reached(rows, use=205 * 10**6) == ["web/traffic/50%", "web/traffic/80%"]
+
+
+def told(charge: Charge, *usage: Usage, as_of: datetime = END, **more: Any) -> list[str]:
+    scope = scope_of(row(charge, "it", OPEN), rented=OPEN)
+    found = crossings(scope, Inputs(MONTH, usage, **more), as_of)
+    return [crossing.threshold.removeprefix("web/it/") for crossing in found]
+
+
+QUANTITIES = (10**12, 25 * 10**12)
+NETS = (Decimal("5.00"), Decimal("20.00"))
+
+
+@pytest.mark.parametrize(
+    ("case", "use", "expected"),
+    [
+        ("a byte below", 10**12 - 1, []),
+        ("exactly", 10**12, ["1 TB"]),
+        ("6 TB at 1.00 are above 5.00", 6 * 10**12, ["1 TB", "5 EUR"]),
+        ("a cent below 5.00", 499 * 10**10, ["1 TB"]),
+        ("all of them", 26 * 10**12, ["1 TB", "25 TB", "5 EUR", "20 EUR"]),
+    ],
+)
+def test_quantities_and_net_amounts(case: str, use: int, expected: list[str]) -> None:
+    charge = replace(traffic("1.00", 0), alerts=(), alert_quantities=QUANTITIES, alert_nets=NETS)
+    assert told(charge, used(use)) == expected, case
+
+
+def test_an_amount_is_after_discounts_and_over_all_prices_of_the_month() -> None:
+    """3.00 by the first price, 3.00 by the second; 10 % off is 5.40, half off 3.00."""
+    charge = replace(traffic("1.00", 0), alerts=(), alert_nets=(Decimal("5.00"),))
+    rows = (
+        row(charge, "it", Span(START, hour(360))),
+        row(charge, "it", Span(hour(360)), at="v2"),
+    )
+    usage = used(6 * 10**12)
+    for percent, expected in ((10, ["web/it/5 EUR"]), (50, [])):
+        less = (Discount("less", OPEN, Decimal(percent)),)
+        scope = replace(scope_of(*rows, rented=OPEN), discounts=less)
+        found = crossings(scope, Inputs(MONTH, (usage,)), END)
+        assert [one.threshold for one in found] == expected
+        assert [one.limit_version for one in found] == ["v2"] * len(expected)
+
+
+def test_an_amount_of_rent_that_is_over_is_still_told() -> None:
+    """A plan that ended in the month: its price was the last; one that is to come says nothing."""
+    charge = replace(hourly("1.00"), alert_nets=(Decimal("5.00"),))
+    over = row(charge, "it", Span(START, hour(10)))
+    scope = scope_of(over, rented=OPEN)
+    assert [one.used for one in crossings(scope, inputs_of(), END)] == [1000]
+    later = scope_of(row(charge, "it", Span(hour(20))), rented=OPEN)
+    assert crossings(later, inputs_of(), hour(20)) == ()
+
+
+@pytest.mark.parametrize(
+    ("measured", "expected"), [(431, []), (432, []), (433, ["100 Mbps"]), (8640, ["100 Mbps"])]
+)
+def test_a_percentile_is_told_when_it_is_certain(measured: int, expected: list[str]) -> None:
+    """The others may still be nothing: 432 of 8,640 windows are discarded."""
+    mbps = Unit("Mbps", "net.bytes", 37_500_000, Decimal("0.01"))
+    charge = Charge(
+        Percentile((TX,), mbps), PerUnit(Decimal(1)), "hosting",
+        alert_quantities=(100 * mbps.is_, 200 * mbps.is_),
+    )  # fmt: skip
+    samples = Samples("srv", TX, "1", START, (150 * mbps.is_,) * measured)
+    assert told(charge, samples=(samples,)) == expected
+
+
+class TestForecasts:
+    """10 TB are included; the earlier mark is of two hours ago."""
+
+    NAME = "web/traffic"
+    NOW = hour(100)
+
+    def found(
+        self, before: int, now: int, hours: int = 2, told: tuple[str, ...] = (), tb: int = 10
+    ) -> list[tuple[str, datetime | None]]:
+        charge = replace(traffic(tb=tb), forecast=True)
+        scope = scope_of(row(charge, "traffic", OPEN), rented=OPEN)
+        given_ = inputs_of(used(now, START, hour(99)))
+        marks = {self.NAME: (Mark(hour(100 - hours), Fraction(before)),)}
+        found = forecasts(scope, given_, self.NOW, marks, told)
+        assert all((one.kind, one.percent) == ("forecast", 100) for one in found)
+        return [(one.threshold, one.at) for one in found]
+
+    @pytest.mark.parametrize(
+        ("case", "before", "now", "ahead"),
+        [
+            ("half a TB an hour: 6 TB more in twelve hours", 3, 4, 12),
+            ("half a TB an hour, 8.5 left: in 17 hours", 0.5, 1.5, 17),
+            ("slower: not within a day", 3.9, 4, None),
+            ("nothing gained", 4, 4, None),
+            ("used up already", 8, 10, None),
+        ],
+    )
+    def test_within_a_day(self, case: str, before: float, now: float, ahead: int | None) -> None:
+        at = None if ahead is None else self.NOW + timedelta(hours=ahead)
+        expected = [] if at is None else [(f"{self.NAME}/forecast", at)]
+        assert self.found(int(before * 10**12), int(now * 10**12)) == expected, case
+
+    def test_to_the_instant_within_a_day(self) -> None:
+        """0.5 TB an hour: 12 TB left are a day, a byte more is not."""
+        assert self.found(0, 10**12, tb=13)[0][1] == self.NOW + timedelta(days=1)
+        assert self.found(0, 10**12 - 2, tb=13) == []
+
+    def test_not_from_a_mark_of_less_than_an_hour(self) -> None:
+        assert self.found(0, 5 * 10**12, hours=1)
+        scope = scope_of(row(replace(traffic(tb=10), forecast=True), "traffic", OPEN), rented=OPEN)
+        young = {self.NAME: (Mark(self.NOW - timedelta(minutes=59), Fraction(0)),)}
+        given_ = inputs_of(used(5 * 10**12, START, hour(99)))
+        assert forecasts(scope, given_, self.NOW, young, ()) == ()
+        assert forecasts(scope, given_, self.NOW, {}, ()) == ()
+
+    def test_what_was_told_stands_as_long_as_it_is_true_for_the_period(self) -> None:
+        name = f"{self.NAME}/forecast"
+        slower = int(3.9 * 10**12), 4 * 10**12
+        assert self.found(*slower) == []
+        assert [one for one, _ in self.found(*slower, told=(name,))] == [name]
+        assert self.found(4 * 10**12, 4 * 10**12 + 1, told=(name,)) == [], "not in this period"
+        assert self.found(4 * 10**12, 12 * 10**12, told=(name,)) == [(name, None)], "come true"
+        assert self.found(4 * 10**12, 12 * 10**12) == [], "the crossing says it"
+
+    def test_only_where_it_is_asked_for_and_something_is_included(self) -> None:
+        assert self.found(0, 10**12, tb=0) == []
+        scope = scope_of(row(traffic(tb=10), "traffic", OPEN), rented=OPEN)
+        given_ = inputs_of(used(5 * 10**12, START, hour(99)))
+        marks = {self.NAME: (Mark(hour(98), Fraction(0)),)}
+        assert forecasts(scope, given_, self.NOW, marks, ()) == ()
+        assert marks_now(scope, given_, self.NOW) == {}
+        asked = scope_of(row(replace(traffic(tb=10), forecast=True), "traffic", OPEN), rented=OPEN)
+        assert marks_now(asked, given_, self.NOW) == {
+            self.NAME: Mark(self.NOW, Fraction(5 * 10**12))
+        }
 
 
 @laws
