@@ -70,7 +70,8 @@ VARIANTS = {
     "a broker without users": ("kafka.securityProtocol=PLAINTEXT", "kafka.caConfigMap="),
     "everything off": (
         "networkPolicy.enabled=false", "close.enabled=false", "maintain.enabled=false",
-        "backup.enabled=false", "state.existingClaim=mine",
+        "backup.enabled=false", "archive.enabled=false", "reconcile.enabled=false",
+        "state.existingClaim=mine",
     ),
     "a digest": ("image.digest=sha256:" + "0" * 64,),
 }  # fmt: skip
@@ -90,8 +91,8 @@ def test_it_is_what_kubernetes_allows(variant: str, version: str) -> None:
 
 def test_the_parts_are_there(objects: list[Object]) -> None:
     assert sorted(name(one) for one in objects if one["kind"] != "NetworkPolicy") == [
-        "CronJob backup", "CronJob close", "CronJob maintain", "Deployment api",
-        "Deployment worker", "Job setup", "PersistentVolumeClaim state",
+        "CronJob archive", "CronJob backup", "CronJob close", "CronJob maintain",
+        "CronJob reconcile", "Deployment api", "Deployment worker", "Job setup", "PersistentVolumeClaim state",
         "PodDisruptionBudget api", "PodDisruptionBudget worker", "Service api",
         "ServiceAccount meter-rackmeter",
     ]  # fmt: skip
@@ -161,7 +162,8 @@ def test_each_part_logs_in_as_itself(objects: list[Object]) -> None:
         "Job setup/migrate": "owner", "Job setup/topics": "owner",
         "Deployment worker/worker": "writer", "Deployment api/api": "api",
         "CronJob close/close": "invoicer", "CronJob maintain/maintain": "owner",
-        "CronJob backup/backup": "owner",
+        "CronJob backup/backup": "owner", "CronJob archive/archive": "writer",
+        "CronJob reconcile/reconcile": "invoicer",
     }  # fmt: skip
 
 
