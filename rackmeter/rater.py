@@ -24,12 +24,15 @@ from sinks.accruals import HINT_HORIZON, due_scopes, rate_many
 from sinks.database import Connection
 from sinks.outbox import Alert
 from sinks.scopes import scopes_of_servers
+from sinks.wallet_watch import look as look_at_wallets
 from sinks.watch import due_accounts, look
 
 log = structlog.get_logger(__name__)
 
 SWEEP_S: Final = 5.0
 """How late a price that time alone changes is noticed."""
+WALLETS_S: Final = 60.0
+"""How late a prepaid balance that is low is noticed."""
 BATCH_SCOPES: Final = 256
 """Rated in one snapshot: about half a second of work."""
 REST_S: Final = 0.1
@@ -66,6 +69,7 @@ class Rater:
         self._wake = asyncio.Event()
         self._rest_until: dict[str, float] = {}
         self._sweep_at = 0.0
+        self._wallets_at = 0.0
         self._noted: dict[Changed, None] = {}
         """Our own hints that have not come back from the topic."""
         self.owns: Callable[[str], bool] = lambda _scope: False
@@ -152,6 +156,10 @@ class Rater:
             self._waiting.setdefault(scope, int(now.timestamp() * 1000))
         for account in await self._rating.run(due_accounts, now):
             self._told(account, await self._rating.run(look, account, now, now))
+        if time.monotonic() - self._wallets_at >= WALLETS_S:
+            self._wallets_at = time.monotonic()
+            for alert in await self._rating.run(look_at_wallets, now):
+                self._told(alert.account, (alert,))
 
     async def _rate(self, batch: dict[str, int]) -> None:
         """What comes while it is rated waits for the next one; what fails is not forgotten."""

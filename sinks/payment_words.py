@@ -32,6 +32,14 @@ _WORDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
             "{amount} is on its way to you",
             "We sent {amount} of {invoice} back the way it came.",
         ),
+        events.WALLET_LOW: (
+            "Your prepaid balance is low",
+            "With all that has come up until now, {amount} is left of what you paid ahead.",
+        ),
+        events.WALLET_RESTORED: (
+            "Your prepaid balance is sufficient again",
+            "With all that has come up until now, {amount} is left of what you paid ahead.",
+        ),
         events.DUNNING_NOTICE: (
             "{invoice} is unpaid: {next_state} from {day}",
             (
@@ -57,6 +65,14 @@ _WORDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         events.PAYMENT_REFUNDED: (
             "{amount} sind auf dem Weg zu Ihnen",
             "Wir haben {amount} von {invoice} auf dem Weg zurückgesandt, auf dem es kam.",
+        ),
+        events.WALLET_LOW: (
+            "Ihr Guthaben geht zur Neige",
+            "Mit allem, was bis jetzt angefallen ist, bleiben von Ihrem Guthaben {amount}.",
+        ),
+        events.WALLET_RESTORED: (
+            "Ihr Guthaben reicht wieder",
+            "Mit allem, was bis jetzt angefallen ist, bleiben von Ihrem Guthaben {amount}.",
         ),
         events.DUNNING_NOTICE: (
             "{invoice} ist unbezahlt: {next_state} ab {day}",

@@ -55,6 +55,7 @@ ACTS: Final = {
     "server revoke-key": "server.revoke-key",
     "server rotate-key": "server.rotate-key",
     "topics drained": "topic.drained",
+    "wallet alert": "wallet.alert",
     "wallet expire": "wallet.expire",
     "wallet grant": "wallet.grant",
 }

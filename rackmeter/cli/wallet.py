@@ -19,7 +19,9 @@ Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="As `account lis
 
 def add(app: typer.Typer) -> None:
     """Put the noun into the tree."""
-    wallet = typer.Typer(help="Customers' credit: grant, show, expire.", no_args_is_help=True)
+    wallet = typer.Typer(
+        help="Customers' credit: grant, show, expire, alert.", no_args_is_help=True
+    )
     wallet.command(
         "grant",
         epilog=example(
@@ -31,6 +33,9 @@ def add(app: typer.Typer) -> None:
     wallet.command("expire", epilog=example("wallet expire", "wallet expire --account acme"))(
         expire
     )
+    wallet.command(
+        "alert", epilog=example("wallet alert acme --below 50.00", "wallet alert acme   # none")
+    )(alert)
     app.add_typer(wallet, name="wallet")
 
 
@@ -123,6 +128,30 @@ def expire(
     lines(f"{h.grant.credit} of {h.grant.account}: {h.left} {h.currency} expired" for h in found)
     if not found:
         note("nothing has expired")
+
+
+def alert(
+    account: Account,
+    below: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="Tell when it is lower; else never.")
+    ] = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Tell a customer when what is paid ahead, less what has come up since, is below an amount.
+
+    A worker looks every minute; what has come up is net of tax. Told once at each crossing.
+    """
+    from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
+    from sinks.wallet_watch import set_threshold  # noqa: PLC0415
+
+    least = None if below is None else money("--below", below)
+    with ledger(data_dir) as conn:
+        set_threshold(conn, account, least, myself(), datetime.now(UTC))
+    if json:
+        document({"account": account, "below": least})
+    else:
+        lines([f"{account} is told " + ("nothing" if least is None else f"below {least}")])
 
 
 def _plain(held: "Held") -> dict[str, Any]:

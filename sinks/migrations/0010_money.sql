@@ -75,6 +75,16 @@ BEGIN
 END $$;
 CREATE TRIGGER wallet_credit_final BEFORE UPDATE OR DELETE ON wallet_credit FOR EACH ROW EXECUTE FUNCTION keep_credit();
 
+-- When a prepaid balance is told to be low. Told at each crossing once: `crossings` counts them, a new threshold re-arms.
+CREATE TABLE wallet_threshold (
+    account_id text PRIMARY KEY REFERENCES account,
+    below      numeric NOT NULL CHECK (below > 0),
+    set_at     timestamptz NOT NULL,
+    set_by     text NOT NULL,
+    low        boolean NOT NULL DEFAULT false,
+    crossings  integer NOT NULL DEFAULT 0
+);
+
 -- The journal. An entry is once for its (kind, reference); its postings sum to zero, debits positive.
 CREATE TABLE journal_entry (
     entry_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

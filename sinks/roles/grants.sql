@@ -89,10 +89,12 @@ GRANT SELECT, INSERT, DELETE ON adjust_due TO rackmeter_invoicer;
 GRANT SELECT, INSERT, UPDATE ON adjust_mark TO rackmeter_invoicer;
 GRANT SELECT ON adjustment_line TO rackmeter_writer;
 -- Money: who closes taxes, draws and books; a worker and the API book what providers tell.
-GRANT SELECT ON invoice_status, journal_entry, journal_posting, tax_profile, wallet_credit, wallet_draw
+GRANT SELECT ON invoice_status, journal_entry, journal_posting, tax_profile, wallet_credit, wallet_draw,
+    wallet_threshold
     TO rackmeter_writer, rackmeter_invoicer;
 GRANT INSERT ON journal_entry, journal_posting TO rackmeter_writer, rackmeter_invoicer;
 GRANT INSERT ON wallet_draw TO rackmeter_invoicer;
+GRANT UPDATE (low, crossings) ON wallet_threshold TO rackmeter_writer;
 GRANT UPDATE (drawn) ON wallet_credit TO rackmeter_invoicer;
 -- To lock rows takes the right to change them; the policies below leave the lock alone.
 GRANT UPDATE ON rating_scope, item TO rackmeter_invoicer;

@@ -61,6 +61,7 @@ STEPS: Final[list[tuple[str, str]]] = [
         "acme prepaid-1 --amount 50.00 --kind paid --at 2026-03-01 --expires 2026-03-31",
     ),
     ("wallet expire", ""),
+    ("wallet alert", "acme --below 50.00"),
     ("account budget set", 'acme --limit "500.00 EUR"'),
     ("account budget drop", "1"),
     ("alert resend", "msg_1"),

@@ -8,3 +8,4 @@ INSERT INTO journal_entry (kind, reference, at, account_id, currency)
 SELECT 'payment', 'bank/1', '2026-04-09Z', account_id, 'EUR' FROM account LIMIT 1;
 INSERT INTO journal_posting SELECT entry_id, 1, 'bank', 10, NULL::date, '' FROM journal_entry
 UNION ALL SELECT entry_id, 2, 'receivable', -10, NULL, 'TEST-2026-000001' FROM journal_entry;
+INSERT INTO wallet_threshold VALUES ('acme', 50, '2026-03-01Z', 'operator');
