@@ -134,28 +134,30 @@ def sums(
         return
     rows = conn.execute(
         """
-        SELECT s.no, w.meter, w.resource, sum(u.qty[w.ix]), sum(u.covered_ms)
-        FROM unnest(%s::int[], %s::text[], %s::timestamptz[], %s::timestamptz[])
-             AS s (no, server_id, low, high)
-        JOIN usage_row u
-          ON u.server_id = s.server_id AND u.window_start >= s.low AND u.window_start < s.high
-        CROSS JOIN LATERAL (
-            SELECT n.meter, n.resource, n.ix
-            FROM series_set t,
+        WITH u AS MATERIALIZED (
+            SELECT s.no, u.set_id, u.qty, u.covered_ms
+            FROM unnest(%s::int[], %s::text[], %s::timestamptz[], %s::timestamptz[])
+                 AS s (no, server_id, low, high)
+            JOIN usage_row u
+              ON u.server_id = s.server_id AND u.window_start >= s.low AND u.window_start < s.high
+            WHERE u.window_start >= %s AND u.window_start < %s -- constants: for planning
+        ), w AS MATERIALIZED ( -- a set is taken apart once, not for each window
+            SELECT t.set_id, n.meter, n.resource, n.ix
+            FROM series_set t CROSS JOIN LATERAL
                  unnest(t.meter, t.resource) WITH ORDINALITY AS n (meter, resource, ix)
-            WHERE t.set_id = u.set_id AND n.meter = ANY(%s)
-        ) w
-        WHERE u.window_start >= %s AND u.window_start < %s -- constants: for planning
-        GROUP BY 1, 2, 3
+            WHERE t.set_id IN (SELECT set_id FROM u) AND n.meter = ANY(%s)
+        )
+        SELECT u.no, w.meter, w.resource, sum(u.qty[w.ix]), sum(u.covered_ms)
+        FROM u JOIN w USING (set_id) GROUP BY 1, 2, 3
         """,
         (
             list(range(len(segments))),
             [segment.server for segment in segments],
             [segment.low for segment in segments],
             [segment.high for segment in segments],
-            list(meters),
             min(segment.low for segment in segments),
             max(segment.high for segment in segments),
+            list(meters),
         ),
     )
     for no, meter, resource, quantity, covered_ms in rows:

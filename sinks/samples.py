@@ -67,14 +67,20 @@ def _rows(
     servers, lows, highs = zip(*parts, strict=True)
     return conn.execute(
         """
-        SELECT u.server_id, n.meter, n.resource, u.window_start, sum(u.qty[n.ix])
-        FROM unnest(%s::text[], %s::timestamptz[], %s::timestamptz[]) AS p (server_id, low, high)
-        JOIN usage_row u ON u.server_id = p.server_id
-                        AND u.window_start >= p.low AND u.window_start < p.high
-        JOIN series_set t ON t.set_id = u.set_id
-        CROSS JOIN LATERAL unnest(t.meter, t.resource) WITH ORDINALITY AS n (meter, resource, ix)
-        WHERE n.meter = ANY(%s)
-        GROUP BY 1, 2, 3, 4
+        WITH u AS MATERIALIZED (
+            SELECT u.server_id, u.set_id, u.window_start, u.qty
+            FROM unnest(%s::text[], %s::timestamptz[], %s::timestamptz[])
+                 AS p (server_id, low, high)
+            JOIN usage_row u ON u.server_id = p.server_id
+                            AND u.window_start >= p.low AND u.window_start < p.high
+        ), w AS MATERIALIZED (
+            SELECT t.set_id, n.meter, n.resource, n.ix
+            FROM series_set t CROSS JOIN LATERAL
+                 unnest(t.meter, t.resource) WITH ORDINALITY AS n (meter, resource, ix)
+            WHERE t.set_id IN (SELECT set_id FROM u) AND n.meter = ANY(%s)
+        )
+        SELECT u.server_id, w.meter, w.resource, u.window_start, sum(u.qty[w.ix])
+        FROM u JOIN w USING (set_id) GROUP BY 1, 2, 3, 4
         """,
         (list(servers), list(lows), list(highs), sorted(meters)),
     )
