@@ -65,7 +65,7 @@ def plan(
     for name, *whose, start, end in _entered_late(conn, inside, accounts):
         groups[whose[0], whose[1], whose[2], Span(start, end)].append(name)
     there = {key[:2] for key in groups}
-    for whom in set(correct):
+    for whom in {*correct, *_corrected(conn, inside, accounts)}:
         if whom[:2] not in there:
             current = month(inside, whom[2])
             period = current if month_of is not None else previous(current, whom[2])
@@ -74,6 +74,25 @@ def plan(
         Group(account, currency, timezone, period, tuple(sorted(names)))
         for (account, currency, timezone, period), names in sorted(groups.items())
     ]
+
+
+def _corrected(
+    conn: Connection, inside: datetime, accounts: Collection[str] | None
+) -> list[tuple[str, str, str]]:
+    """Of whom recent closes have corrected something: the documents may lack their files."""
+    rows = conn.execute(
+        """
+        SELECT DISTINCT i.account_id, i.currency, a.timezone
+        FROM adjustment j JOIN invoice i USING (invoice_id) JOIN account a USING (account_id)
+        WHERE j.close_of BETWEEN %s AND %s
+          AND (%s::text[] IS NULL OR i.account_id = ANY(%s))
+        """,
+        (
+            inside - 2 * LONGEST - ZONES, inside,
+            None if accounts is None else list(accounts), list(accounts or ()),
+        ),
+    ).fetchall()  # fmt: skip
+    return [(account, currency, timezone) for account, currency, timezone in rows]
 
 
 def _entered_late(

@@ -23,6 +23,7 @@ CREATE TABLE adjustment (
     FOREIGN KEY (scope_id, period_start) REFERENCES scope_seal
 );
 CREATE INDEX adjustment_invoice ON adjustment (invoice_id);
+CREATE INDEX adjustment_close ON adjustment (close_of) WHERE invoice_id IS NOT NULL;
 
 -- Which period a line of an invoice or credit note corrects, and what kind of line it corrects there.
 CREATE TABLE adjustment_line (

@@ -52,6 +52,9 @@ def reported(conn: Connection, until: datetime) -> None:
     """Every server's last report was a minute after that, and used nothing since."""
     at_ms = int(until.timestamp() * 1000) + 60_000
     conn.execute(
+        "UPDATE ingest_offset SET append_ms = greatest(append_ms, %s)", (at_ms + 86_400_000,)
+    )
+    conn.execute(
         "UPDATE server_state SET at_ms = %s, win_ms = %s", (at_ms, at_ms - at_ms % 300_000)
     )
 
