@@ -204,6 +204,36 @@ def test_what_is_left_is_said_when_the_month_has_ended() -> None:
     assert lot == Lot(f"{PACK}web/pack/2026-04-05T00:00:00Z", "/eu", 6 * TB.is_, closed(MAY))
 
 
+@pytest.mark.parametrize(
+    ("rule", "used", "said"),
+    [
+        ("nothing of a pack is used below the allowance", 19, ["pack 10", "rollover 1"]),
+        ("nor at it; nothing is handed on", 20, ["pack 10"]),
+        ("the pack", 21, ["pack 9"]),
+        ("of what is handed on at most 3", 5, ["pack 10", "rollover 3"]),
+    ],
+)
+def test_what_a_month_leaves(rule: str, used: int, said: list[str]) -> None:
+    """One pack lasts, the other ends with April and is said no more."""
+    rows = (
+        row(pack(months=2), "pack-a", Span(START)),
+        row(pack(0, months=1), "pack-b", Span(START)),
+    )
+    (lines,) = months(scope(*rows, charge=traffic(rollover=(3, 1))), used)
+    left = [lot for line in lines for lot in line.lots]
+    assert [f"{lot.name.partition('/')[0]} {lot.left // TB.is_}" for lot in left] == said, rule
+    assert all(lot.left % TB.is_ == 0 for lot in left)
+
+
+def test_what_expires_when_a_month_begins_is_gone() -> None:
+    old = Lot("rollover/eu/x", "/eu", 5 * TB.is_, START)
+    good = Lot("rollover/eu/y", "/eu", 5 * TB.is_, END)
+    of = scope(charge=traffic())
+    assert available(of, Inputs(MONTH, lots=(old, good))) == (good,)
+    (lines,) = months(of, 26, lots=(old, good))
+    assert over(lines) == 1
+
+
 def test_an_empty_pack_is_said_too() -> None:
     """Else it would be full again."""
     found = months(scope(row(pack(months=3), "pack", Span(START)), charge=traffic()), 30, 21)
