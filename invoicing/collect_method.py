@@ -14,20 +14,18 @@ def begin_method(till: Till, account: str) -> str:
     Raises RefusedError for an account that is not there.
     """
     conn, name = till.conn, till.gateway.name
-    customer = customer_of(conn, account, name)
-    if customer is None:
-        row = conn.execute(
-            "SELECT name, mail_to FROM account WHERE account_id = %s", (account,)
-        ).fetchone()
-        if row is None:
-            raise RefusedError(f"There is no account {account}.")
-        payer = Payer(account, row[0], row[1][0] if row[1] else "")
-        customer = till.ask(lambda: till.gateway.customer(payer))
+    row = conn.execute(
+        "SELECT name, mail_to, currency FROM account WHERE account_id = %s", (account,)
+    ).fetchone()
+    if row is None:
+        raise RefusedError(f"There is no account {account}.")
+    payer = Payer(account, row[0], row[1][0] if row[1] else "")
+    known = customer_of(conn, account, name) or till.ask(lambda: till.gateway.customer(payer))
     with conn.transaction():
-        customer = keep_customer(conn, account, name, customer)
+        customer = keep_customer(conn, account, name, known)
         said = {"gateway": name, "customer": customer}
         record(conn, Act("payment.method", f"account/{account}", account, till.clock(), after=said))
-    link = till.ask(lambda: till.gateway.method_link(customer))
+    link = till.ask(lambda: till.gateway.method_link(customer, row[2]))
     if not link:
         refresh_methods(till, customer)
     return link

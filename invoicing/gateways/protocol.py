@@ -12,12 +12,14 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
+from schemas.errors import DependencyError, RefusedError
 
-class GatewayBusyError(Exception):
+
+class GatewayBusyError(DependencyError):
     """Too many requests: nothing was done, try again later."""
 
 
-class GatewayUnknownError(Exception):
+class GatewayUnknownError(DependencyError):
     """No answer, or a failure of theirs: it may have been done. Only a look-up can tell."""
 
     def __init__(self, why: str, *, replayed: bool = False) -> None:
@@ -26,7 +28,7 @@ class GatewayUnknownError(Exception):
         """The same key got the same failure as before: this key will never get another answer."""
 
 
-class GatewayRefusedError(Exception):
+class GatewayRefusedError(RefusedError):
     """They understood and said no: nothing was done, and asking again does not help."""
 
 
@@ -205,7 +207,7 @@ class Gateway(Protocol):
     def customer(self, payer: Payer) -> str:
         """Its name for the account, made when needed."""
 
-    def method_link(self, customer: str) -> str:
+    def method_link(self, customer: str, currency: str) -> str:
         """A page of theirs where a customer saves a way to pay; empty: nothing has to be saved."""
 
     def methods(self, customer: str) -> tuple[Method, ...]:

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Final
 
 import stripe
-from stripe.params import PaymentIntentConfirmParams
+from stripe.params import CustomerCreateParams, PaymentIntentConfirmParams
 
 from invoicing.gateways import stripe_read as read
 from invoicing.gateways.protocol import (
@@ -88,20 +88,22 @@ class StripeGateway:
         return least(currency)
 
     def customer(self, payer: Payer) -> str:
+        """Without a key: one that is made and forgotten has no card and costs nothing."""
+        wanted: CustomerCreateParams = {
+            "name": payer.name,
+            "metadata": {"rackmeter_account": payer.account},
+        }
+        if payer.mail:
+            wanted["email"] = payer.mail
         with _said():
-            found = self._client.customers.create(
-                {"name": payer.name, "metadata": {"rackmeter_account": payer.account}}
-                | ({"email": payer.mail} if payer.mail else {}),  # type: ignore[arg-type]  # one call, two shapes
-                {"idempotency_key": f"customer/{payer.account}"},
-            )
-        return found.id
+            return self._client.customers.create(wanted).id
 
-    def method_link(self, customer: str) -> str:
+    def method_link(self, customer: str, currency: str) -> str:
         with _said():
             session = self._client.checkout.sessions.create(
                 {
                     "mode": "setup",
-                    "currency": "eur",
+                    "currency": currency.lower(),
                     "customer": customer,
                     "success_url": self.keys.return_url,
                     "cancel_url": self.keys.return_url,
@@ -256,4 +258,4 @@ def _said() -> Iterator[None]:
 def _why(error: stripe.StripeError) -> str:
     """One line without what was sent."""
     said = (error.user_message or type(error).__name__).strip().partition("\n")[0]
-    return f"{error.http_status or 'no answer'}: {said}"
+    return f"Stripe, {error.http_status or 'no answer'}: {said}"

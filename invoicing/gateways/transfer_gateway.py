@@ -51,7 +51,7 @@ class TransferGateway:
     def customer(self, payer: Payer) -> str:
         return payer.account
 
-    def method_link(self, customer: str) -> str:
+    def method_link(self, customer: str, currency: str) -> str:
         return ""
 
     def methods(self, customer: str) -> tuple[Method, ...]:

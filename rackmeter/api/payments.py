@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from invoicing.collect_attempt import Till
 from invoicing.collect_events import take_event
-from invoicing.gateways.protocol import ForgedEventError, GatewayBusyError, GatewayUnknownError
+from invoicing.gateways.protocol import ForgedEventError
 from invoicing.gateways.stripe_gateway import StripeGateway
 from rackmeter.gateways import stripe_gateway
 from rackmeter.settings import Settings
@@ -68,7 +68,7 @@ def routes(settings: Settings) -> APIRouter:
         except ForgedEventError as error:
             log.warning("event refused", why=str(error))
             raise HTTPException(400, "The signature does not fit.") from None
-        except (GatewayBusyError, GatewayUnknownError, RackmeterError, psycopg.Error) as error:
+        except (RackmeterError, psycopg.Error) as error:
             log.error("event not taken", why=str(error))
             raise HTTPException(503, "It could not be looked into: send it again.") from None
 

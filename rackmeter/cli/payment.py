@@ -12,7 +12,7 @@ from rackmeter.cli.options import DataDir, DryRun, Json, Yes, confirm, example, 
 from rackmeter.cli.output import document, lines, note, table
 from rackmeter.cli.payment_desk import desk, money
 from rackmeter.cli.payment_desk import till as desk_till
-from rackmeter.errors import ConfigError, RefusedError
+from rackmeter.errors import ConfigError, DependencyError, RefusedError
 from sinks.actor import AMBIENT
 
 if TYPE_CHECKING:
@@ -152,11 +152,6 @@ def refund(
     """Send money back the way it came. The invoice is open again until a credit note says why."""
     from invoicing.collect_refund import left_of  # noqa: PLC0415 - starts slowly
     from invoicing.collect_refund import refund as send  # noqa: PLC0415
-    from invoicing.gateways.protocol import (  # noqa: PLC0415
-        GatewayBusyError,
-        GatewayUnknownError,
-    )
-    from rackmeter.errors import DependencyError  # noqa: PLC0415
     from sinks.payments import paid_attempt  # noqa: PLC0415
 
     if not AMBIENT.reason:
@@ -168,10 +163,10 @@ def refund(
         till = desk_till(settings, conn, attempt.gateway)
         try:
             row = send(till, attempt, wanted, AMBIENT.reason, myself())
-        except (GatewayBusyError, GatewayUnknownError) as error:
+        except DependencyError as error:
             raise DependencyError(
-                f"{attempt.gateway} gave no answer ({error}); the refund is noted, and the next"
-                " `payment collect` asks what became of it: do not enter it again."
+                f"{error}; the refund is noted, and the next `payment collect` asks what became of"
+                " it: do not enter it again."
             ) from error
     if json:
         document(row)

@@ -169,7 +169,7 @@ def until_it_answers(port: int) -> None:
 
 CALLS: dict[str, Callable[[StripeGateway, Intent], object]] = {
     "customer": lambda g, i: g.customer(Payer("acme", "Acme GmbH", "billing@acme.example")),
-    "method_link": lambda g, i: g.method_link(i.customer),
+    "method_link": lambda g, i: g.method_link(i.customer, i.currency),
     "methods": lambda g, i: g.methods(i.customer),
     "open": lambda g, i: g.open(i),
     "confirm": lambda g, i: g.confirm(i, "pi_1"),

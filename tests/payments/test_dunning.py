@@ -38,9 +38,9 @@ def commands(world: World) -> list[tuple[str, list[str]]]:
 
 
 def live(world: World, days: float) -> None:
-    """A run every six hours, until so many days after the invoice was due."""
+    """A run every twelve hours, until so many days after the invoice was due."""
     while world.now < NOW + timedelta(days=days):
-        world.now += timedelta(hours=6)
+        world.now += timedelta(hours=12)
         world.collect()
 
 
@@ -103,7 +103,8 @@ def test_every_word_to_a_customer_is_a_mail(world: World, late: str, language: s
         "SELECT DISTINCT ON (body ->> 'type', body #>> '{data,state}', body #>> '{data,next}') body"
         " FROM alert_outbox WHERE channel <> 'command'"
     ).fetchall()
-    assert {body["type"] for (body,) in bodies} == KINDS
+    ours = {kind for kind in KINDS if kind.startswith(("payment.", "dunning."))}
+    assert {body["type"] for (body,) in bodies} == ours
     for (body,) in bodies:
         mail = letter(body, language, "Europe/Berlin")
         assert not set("{}") & set(mail.subject + mail.text)
