@@ -91,6 +91,15 @@ def test_the_client_tells_the_end_of_the_log() -> None:
     assert all(f"record.{name}" in source for name in chunk_record("t", 0, [Rec(0, b"")]).__slots__)
 
 
+def test_the_thread_makes_a_consumer_whose_wait_can_be_shortened() -> None:
+    made = inspect.getsource(aiokafka.AIOKafkaConsumerThread._create_worker_consumer)
+    assert "fetch_max_wait_ms=1500" in made, "the wait that this shortens"
+    read = "fetch_max_wait_ms=self._fetch_max_wait_ms"
+    assert read in inspect.getsource(AIOKafkaConsumer.start), "read when it starts, not when made"
+    made = inspect.getsource(aiokafka.Consumer._new_consumer_thread)
+    assert "AIOKafkaConsumerThread(self, loop=self.loop, beacon=self.beacon)" in made
+
+
 def test_the_transport_makes_chunk_consumers() -> None:
     assert ChunkTransport.Consumer is ChunkConsumer
     assert issubclass(ChunkConsumer, aiokafka.Consumer)

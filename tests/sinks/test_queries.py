@@ -3,14 +3,16 @@
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.attribute import attribute
 from schemas.billing import Assignment, Inputs, Item, Scope, Span
 from schemas.serial import digest
+from sinks import queries
 from sinks.database import Connection
-from sinks.queries import segments_of, server_totals, usage_inputs, usage_inputs_bulk
+from sinks.queries import Segment, segments_of, server_totals, usage_inputs, usage_inputs_bulk
 from sinks.scopes import load_scope
 from sinks.timelines import end, swap
 from tests.fix_billing import (
@@ -178,3 +180,16 @@ def a_scope(edges: list[datetime]) -> Scope:
     )
     item = Item("i-1", "Server", "small", Span(edges[0]))
     return Scope("i-1", "acme", "EUR", "UTC", (item,), served, ())
+
+
+def test_portions_hold_every_segment_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lengths in windows, at most ten together: 4 6 | 1 | 30 | 5 5 | 1"""
+    monkeypatch.setattr(queries, "PORTION_WINDOWS", 10)
+    lengths = [4, 6, 1, 30, 5, 5, 1]
+    segments = [Segment(f"s-{n}", START, START + n * WINDOW) for n in lengths]
+    found = list(queries._portions(segments))
+    assert [[(one.high - one.low) // WINDOW for one in part] for _, part in found] == [
+        [4, 6], [1], [30], [5, 5], [1],
+    ]  # fmt: skip
+    assert [first for first, _ in found] == [0, 2, 3, 4, 6]
+    assert list(queries._portions([])) == []
