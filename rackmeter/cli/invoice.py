@@ -58,27 +58,30 @@ def list_invoices(
     with ledger(data_dir) as conn:
         rows = conn.execute(
             """
-            SELECT number, account_id, period_start, period_end, currency, net, tax, gross,
-                   issued_at
-            FROM invoice WHERE %(account)s::text IS NULL OR account_id = %(account)s
-            ORDER BY issued_at DESC, number DESC
+            SELECT i.number, i.account_id, i.period_start, i.period_end, i.currency, i.net, i.tax,
+                   i.gross, i.issued_at, coalesce(s.balance, 0), coalesce(s.status, i.kind)
+            FROM invoice i LEFT JOIN invoice_status s USING (invoice_id)
+            WHERE %(account)s::text IS NULL OR i.account_id = %(account)s
+            ORDER BY i.issued_at DESC, i.number DESC
             """,
             {"account": account},
         ).fetchall()
     if json:
         names = (
             *("number", "account", "period_start", "period_end", "currency"),
-            *("net", "tax", "gross", "issued_at"),
+            *("net", "tax", "gross", "issued_at", "open", "status"),
         )
         document({"invoices": [dict(zip(names, row, strict=True)) for row in rows]})
         return
     table(
-        ("number", "account", "from (UTC)", "to (UTC)", "net", "tax", "gross", ""),
+        ("number", "account", "from (UTC)", "to (UTC)", "net", "tax", "gross", "open", "",
+         "status"),
         [
-            (r[0], r[1], f"{r[2]:%Y-%m-%d %H:%M}", f"{r[3]:%Y-%m-%d %H:%M}", *r[5:8], r[4])
+            (r[0], r[1], f"{r[2]:%Y-%m-%d %H:%M}", f"{r[3]:%Y-%m-%d %H:%M}", *r[5:8], r[9], r[4],
+             r[10])
             for r in rows
         ],
-    )
+    )  # fmt: skip
     if not rows:
         note("nothing is invoiced yet: `rackmeter invoice close`")
 
@@ -107,6 +110,8 @@ def show(number: Number, data_dir: DataDir = None, json: Json = False) -> None:
     )
     totals = paper.totals
     lines(["", f"net {totals.net}  tax {totals.tax}  gross {totals.gross} {paper.currency}"])
+    lines(f"paid with credit {one.credit}: {one.amount}" for one in paper.paid)
+    lines([f"to pay {totals.due} {paper.currency}"] if paper.paid else [])
     note(f"explain a line: rackmeter invoice explain {number}/1")
 
 

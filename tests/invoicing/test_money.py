@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from invoicing.document import Document
+from invoicing.explain import explain
 from invoicing.export import load as load_document
 from invoicing.reenter import reenter
 from invoicing.report import Status
@@ -104,6 +105,8 @@ def test_credit_is_drawn_promotional_before_paid(
         "tax": "-5.76", "wallet": "-23.95",
     }  # fmt: skip
     assert status(conn) == ("paid", "0.00")
+    explained = explain(conn, f"{FIRST}/3")
+    assert (explained.line.title, explained.differences) == ("credit welcome", ())
     held = {one.grant.credit: str(one.left) for one in wallet.history(conn)}
     assert held == {"welcome": "0.00", "prepaid": "23.95", "of another": "0.00"}
     assert verify(tmp_path / f"{FIRST}.json") == []

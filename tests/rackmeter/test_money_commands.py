@@ -48,6 +48,12 @@ def test_from_a_grant_to_a_loss(run: Run, billing_url: str) -> None:
         ["prepaid-1", "paid", "2026-01-02", "0", "20.00", "0.00", "EUR", NUMBER, "20.00"],
         ["welcome", "promotional", "2026-01-02", "0", "10.00", "0.00", "EUR", NUMBER, "10.00"],
     ]
+    listed = run("invoice list").splitlines()[1].split()
+    assert listed[6:] == ["40.29", "7.66", "47.95", "27.95", "EUR", "partly", "paid"]
+    assert run(f"invoice show {NUMBER}").splitlines()[-2:] == [
+        "paid with credit prepaid-1: 20.00",
+        "to pay 27.95 EUR",
+    ]
     receive = f"journal receive {NUMBER} --amount 20.00 --reference 17/4"
     said = f"{NUMBER} is partly paid, 7.95 EUR open\n"
     assert run(receive) == f"17/4 entered; {said}"
