@@ -7,7 +7,7 @@ an item of a plan costs from then on, ``addon_row`` what is added to it. The for
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -30,11 +30,13 @@ __all__ = [
     "Existing",
     "Plan",
     "addon_row",
+    "addon_rows",
     "agreed_rows",
     "day",
     "load",
     "price_rows",
     "read",
+    "rows_until",
 ]
 
 _PERCENT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
@@ -126,14 +128,30 @@ def agreed_rows(rows: Iterable[PriceRow], contract: Catalog, item: Item) -> tupl
     """The rows until a contract begins, then what the item costs by it and after its end."""
     if item.plan not in contract.plans:
         return tuple(rows)
-    start = contract.effective
-    kept = (row for row in rows if row.valid.start < start)
-    until = tuple(replace(r, valid=Span(r.valid.start, _first(r.valid.end, start))) for r in kept)
-    return (*until, *price_rows(contract, item))
+    return (*rows_until(rows, contract.effective), *price_rows(contract, item))
 
 
-def _first(end: datetime | None, other: datetime) -> datetime:
-    return other if end is None else min(end, other)
+def rows_until(rows: Iterable[PriceRow], at: datetime) -> Iterator[PriceRow]:
+    """What the rows say before an instant."""
+    for row in rows:
+        if row.valid.start < at:
+            end = at if row.valid.end is None else min(row.valid.end, at)
+            yield replace(row, valid=Span(row.valid.start, end))
+
+
+def addon_rows(
+    catalog: Catalog, item: Item, name: str, count: int, valid: Span
+) -> tuple[PriceRow, ...]:
+    """The same as ``addon_row``; where the version ends, the price of the one that follows it."""
+    row = addon_row(catalog, item, name, count, valid)
+    end, then = catalog.until, catalog.then
+    if end is None or then is None or (valid.end is not None and valid.end <= end):
+        return (row,)
+    if valid.start >= end:
+        return addon_rows(then, item, name, count, valid) if name in then.addons else (row,)
+    rest = Span(end, valid.end)
+    after = addon_rows(then, item, name, count, rest) if name in then.addons else ()
+    return (*rows_until([row], end), *after) if after else (row,)
 
 
 def addon_row(catalog: Catalog, item: Item, name: str, count: int, valid: Span) -> PriceRow:

@@ -11,7 +11,7 @@ from datetime import datetime
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
-from pipeline.catalog import Catalog, addon_row, price_rows
+from pipeline.catalog import Catalog, addon_row, addon_rows, price_rows, rows_until
 from schemas.billing import Span
 from schemas.errors import RefusedError
 from schemas.serial import to_json
@@ -19,7 +19,7 @@ from sinks.changes import NOBODY, Answer, Order, enter, scopes_of, utc
 from sinks.database import Connection
 from sinks.prices import add_prices
 from sinks.timeline_rows import lock_item, refuse_outside
-from sinks.versions import published
+from sinks.versions import contracts_to_come, published
 
 
 def resize(
@@ -171,9 +171,16 @@ def add_addon(
         assert later is not None
         if later[1]:
             return False
-        until = later[0] or rented.valid.end
-        _clear(conn, item, [addon], Span(row.valid.start, until))
-        add_prices(conn, [replace(row, valid=Span(row.valid.start, until))], entered)
+        span = Span(row.valid.start, later[0] or rented.valid.end)
+        rows = addon_rows(catalog, rented, addon, count, span)
+        for contract in contracts_to_come(conn, scopes_of(conn, [item])[0], span.start):
+            start = contract.effective
+            if addon in contract.addons and span.holds(start):
+                rest = Span(start, span.end)
+                agreed = addon_rows(contract, rented, addon, count, rest)
+                rows = (*rows_until(rows, start), *agreed)
+        _clear(conn, item, [addon], span)
+        add_prices(conn, rows, entered)
         return True
 
     content = {"item": item, "addon": addon, "count": count, "catalog": catalog.version}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from pipeline.catalog import Catalog, addon_row, price_rows
+from pipeline.catalog import Catalog, addon_rows, price_rows
 from schemas.billing import Item, PriceRow, Span
 from schemas.prices import Charge, Fee
 from sinks.database import Connection
@@ -57,8 +57,9 @@ def changes(
             for row in _priced(catalog, replace(item, plan=plan, valid=span), mine)
         ]
         after += [
-            (written[row.charge, row.valid.end], _addon(catalog, known[row.version], item, row))
+            (written[row.charge, row.valid.end], new)
             for row in addons
+            for new in _addon(catalog, known[row.version], item, row)
         ]
         rows = tuple(row for _, row in after)
         if not _same(before, rows):
@@ -105,13 +106,15 @@ def _priced(catalog: Catalog, item: Item, rows: Iterable[PriceRow]) -> tuple[Pri
     return tuple(row for row in rows if item.valid.holds(row.valid.start))
 
 
-def _addon(catalog: Catalog, old: Catalog | None, item: Item, row: PriceRow) -> PriceRow:
+def _addon(
+    catalog: Catalog, old: Catalog | None, item: Item, row: PriceRow
+) -> tuple[PriceRow, ...]:
     """As many as are booked, at the new price; as it was where the new version has none."""
     if row.charge not in catalog.addons or old is None:
-        return row
+        return (row,)
     booked, one = row.price.quantity, old.addons[row.charge].charge.quantity
     count = booked.count // one.count if isinstance(booked, Fee) and isinstance(one, Fee) else 1
-    return addon_row(catalog, item, row.charge, count, row.valid)
+    return addon_rows(catalog, item, row.charge, count, row.valid)
 
 
 def _from(start: datetime, rows: Iterable[PriceRow]) -> tuple[PriceRow, ...]:

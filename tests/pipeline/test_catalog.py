@@ -114,7 +114,7 @@ class TestAddons:
     @pytest.mark.parametrize(
         ("name", "count", "said"),
         [
-            ("ipv5", 1, 'has no add-on "ipv5"; its add-ons are bw-10tb, ipv4'),
+            ("ipv5", 1, 'has no add-on "ipv5"; its add-ons are bw-100tb, bw-10tb'),
             ("ssd-3840", 2, 'add-on "ssd-3840" is booked once, not 2 times; each = true'),
             ("ipv4", 0, "not 0 times"),
         ],

@@ -12,6 +12,7 @@ from schemas.billing import Item, Span
 from schemas.errors import ConfigError, RefusedError
 from schemas.prices import Fee, PerUnit
 from schemas.terms import Discount
+from sinks.alterations import add_addon
 from sinks.catalog_effect import Effect, between, effects
 from sinks.catalogs import apply, apply_contract
 from sinks.database import Connection
@@ -176,6 +177,36 @@ class TestAddons:
         apply(customer, *a_catalog(**changes), START + DAY)
         assert rows(customer, "ipv4") == expected
         found = [r for r in load_scope(customer, "i-1").prices if r.charge == "ipv4"]
+        assert {row.price.quantity for row in found} == {Fee(count=4)}
+
+    @pytest.mark.parametrize("agreed_first", [True, False])
+    def test_in_a_contract_they_cost_its_price_for_its_time(
+        self, customer: Connection, agreed_first: bool
+    ) -> None:
+        """Booked in March; the contract is for April, agreed on before or after the booking."""
+        rent_small(customer)
+        catalog, text = a_catalog(**{"[plan.small]": f"{ADDONS}[plan.small]", '"v1"': '"v2"'})
+        apply(customer, catalog, text, START)
+        cheaper = '[addon.ipv4]\nprice = "1.50 / month"\n[discount'
+        terms = {'base = "v1"': 'base = "v2"', "[discount": cheaper}
+
+        def agree() -> None:
+            apply_contract(customer, *agreed(customer, **terms), START)
+
+        def book() -> None:
+            add_addon(
+                customer, "i-1", addon="ipv4", count=4, at=START + DAY, catalog=catalog,
+                entered_at=START,
+            )  # fmt: skip
+
+        for act in (agree, book) if agreed_first else (book, agree):
+            act()
+        found = [r for r in load_scope(customer, "i-1").prices if r.charge == "ipv4"]
+        assert [(r.version, r.valid, r.price.model) for r in found] == [
+            ("v2", Span(START + DAY, APRIL), PerUnit(Decimal("2.00"))),
+            ("acme-2026", Span(APRIL, MAY), PerUnit(Decimal("1.50"))),
+            ("v2", Span(MAY), PerUnit(Decimal("2.00"))),
+        ]
         assert {row.price.quantity for row in found} == {Fee(count=4)}
 
 

@@ -151,6 +151,14 @@ class TestBookings:
         assert len(available(ended, Inputs(MONTH))) == 1
         assert available(ended, Inputs(MAY)) == ()
 
+    @pytest.mark.parametrize(("dropped", "ended"), [(9, 20), (20, 9)])
+    def test_whichever_comes_first(self, dropped: int, ended: int) -> None:
+        """A drop in April and an end in May, or the other way round: May has nothing."""
+        april, may = day(9), day(9, MAY)
+        end, drop = (may, april) if dropped < ended else (april, may)
+        booked = row(pack(months=3), "pack", Span(day(5), drop))
+        assert available(scope(booked, rented=Span(START, end)), Inputs(MAY)) == ()
+
     def test_of_an_item_that_is_not_of_the_scope_nothing(self) -> None:
         assert available(scope(row(pack(), "pack", Span(START), "other")), Inputs(MONTH)) == ()
 
