@@ -1,7 +1,6 @@
 """What is wrong with the certificate that a broker shows: the Kafka client only says that it is.
 
-One TLS handshake, for the log's sake, when the client has failed at its own. Imported only then:
-TLS costs memory that an agent that delivers does not pay.
+One TLS handshake, for the log's sake, when the client has failed at its own. Imported only then.
 """
 
 import socket

@@ -30,7 +30,7 @@ from agents import clock, gpu
 from agents.config import Settings
 from agents.frames import Waiting
 from agents.integrate import Origin, integrate, numbered, report, settled
-from agents.log import Once, log
+from agents.log import Once, log, set_up
 from agents.origin import start
 from agents.publish import POLL_S, Publisher, Target
 from agents.read import Sources, read_all, read_gpus
@@ -177,6 +177,9 @@ class Agent:
             if was != now:
                 raise ConfigError(f"{name} was {was} and is {now}: start the agent again for that")
         self.publisher.retarget(target)
+        spool = self.publisher.spool
+        spool.bytes_max, spool.sync_ms = chosen.spool_bytes_max, chosen.spool_sync_ms
+        set_up(chosen.log_format)
         self.settings = chosen
         self.sources = replace(sources_of(chosen), gpus=self.sources.gpus)
         log.info("the settings were read again; reports are signed with key %s", target.key.kid)

@@ -23,6 +23,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaExceptio
 from agents import refusals
 from agents.clock import Now
 from agents.frames import Waiting
+from agents.heard import Heard
 from agents.log import Once, log
 from agents.spool import Spool
 from schemas.envelope import Key, headers
@@ -92,10 +93,7 @@ class Publisher:
         """Reports of another server that the spool held: their key is not here."""
         self._say = Once()
         self._say_clock = Once()
-        self._heard: tuple[int, str] = (-1, "")
-        """The most telling reason since the last try."""
-        self._distrust: str | None = None
-        """What is wrong with the broker's certificate, once looked at."""
+        self._heard = Heard(target.topic, target.kafka)
         self._stuck = False
         self._retry_up_ms = 0
         self._retry_ms = RETRY_MS
@@ -156,7 +154,7 @@ class Publisher:
             except ConfigError:
                 self.target = former
                 raise
-        self._retry_up_ms, self._heard, self._distrust = 0, (-1, ""), None
+        self._retry_up_ms, self._heard = 0, Heard(target.topic, target.kafka)
 
     def close(self) -> None:
         """Forget what is still queued; the client would otherwise wait for it when it is taken
@@ -231,45 +229,30 @@ class Publisher:
             self.spool.done()
         if self.refused:
             log.info("the broker takes reports again; %d wait", self.unsent)
-        self.refused, self._heard = "", (-1, "")
+        self.refused = ""
+        self._heard.forget()
         self._retry_ms, self._retry_up_ms = RETRY_MS, 0
         self._say("")
 
     def _failed(self, error: KafkaError) -> None:
         self._stuck = self._stuck or error.fatal() or error.code() == KafkaError._MSG_TIMED_OUT
-        self._hear(error)
+        self._heard.hear(error)
         self._refuse()
         if not self._under_way:
             wait_ms = self._retry_ms * (0.5 + self._chance() / 2)
             self._retry_up_ms = self._clock().up_ms + round(wait_ms)
             self._retry_ms = min(2 * self._retry_ms, RETRY_MS_MAX)
-            self._heard = (-1, "")
+            self._heard.forget()
 
     def _errored(self, error: KafkaError) -> None:
         """The client retries by itself; one of several brokers being away is no news."""
         self._stuck = self._stuck or error.fatal()
-        self._hear(error)
-        if error.fatal() or error.code() == KafkaError._ALL_BROKERS_DOWN or self._heard[0] > 1:
+        self._heard.hear(error)
+        if error.fatal() or error.code() == KafkaError._ALL_BROKERS_DOWN or self._heard.rank > 1:
             self._refuse()
 
-    def _hear(self, error: KafkaError) -> None:
-        if (rank := refusals.rank(error)) < self._heard[0]:
-            return
-        why = refusals.sentence(error, self.target.topic, self.target.kafka)
-        if refusals.untrusted(error.str()):
-            why = self._distrusted() or why
-        self._heard = (rank, why)
-
-    def _distrusted(self) -> str:
-        """Asked once: it blocks for a moment."""
-        if self._distrust is None:
-            from agents import certificate  # noqa: PLC0415 - TLS costs memory, and only here
-
-            self._distrust = certificate.fault(self.target.kafka)
-        return self._distrust
-
     def _refuse(self) -> None:
-        self.refused = self._heard[1]
+        self.refused = self._heard.why
         self._say(f"reports cannot be sent ({self.refused}); counting goes on")
 
     def _connected(self) -> Producer:

@@ -5,7 +5,7 @@ No total rests on it: counters are cumulative, and what they come to lies in the
 lost here is only *when* within an outage something was used. So it may be bounded, thinned and
 torn, and a disk that is full or broken stops nobody.
 
-Segments of 128 KiB are appended to in turn. Steps, and what a crash after each means:
+Segments of 64 KiB are appended to in turn. Steps, and what a crash after each means:
 1. append: the record is in the kernel's memory; ``kill -9`` takes nothing, a power cut may.
 2. sync: it is on the disk. What the broker has within ``sync_ms`` is never synced at all.
 3. taken: sent, the segment at a time; nothing is appended to that one any more.
@@ -26,33 +26,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from agents.frames import Waiting, frame, frames, thinned, waiting_of
+from agents.frames import Waiting, frame
+from agents.segment import BLOCK, Segment, fsync
 
-SEGMENT_BYTES: Final = 128 * 1024
-"""A hundred reports of 24 series: what is sent at once in catching up, and the most that is sent
-again after a crash.
+SEGMENT_BYTES: Final = 64 * 1024
+"""Sixty reports of 24 series: what is sent at once in catching up, and the most that is sent again
+after a crash.
 """
-BLOCK: Final = 4096
 LOOSE_MAX: Final = 100
 RESERVE: Final = 256 * 1024
 """What is left of the disk for the state file: it is written beside the old one."""
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-@dataclass(slots=True)
-class Segment:
-    path: Path
-    size: int = 0
-    """Bytes that are sound."""
-    records: int = 0
-    ended: bool = False
-    """Nothing is appended any more: full, taken, or not to be trusted behind ``size``."""
-    dirty: bool = False
-
-    @property
-    def cost(self) -> int:
-        """What it takes on a disk of blocks."""
-        return -(-self.size // BLOCK) * BLOCK
 
 
 @dataclass(slots=True)
@@ -129,12 +113,8 @@ class Spool:
         self._unsynced_up_ms = None
         try:
             for one in [one for one in self.segments if one.dirty]:
-                # After a failed sync the kernel has forgotten what it could not write: the next
-                # one would lie, so this segment is not gone on with.
-                one.dirty, one.ended = False, True
-                _fsync(one.path)
-                one.ended = one.size >= SEGMENT_BYTES or one is self._taken_from
-            _fsync(self.folder)
+                one.sync()
+            fsync(self.folder)
         except OSError as error:
             self._fails(error)
 
@@ -175,23 +155,12 @@ class Spool:
 
     def _write(self, data: bytes) -> None:
         segment = self._active(len(data))
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        fd = os.open(segment.path, flags, 0o600)
         try:
-            _write_all(fd, data)
+            segment.append(data)
         except OSError:
-            segment.ended = True
-            with suppress(OSError):
-                os.ftruncate(fd, segment.size)
-                segment.ended = False
             if segment.ended and not segment.size:
                 self._remove(segment)
             raise
-        finally:
-            os.close(fd)
-        segment.size += len(data)
-        segment.records += 1
-        segment.dirty = True
 
     def _active(self, more: int) -> Segment:
         """The segment to append to; a new one where the last is full."""
@@ -236,34 +205,19 @@ class Spool:
         return [one for one in self.segments[:-1] if one is not self._taken_from]
 
     def _halved(self, segment: Segment) -> bool:
-        """Whether half of a segment's reports gave way; not where that frees no block."""
-        before = self._read(segment)
-        kept = thinned(before)
-        data = b"".join(map(frame, kept))
-        after = Segment(segment.path, len(data), len(kept), ended=True, dirty=True)
-        if after.cost >= segment.cost:
-            return False
+        """Whether half of a segment's reports gave way."""
+        records = segment.records
         try:
-            with segment.path.open("r+b") as file:
-                file.write(data)
-                file.truncate()
+            gave_way = segment.halve()
         except OSError:
+            gave_way = records
             self._remove(segment)
-        else:
-            self.segments[self.segments.index(segment)] = after
-        self.thinned += len(before) - len(kept)
-        return True
+        self.thinned += gave_way
+        return bool(gave_way)
 
     def _read(self, segment: Segment) -> list[Waiting]:
-        found: list[Waiting] = []
-        end = 0
-        with suppress(OSError, ValueError):
-            with segment.path.open("rb") as file:
-                data = file.read(segment.size)
-            for end, payload in frames(data):  # noqa: B007 - the last end counts
-                found.append(waiting_of(payload))
-        self.lost += segment.size - end
-        segment.size, segment.records = end, len(found)
+        found, lost = segment.read()
+        self.lost += lost
         return found
 
     def _recover(self, path: Path) -> None:
@@ -280,22 +234,7 @@ class Spool:
 
     def _remove(self, segment: Segment) -> None:
         self.segments.remove(segment)
-        with suppress(OSError):  # then it is sent again, some day, and changes nothing
-            segment.path.unlink(missing_ok=True)
+        segment.remove()
 
     def _fails(self, error: OSError) -> None:
         self.failing = error.strerror or str(error)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    """A disk that takes only a part is full."""
-    if os.write(fd, data) < len(data):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _fsync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

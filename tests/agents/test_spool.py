@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from agents import segment
 from agents import spool as module
 from agents.frames import Waiting, frame, frames, thinned, waiting_of
 from agents.spool import LOOSE_MAX, SEGMENT_BYTES, Spool
@@ -132,7 +133,8 @@ def test_a_sync_comes_late_and_only_for_what_still_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Path] = []
-    monkeypatch.setattr(module, "_fsync", synced.append)
+    monkeypatch.setattr(segment, "fsync", synced.append)
+    monkeypatch.setattr(module, "fsync", synced.append)
     spool = spool_in(tmp_path)
     spool.put(waiting(1), 1_000)
     spool.sync(2_999)
@@ -215,6 +217,7 @@ class Disk:
 def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     made = Disk()
     monkeypatch.setattr(module, "os", made)
+    monkeypatch.setattr(segment, "os", made)
     return made
 
 
