@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -102,21 +102,20 @@ def test_events_out_of_order_say_what_is_so_now(world: World, shop: Api) -> None
     assert world.balances()["clearing:stripe"] == D("116.97")
 
 
-@pytest.mark.parametrize(
-    ("sign", "why"),
-    [
-        (lambda body: "", "unsigned"),
-        (lambda body: "t=1,v1=00", "nonsense"),
-        (lambda body: signature(body, key="whsec_another"), "another's key"),
-        (lambda body: signature(body, age=301), "replayed after five minutes"),
-        (lambda body: signature(body + b" "), "another body"),
-    ],
-    ids=lambda one: one if isinstance(one, str) else "",
-)
-def test_what_is_forged_changes_nothing(world: World, shop: Api, sign: Any, why: str) -> None:
+FORGED: dict[str, Callable[[bytes], str]] = {
+    "unsigned": lambda body: "",
+    "nonsense": lambda body: "t=1,v1=00",
+    "another's key": lambda body: signature(body, key="whsec_another"),
+    "replayed after five minutes": lambda body: signature(body, age=301),
+    "another body": lambda body: signature(body + b" "),
+}
+
+
+def test_what_is_forged_changes_nothing(world: World, shop: Api) -> None:
     body = event("payment_intent.succeeded", waiting(world))
-    answer = send(shop, body, sign(body))
-    assert (answer.status_code, events(world)) == (400, []), why
+    for why, sign in FORGED.items():
+        answer = send(shop, body, sign(body))
+        assert (answer.status_code, events(world)) == (400, []), why
     assert world.status("RM-1") == "open"
 
 
