@@ -5,21 +5,68 @@ which part was altered. The last digest covers everything, the other digests inc
 """
 
 import json
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final, cast
 
 from invoicing.document import Document
-from schemas.serial import Json, digest, to_json
+from schemas.serial import Json, canonical_text, digest, to_json
 
 DIGESTS: Final = "digests"
 DIGEST: Final = "digest"
 INDENT: Final = "  "
 
 
+Part = bytes | list[bytes]
+"""Canonical form of a field, or of each element of a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unnumbered:
+    """A draft of which everything is written but its number, which is known last."""
+
+    parts: dict[str, Part]
+    digests: dict[str, str]
+
+
+def unnumbered(draft: Document) -> Unnumbered:
+    """Each part written and digested once."""
+    return _written(to_json(draft))
+
+
+def finished(draft: Unnumbered, number: str) -> tuple[bytes, str]:
+    """The sealed document as JSON, and its digest."""
+    own = canonical_text(number)
+    parts = {**draft.parts, "number": own}
+    parts[DIGESTS] = canonical_text({**draft.digests, "number": sha256(own).hexdigest()})
+    whole = b",".join(b'"%s":%s' % (name.encode(), _joined(parts[name])) for name in sorted(parts))
+    proof = sha256(b"{%s}" % whole).hexdigest()
+    return b'{%s,"digest":"%s"}' % (whole, proof.encode()), proof
+
+
+def _joined(part: Part) -> bytes:
+    return part if isinstance(part, bytes) else b"[%s]" % b",".join(part)
+
+
+def _written(body: dict[str, Json]) -> Unnumbered:
+    parts: dict[str, Part] = {}
+    digests: dict[str, str] = {}
+    for name, value in body.items():
+        if isinstance(value, list):
+            parts[name] = written = [canonical_text(part) for part in value]
+            digests |= {f"{name}[{i}]": sha256(part).hexdigest() for i, part in enumerate(written)}
+        else:
+            parts[name] = own = canonical_text(value)
+            digests[name] = sha256(own).hexdigest()
+    return Unnumbered(parts, digests)
+
+
 def sealed(document: Document) -> dict[str, Json]:
-    """The document with its digests, as stored, exported and attached."""
+    """The document with its digests, as exported and attached."""
     body = cast("dict[str, Json]", to_json(document))
-    with_parts: dict[str, Json] = {**body, DIGESTS: cast("Json", part_digests(body))}
-    return {**with_parts, DIGEST: digest(with_parts)}
+    draft = _written(body)
+    _, proof = finished(draft, document.number)
+    return {**body, DIGESTS: cast("Json", draft.digests), DIGEST: proof}
 
 
 def part_digests(body: dict[str, Json]) -> dict[str, str]:

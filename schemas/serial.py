@@ -6,11 +6,15 @@ without a word), instants are RFC 3339 in UTC, a quantity or price model carries
 """
 
 import hashlib
+import json
+import re
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from types import NoneType
+from typing import Any, Final, NoReturn
 
 import rfc8785
 
@@ -21,6 +25,7 @@ __all__ = [
     "Json",
     "SerialError",
     "canonical",
+    "canonical_text",
     "decimal_text",
     "digest",
     "from_json",
@@ -31,36 +36,75 @@ __all__ = [
 Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
 
 _KINDS: dict[type[Any], str] = {cls: kind for kind, cls in KINDS.items()}
+_BEYOND: Final = re.compile("[\ud800-\U0010ffff]")
+"""From here on RFC 8785 orders names otherwise than by code points, or refuses."""
 
 
 def to_json(value: object) -> Any:
     """Any of the billing types as plain ``Json``. Raises TypeError on a float."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, Enum):
-        return to_json(value.value)
-    if isinstance(value, str | int):
-        return str(value)
-    if isinstance(value, Decimal):
-        return decimal_text(value)
-    if isinstance(value, datetime):
-        return instant_text(value)
-    if isinstance(value, tuple | list):
-        return [to_json(part) for part in value]
-    if isinstance(value, dict):
-        return {str(key): to_json(part) for key, part in value.items()}
-    if is_dataclass(value) and not isinstance(value, type):
-        kind = _KINDS.get(type(value))
-        body = {f.name.rstrip("_"): to_json(getattr(value, f.name)) for f in fields(value)}
-        return body if kind is None else {"kind": kind, **body}
+    return _WRITERS[type(value)](value)
+
+
+class _Writers(dict[type[Any], Callable[[Any], Any]]):
+    """Type → the function that writes it, made when it is met first."""
+
+    def __missing__(self, cls: type[Any]) -> Callable[[Any], Any]:
+        self[cls] = made = _writer(cls)
+        return made
+
+
+_WRITERS: Final = _Writers()
+
+
+def _writer(cls: type[Any]) -> Callable[[Any], Any]:
+    if issubclass(cls, bool | NoneType):
+        return lambda value: value
+    if issubclass(cls, Enum):
+        return lambda value: to_json(value.value)
+    for known, write in (
+        (str | int, str),
+        (Decimal, decimal_text),
+        (datetime, instant_text),
+        (tuple | list, lambda value: [_WRITERS[type(part)](part) for part in value]),
+        (dict, lambda value: {str(key): to_json(part) for key, part in value.items()}),
+    ):
+        if issubclass(cls, known):
+            return write
+    return _record(cls) if is_dataclass(cls) else _refuse
+
+
+def _record(cls: type[Any]) -> Callable[[Any], Any]:
+    """Of a dataclass: its fields in their order, after the name of a quantity or price model."""
+    kind = {"kind": _KINDS[cls]} if cls in _KINDS else {}
+    names = [(field.name.rstrip("_"), field.name) for field in fields(cls)]
+
+    def write(value: object) -> dict[str, Any]:
+        parts = ((name, getattr(value, attribute)) for name, attribute in names)
+        return kind | {name: _WRITERS[type(part)](part) for name, part in parts}
+
+    return write
+
+
+def _refuse(value: object) -> NoReturn:
     raise TypeError(f"{type(value).__name__} has no exact JSON form: {value!r}")
 
 
 def canonical(value: object) -> bytes:
     """RFC 8785 form. A dataclass goes through ``to_json``; anything else is JSON already."""
-    plain = to_json(value) if is_dataclass(value) else value
-    _refuse_float(plain)
-    return rfc8785.dumps(plain)  # type: ignore[arg-type]  # it checks every part itself
+    if is_dataclass(value):
+        return canonical_text(to_json(value))
+    _refuse_float(value)
+    return rfc8785.dumps(value)  # type: ignore[arg-type]  # it checks every part itself
+
+
+def canonical_text(value: Json) -> bytes:
+    """RFC 8785 form of what ``to_json`` has written: without numbers it is what ``json`` writes in
+    C, a tenth of the time.
+    """
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    if not text.isascii() and _BEYOND.search(text):
+        return rfc8785.dumps(value)  # type: ignore[arg-type]
+    return text.encode()
 
 
 def digest(value: object) -> str:
@@ -79,7 +123,7 @@ def instant_text(value: datetime) -> str:
     """RFC 3339 in UTC with ``Z``; microseconds only where there are any."""
     if value.tzinfo is None:
         raise TypeError(f"{value.isoformat()} has no time zone")
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
+    return (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat()[:-6] + "Z"
 
 
 def _refuse_float(value: object) -> None:

@@ -8,13 +8,23 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+import rfc8785
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from schemas import billing, prices, terms
 from schemas.billing import Inputs, Line, PriceRow, Scope, Seller, Span, Usage
 from schemas.prices import Allowance, Charge, Hours, PerUnit, Sum, Unit
-from schemas.serial import KINDS, SerialError, canonical, digest, from_json, instant_text, to_json
+from schemas.serial import (
+    KINDS,
+    SerialError,
+    canonical,
+    canonical_text,
+    digest,
+    from_json,
+    instant_text,
+    to_json,
+)
 
 WORDS = {**vars(billing), **vars(prices), **vars(terms)}
 TYPES = [t for t in WORDS.values() if is_dataclass(t) and isinstance(t, type)]
@@ -208,6 +218,15 @@ class TestDigest:
             == digest(to_json(inputs))
             == digest(json.loads(json.dumps(to_json(inputs))))
         )
+
+    @given(st.recursive(
+        st.none() | st.booleans() | st.text(),
+        lambda parts: st.lists(parts) | st.dictionaries(st.text(), parts), max_leaves=20,
+    ))  # fmt: skip
+    @example({"\ue000": "1", "\U00010000": "2"})
+    @example({"\ud7ff": '\x00\x1f\x7f\u2028"\\/', "": ["\b\t\n\f\r"]})
+    def test_what_c_writes_is_rfc_8785(self, value: Any) -> None:
+        assert canonical_text(value) == canonical(value) == rfc8785.dumps(value)
 
     def test_changes_with_every_part(self) -> None:
         seller = Seller("e", "n", ("a",), "v", "UTC", "EUR", {"x": Decimal("19")})
