@@ -7,7 +7,7 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from pipeline.records import Record
+from pipeline.records import LOG_APPEND_TIME, Record
 from schemas.errors import DependencyError, RefusedError
 
 RECORDS_MAX: Final = 50_000
@@ -23,24 +23,30 @@ POLL_MS: Final = 200
 
 @dataclass
 class Filling:
-    """The messages of the next file."""
+    """The messages of the next file: of one UTC day, where the time stamps are the broker's.
+
+    Producers' own cut nothing: who dates his messages at will could make a file of each.
+    """
 
     records: list[Record] = field(default_factory=list)
     size: int = 0
-    day: int = -1
 
     def takes(self, record: Record) -> bool:
         """Whether it still belongs into this file."""
         if not self.records:
             return True
         full = len(self.records) >= RECORDS_MAX or self.size >= BYTES_MAX
-        return not full and record.timestamp // DAY_MS == self.day
+        by_broker = record.timestamp_type == LOG_APPEND_TIME
+        other_day = _day(record) != _day(self.records[0])
+        return not full and not (by_broker and other_day)
 
     def add(self, record: Record) -> None:
-        if not self.records:
-            self.day = record.timestamp // DAY_MS
         self.records.append(record)
         self.size += len(record.value or b"")
+
+
+def _day(record: Record) -> int:
+    return record.timestamp // DAY_MS
 
 
 class Reading:

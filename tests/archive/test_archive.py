@@ -11,9 +11,10 @@ from pathlib import Path
 import polars as pl
 import psycopg
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from pipeline.records import Taped
 from rackmeter import archive as running
 from rackmeter import archive_read
 from rackmeter.capture import read_capture
@@ -32,6 +33,8 @@ from tests.archive.archiver import (
     spans_of,
 )
 from tests.fix_kafka import Broker
+from tests.frames import Entry, batch
+from tests.kafka.raw import produce_frames
 
 
 @pytest.fixture
@@ -93,16 +96,30 @@ def test_a_file_ends_when_it_is_full(shelf: Shelf) -> None:
     assert_archived(shelf, 50)
 
 
-def test_a_file_ends_with_its_day(shelf: Shelf) -> None:
-    """By the time stamps; those of LogAppendTime are the broker's, and all of today."""
-    dated = [message(0), message(1), message(2, ts_ms=NOON + DAY_MS), message(3, ts_ms=NOON)]
+DAYS = {
+    "the broker's": (1, [0, 0, 1, 1, 2], [2, 2, 1]),
+    "producers' own": (0, [0, 1, 0, 1, 9], [5]),
+}
+
+
+@pytest.mark.parametrize(("kind", "days", "sizes"), DAYS.values(), ids=DAYS)
+def test_a_file_ends_with_the_brokers_day(kind: int, days: list[int], sizes: list[int]) -> None:
+    files = [archive_read.Filling()]
+    for offset, day in enumerate(days):
+        record = Taped(offset, NOON + day * DAY_MS, kind, b"k", b"v", [])
+        if not files[-1].takes(record):
+            files.append(archive_read.Filling())
+        files[-1].add(record)
+    assert [len(one.records) for one in files] == sizes
+
+
+def test_time_stamps_are_kept(shelf: Shelf) -> None:
+    dated = [message(n, ts_ms=NOON + n * DAY_MS) for n in range(3)]
     shelf.send(*dated)
-    made = shelf.run()
+    [span] = shelf.run()
     held = shelf.held()
-    expected = [2, 1, 1] if not held["by_broker"][0] else [4]
-    assert [span.records for span in made] == expected
     stamps = held["appended_at"].dt.epoch("ms").to_list()
-    assert (made[0].first_ms, made[-1].last_ms) == (stamps[0], stamps[-1])
+    assert (span.first_ms, span.last_ms) == (stamps[0], stamps[-1])
     if not held["by_broker"][0]:
         assert stamps == [one.ts_ms for one in dated]
 
@@ -196,6 +213,48 @@ def test_a_topic_that_was_made_again_is_refused(shelf: Shelf, conn: Connection) 
     conn.execute("UPDATE archive_span SET next_offset = 400 WHERE part = 0")
     with pytest.raises(RefusedError, match="does not have"):
         shelf.run()
+
+
+def test_what_no_client_reads_is_archived_with_its_place(shelf: Shelf) -> None:
+    """A header's name that is not UTF-8, between two messages of one batch."""
+    shelf.send(message(0))
+    odd = Entry(b'{"n":2}', b"s-2", [(b"\xff\xfe", b"x")])
+    around = [Entry(b'{"n":%d}' % n, b"s-1", [(b"kid", b"k")]) for n in (1, 3)]
+    [(error, _)] = produce_frames(
+        shelf.bootstrap, shelf.topic, 0, [batch([around[0], odd, around[1]])]
+    )
+    assert error == ""
+    shelf.send(message(4))
+    [span] = shelf.run()
+    rows = shelf.held()
+    assert rows["offset"].to_list() == [0, 1, 2, 3, 4]
+    said = rows["unread"].to_list()
+    assert said[:2] == said[3:] == [None, None]
+    assert "UTF-8" in str(said[2])
+    assert (span.records, span.holes, span.next_offset) == (5, 0, 5)
+    assert archive_file.problem(shelf.folder, span) is None
+    assert shelf.run() == []
+
+
+def test_the_markers_of_a_transaction_are_holes_and_no_gap(shelf: Shelf, broker: Broker) -> None:
+    if broker.embedded:
+        pytest.skip("the embedded broker knows no transactions")
+    producer = Producer({"bootstrap.servers": shelf.bootstrap, "transactional.id": shelf.topic})
+    producer.init_transactions()
+    for n in range(3):
+        producer.begin_transaction()
+        producer.produce(shelf.topic, b'{"n":%d}' % n, b"s", 0)
+        producer.commit_transaction()
+        if n == 0:
+            shelf.run()
+    shelf.run()
+    assert shelf.run() == []
+    rows = shelf.held()
+    assert rows["offset"].to_list() == [0, 2, 4]
+    with connect(shelf.url) as conn:
+        spans = spans_of(conn)
+    assert [(s.first_offset, s.next_offset, s.holes) for s in spans] == [(0, 1, 0), (1, 5, 2)]
+    assert [archive_file.problem(shelf.folder, span) for span in spans] == [None, None]
 
 
 # -- retention -------------------------------------------------------------------------------------
