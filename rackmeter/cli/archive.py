@@ -126,7 +126,7 @@ def show(since: Since = None, data_dir: DataDir = None, json: Json = False) -> N
         [
             (
                 day, part, state, len(some), sum(one.records for one in some),
-                sum(one.bytes for one in some) // MIB, some[0].first_offset, some[-1].next_offset,
+                f"{sum(one.bytes for one in some) / MIB:,.1f}", some[0].first_offset, some[-1].next_offset,
             )
             for (day, part, state), some in sorted(rows.items())
         ],
