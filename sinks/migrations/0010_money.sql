@@ -107,6 +107,7 @@ CREATE TABLE journal_posting (
     PRIMARY KEY (entry_id, position)
 );
 CREATE INDEX journal_posting_invoice ON journal_posting (invoice) WHERE invoice <> '';
+CREATE INDEX journal_posting_unassigned ON journal_posting (entry_id) WHERE ledger = 'receivable' AND invoice = '';
 CREATE INDEX journal_posting_deferred ON journal_posting (entry_id) WHERE ledger = 'deferred';
 
 CREATE FUNCTION refuse_unbalanced() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -156,6 +157,6 @@ CREATE VIEW invoice_status AS
                coalesce(-sum(p.amount) FILTER (WHERE e.kind = 'write-off'), 0) AS written_off,
                coalesce(sum(p.amount), i.gross) AS balance
         FROM journal_posting p JOIN journal_entry e USING (entry_id)
-        WHERE p.invoice = i.number AND p.ledger = 'receivable'
+        WHERE p.invoice = i.number AND p.invoice <> '' AND p.ledger = 'receivable'
     ) j
     WHERE i.kind = 'invoice';
