@@ -26,7 +26,7 @@ class BoundedBodies:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        most = BODY_BYTES_MAX_AT.get(scope["path"], BODY_BYTES_MAX)
+        most = BODY_BYTES_MAX_AT.get(scope.get("path", ""), BODY_BYTES_MAX)
         try:
             async with asyncio.timeout(BODY_SECONDS_MAX):
                 body = await _body(receive, most)
