@@ -103,7 +103,7 @@ def canonical_text(value: Json) -> bytes:
     """
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     if not text.isascii() and _BEYOND.search(text):
-        return rfc8785.dumps(value)  # type: ignore[arg-type]
+        return rfc8785.dumps(value)
     return text.encode()
 
 
