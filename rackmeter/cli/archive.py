@@ -123,16 +123,17 @@ def show(since: Since = None, data_dir: DataDir = None, json: Json = False) -> N
         rows.setdefault((f"{span.archived_at:%Y-%m-%d}", span.part, _state(span)), []).append(span)
     table(
         ("archived", "partition", "", "files", "messages", "MiB", "first", "next"),
-        [
-            (
-                day, part, state, len(some), sum(one.records for one in some),
-                f"{sum(one.bytes for one in some) / MIB:,.1f}", some[0].first_offset, some[-1].next_offset,
-            )
-            for (day, part, state), some in sorted(rows.items())
-        ],
-    )  # fmt: skip
+        [(*key, *_summed(some)) for key, some in sorted(rows.items())],
+    )
     if not found:
         note("nothing is archived: `rackmeter archive run`")
+
+
+def _summed(some: "Sequence[Span]") -> tuple[object, ...]:
+    """Files, messages, size, first offset and the one after the last."""
+    size = sum(one.bytes for one in some) / MIB
+    messages = sum(one.records for one in some)
+    return len(some), messages, f"{size:,.1f}", some[0].first_offset, some[-1].next_offset
 
 
 def verify(
