@@ -112,6 +112,7 @@ class Agent:
     def commit(self, reading: Reading) -> None:
         """Raises OSError before anything is sent."""
         self.integrate(reading)
+        self.publisher.spool.write()  # the state is about to forget what only memory has
         after = numbered(settled(self.origin, self.publisher.delivered), reading)
         self.store.save(after)
         self.origin = after

@@ -140,16 +140,16 @@ def test_one_report_at_a_time_live_and_a_segment_in_catching_up(
 ) -> None:
     publisher = publisher_in(tmp_path)
     broker.answers = False
-    many = numbered_reports(500)
+    many = numbered_reports(250)
     for one in many:
         publisher.offer(Waiting(one, BOOT))
     (client,) = broker.clients
     assert len(client.queue) == 1, "the rest waits for what is under way"
     broker.answers = True
     publisher.pump()
-    assert len(client.queue) == 499
+    assert len(client.queue) == 249
     publisher.flush(2_000_000, lambda: False)
-    assert seqs(broker) == [*range(1, 501)]
+    assert seqs(broker) == [*range(1, 251)]
     assert [*(tmp_path / "spool").iterdir()] == [], "what the broker has leaves the spool"
 
 

@@ -88,7 +88,8 @@ def test_no_file_may_grow_for_a_while(make_site: MakeSite) -> None:
     child.wait()
     site.delivered()
     (arrived,) = numbers(site.reports()).values()
-    assert arrived == [*range(1, arrived[-1] + 1)]
+    assert arrived == sorted(arrived)
+    assert arrived[-1] - len(arrived) <= 3, "one a turn: saved, not spooled, and killed then"
     assert site.billed() == site.kernel.used
 
 
