@@ -125,6 +125,19 @@ class TestYear:
         assert self.at_end(MONTH, "1000.00", commitment=mid) == ["130.00"]
         assert self.at_end(following(MONTH, "UTC"), commitment=mid) == []
 
+    def test_what_was_spent_before_is_of_the_year_that_was_running(self) -> None:
+        """A month, and a year that begins and ends with the period: nothing earlier is of it."""
+        begins = minimum("100.00", Span(START), Term.MONTH)
+        assert self.at_end(MONTH, "1000.00", commitment=begins) == ["30.00"]
+        whole = minimum("1200.00", MONTH, Term.YEAR)  # 30 of 365 days are 98.63
+        assert self.at_end(MONTH, "1000.00", commitment=whole) == ["28.63"]
+
+    def test_the_next_settlement_is_the_first_of_several(self) -> None:
+        ends = [minimum("9.00", Span(LATER.start, hour(at)), name=f"m{at}") for at in (400, 200)]
+        scope = replace(scope_of(), commitments=tuple(ends))
+        assert next_eval_at(scope, inputs_of(), START) == hour(200)
+        assert next_eval_at(scope, inputs_of(), hour(200)) == hour(400)
+
     def test_one_that_ends_early_counts_by_time(self) -> None:
         """120 of 365 days of 1,200 are 394.52."""
         ends = minimum("1200.00", Span(self.FIRST, END), Term.YEAR)

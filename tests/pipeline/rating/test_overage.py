@@ -16,6 +16,8 @@ from tests.pipeline.rating.worlds import (
     START,
     TB,
     TX,
+    bill,
+    counted,
     hour,
     inputs_of,
     row,
@@ -160,3 +162,23 @@ def test_an_item_not_rented_in_the_period_has_no_line() -> None:
     past = Span(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC))
     scope = scope_of(row(traffic(), "traffic", Span(past.start)), rented=past)
     assert price(scope, Inputs(MONTH, (used(10**15),)), END) == ()
+
+
+def test_what_is_not_prorated_counts_once_the_largest_of_the_month() -> None:
+    """5 TB by the first price, 2 by the second: 5, and nothing of it is left for the second."""
+    first, second = (traffic("1.00", tb, prorate=False) for tb in (5, 2))
+    rows = (
+        row(first, "traffic", Span(START, hour(360))),
+        row(second, "traffic", Span(hour(360)), at="v2"),
+    )
+    usage = (used(5 * TB.is_, START, hour(360)), used(TB.is_, hour(360), END))
+    lines = price(scope_of(*rows), inputs_of(*usage), END)
+    assert [(line.allowance, str(line.net)) for line in lines] == [
+        (5 * TB.is_, "0.00"),
+        (0, "1.00"),
+    ]
+
+
+def test_where_nothing_is_included_every_byte_is_paid() -> None:
+    (line,) = bill(counted(PerUnit(Decimal("1.00"))), 1)
+    assert (line.allowance, str(line.net)) == (0, "1.00")

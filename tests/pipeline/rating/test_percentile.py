@@ -83,6 +83,12 @@ def test_directions(rule: str, take: Take, rx: list[int], tx: list[int], mbps: s
     ("rule", "missing", "values", "mbps"),
     [
         ("a missing window is skipped", Missing.SKIP, [9, None, 9], "9.000"),
+        (
+            "of nineteen none is discarded, one more would make room",
+            Missing.SKIP,
+            [9] + [1] * 18,
+            "9.000",
+        ),
         ("as zero it makes room: 432 windows of 9 are discarded", Missing.ZERO, [9] * 432, "0.000"),
         ("the 433rd is not", Missing.ZERO, [9] * 433, "9.000"),
     ],
@@ -155,6 +161,19 @@ class TestCoverage:
     ) -> None:
         for below in Below:
             assert self.line(below, rx, tx, percent).title == f"web-1: port{said}"
+
+    def test_a_part_of_a_percent_counts(self) -> None:
+        """895 of 1,000 are not 90 %, and are said as 89."""
+        quantity = replace(QUANTITY, coverage=90, below=Below.PARK, meters=(TX,))
+        rented = Span(START, START + 1000 * WIDTH)
+        scope = scope_of(
+            row(replace(port(), quantity=quantity), "port", Span(START)), rented=rented
+        )
+        given_ = Inputs(MONTH, samples=(sampled(*[5] * 895),))
+        (line,) = price(scope, given_, END)
+        assert line.title.endswith("(89 % of the windows measured)")
+        (reason,) = unmeasured(scope, given_, END)
+        assert "89 % of the windows were measured" in reason
 
     @pytest.mark.parametrize(("below", "reasons"), [(Below.NOTE, 0), (Below.PARK, 1)])
     def test_only_park_keeps_it_from_being_invoiced(self, below: Below, reasons: int) -> None:
