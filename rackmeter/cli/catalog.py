@@ -69,12 +69,12 @@ def apply(
     and what their last whole month would have cost.
     """
     from pipeline.contract import is_contract  # noqa: PLC0415 - starts slowly
+    from rackmeter.cli.acts import myself  # noqa: PLC0415
     from rackmeter.cli.catalog_words import (  # noqa: PLC0415
         applied_document,
         applied_lines,
         effect_table,
     )
-    from rackmeter.cli.item_order import myself  # noqa: PLC0415
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415
     from rackmeter.cli.prices import offer, text_of  # noqa: PLC0415
     from sinks.catalog_effect import effects  # noqa: PLC0415
