@@ -2,6 +2,8 @@
 each invoice stands as an independent count of the same events says.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Final
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from invoicing.booking import draws, earned, entries
 from invoicing.document import CREDIT_NOTE, INVOICE, Document, DocumentLine
 from invoicing.lines import Header, draft
+from invoicing.resettle import resettled
 from pipeline.money import MINOR_UNITS, exact_sum
 from schemas.billing import Line, Seller, Span
 from schemas.terms import Credit, CreditKind, TaxMode, TaxProfile, TaxRounding
@@ -166,3 +169,36 @@ def test_whatever_happens_the_books_balance_and_the_invoice_stands_as_counted(
         assert exact_sum(sums.values()) == 0
         owed = exact_sum(one.total for one in aged(books, ISSUED))
         assert owed == sums["receivable"]
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(LINES, PURSE, PROFILES, st.sampled_from(["EUR", "JPY", "KWD"]))
+def test_the_database_settles_every_document_alike(
+    billing: Connection, lines: list[tuple[int, str, bool]], purse: list[tuple[CreditKind, int]],
+    profile: TaxProfile, currency: str,
+) -> None:  # fmt: skip
+    """Credit, taxes and totals by SQL in numeric are those of Python in fractions."""
+    for what, stated, computed in resettled(billing, paper(lines, purse, profile, currency)):
+        assert stated == computed, what
+
+
+@pytest.mark.parametrize(
+    ("what", "forge"),
+    [
+        ("due", lambda d: replace(d, totals=replace(d.totals, due=Decimal("0.01")))),
+        ("net", lambda d: replace(d, totals=replace(d.totals, net=Decimal("0.01")))),
+        ("paid credit", lambda d: replace(d, paid=())),
+        ("promotional credit", lambda d: replace(d, credits=d.credits[:1])),
+        ("tax of std 19 %", lambda d: replace(d, taxes=(replace(d.taxes[0], tax=Decimal(1)),))),
+    ],
+)
+def test_a_figure_that_is_not_so_is_a_difference(
+    billing: Connection, what: str, forge: Callable[[Document], Document]
+) -> None:
+    purse = [(CreditKind.PAID, 100), (CreditKind.PROMOTIONAL, 200)]
+    document = paper([(10_000, "std", False)], purse, TaxProfile(), "EUR")
+    assert [one for one, said, ours in resettled(billing, document) if said != ours] == []
+    wrong = [one for one, said, ours in resettled(billing, forge(document)) if said != ours]
+    assert what in wrong
