@@ -27,7 +27,7 @@ KILLS ?= 20
 BROKER ?= embedded
 # Those of the pure modules; what starts servers or processes would only take time.
 PURE_TESTS := -q tests/fuzz tests/pipeline tests/schemas --ignore tests/pipeline/test_transport.py \
-	$(wildcard $(addprefix tests/agents/test_, integrate.py integrate_laws.py origin.py sources.py table.py)) \
+	$(wildcard $(addprefix tests/agents/test_, frames.py integrate.py integrate_laws.py origin.py sources.py table.py)) \
 	$(wildcard $(addprefix tests/invoicing/test_, evidence.py nightly_recompute.py page.py verify.py)) \
 	tests/payments/test_rules.py tests/rackmeter/test_offline.py
 

@@ -14,7 +14,7 @@ import pytest
 
 from agents import segment
 from agents import spool as module
-from agents.frames import Waiting, frame, frames, thinned, waiting_of
+from agents.frames import Waiting, frames
 from agents.spool import LOOSE_MAX, SEGMENT_BYTES, Spool
 from schemas.report import Report
 from tests.agents.broker import BOOT, spool_in
@@ -122,13 +122,6 @@ def test_what_a_power_cut_leaves_behind_the_end(tmp_path: Path, tail: bytes) -> 
     assert drained(again) == [1, 2]
 
 
-def test_a_later_versions_record_is_left_alone_by_its_neighbours(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="not a report of this version"):
-        waiting_of(b'boot\n{"v":1,"meter":[]}')
-    (_, payload), *_ = frames(frame(waiting(1)))
-    assert waiting_of(payload) == waiting(1)
-
-
 def test_a_sync_comes_late_and_only_for_what_still_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,21 +168,6 @@ def test_older_reports_give_way_the_newest_and_the_last_of_an_origin_never(tmp_p
     gaps = [later - one for one, later in pairwise(own)]
     assert max(gaps) <= 64, "thinned, not cut off"
     assert gaps[-200:] == [1] * 200, "the newest are all there"
-
-
-@pytest.mark.parametrize(
-    ("origins", "kept"),
-    [
-        ("aaaa", [1, 3]),
-        ("aaaaa", [0, 2, 4]),
-        ("abbb", [0, 1, 3]),
-        ("a", [0]),
-        ("abc", [0, 1, 2]),
-    ],
-)
-def test_every_second_and_the_last_of_each_origin(origins: str, kept: list[int]) -> None:
-    reports = [waiting(seq, origin) for seq, origin in enumerate(origins)]
-    assert seqs(thinned(reports)) == kept
 
 
 class Disk:
