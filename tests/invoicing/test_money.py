@@ -27,6 +27,7 @@ from sinks.wallet import Grant
 from tests.invoicing import ledger
 from tests.invoicing.scenario import CLOSED, ENTERED, TEXT, close_month, numbers_of
 from tests.invoicing.worlds import START, account, month_of
+from tests.sinks.roles import login_of
 
 APRIL = datetime(2026, 4, 1, tzinfo=UTC)
 RENT = """
@@ -259,3 +260,12 @@ def test_a_credit_note_is_booked_on_the_invoice_that_it_corrects(
     (entry,) = entries(conn, kind="credit-note")
     assert (entry.reference, {p.invoice for p in entry.postings}) == (row[0], {FIRST, ""})
     assert status(conn) == ("partly paid", told["receivable"])
+
+
+def test_who_may_only_close_draws_and_books(conn: Connection, billing_url: str) -> None:
+    month_of(conn, 1)
+    credit(conn, "prepaid", CreditKind.PAID, "30.00")
+    report = close_month(login_of(billing_url, "invoicer"), numbers=numbers_of(billing_url))
+    assert report.exit_code == 0, report
+    assert sums(paper(conn))[3] == "29.85"
+    assert books(conn)["receivable"] == "29.85"
