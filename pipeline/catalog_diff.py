@@ -87,9 +87,8 @@ def words(charge: Charge) -> Words:
             most = _amount(rollover.most, charge.unit)
             said["rollover"] = f"at most {most}, expires {_months(rollover.months)}"
     if pack := charge.pack:
-        said["adds"] = (
-            f"{pack.quantity:_} base units to {pack.pool}, expires {_months(pack.months)}"
-        )
+        said["adds"] = f"{pack.quantity:_} base units to {pack.pool}"
+        said["expires"] = _months(pack.months)
     if charge.commit:
         commit = charge.commit
         said["commit"] = f"{commit.quantity} {charge.unit.name} at {commit.price}"

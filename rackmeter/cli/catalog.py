@@ -92,7 +92,8 @@ def apply(
             version, applied = found.version, publish(conn, found, text, now, order)
         else:
             agreed = read_contract(conn, text, str(file))
-            version, applied = agreed.catalog.version, apply_contract(conn, agreed, text, now, order)
+            version = agreed.catalog.version
+            applied = apply_contract(conn, agreed, text, now, order)
         meant = effects(conn, applied.touched, now) if dry_run else []
     if json:
         document(applied_document(version, applied, meant, dry_run=dry_run))

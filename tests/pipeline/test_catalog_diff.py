@@ -53,8 +53,23 @@ CHANGES = """
     "5.00 / 100 GB" | "5.00 / 50 GB"
     plan.storage.copies | package | 5.00 / 100 GB | 5.00 / 50 GB
 
-    ["50 %", "80 %", "100 %"] | ["90 %"]
-    plan.ax-hourly.traffic | alert | 50 %, 80 %, 100 % | 90 %
+    ["50 %", "80 %", "100 %", "forecast"] | ["90 %"]
+    plan.ax-hourly.traffic | alert | 50 %, 80 %, 100 %, forecast | 90 %
+
+    ["50 %", "80 %", "100 %", "forecast"] | ["50 %", "25 TB", "100.00 EUR"]
+    plan.ax-hourly.traffic | alert | 50 %, 80 %, 100 %, forecast | 50 %, 25 TB, 100.00 net
+
+    prorate = "time", pool = "traffic-eu" } | pool = "traffic-eu", rollover = { most = "5 TB", expires = "1 month" } }
+    plan.ax-hourly.traffic | rollover | | at most 5 TB, expires 1 month
+
+    coverage = "90 %" } | coverage = "95 %", below = "park" }
+    plan.edge-10g.port | coverage | 90 %, below: note | 95 %, below: park
+
+    adds = "100 TB" | adds = "50 TB"
+    addon.bw-100tb | adds | 100_000_000_000_000 base units to traffic-eu | 50_000_000_000_000 base units to traffic-eu
+
+    expires = "3 months" | expires = "6 months"
+    addon.bw-100tb | expires | 3 months | 6 months
 
     TiB = { of = "net.bytes", is = 1_099_511_627_776, step = "0.001" } | 
     unit.TiB | is | 1_099_511_627_776 net.bytes |
