@@ -57,8 +57,3 @@ def next_try(
 def payable(outstanding: Decimal, carried: Decimal, step: Decimal) -> Decimal:
     """What is asked for: with what earlier payments could not move, to the nearest step."""
     return round_step(EXACT.add(outstanding, carried), step)
-
-
-def is_remainder(amount: Decimal, step: Decimal) -> bool:
-    """Too little for any payment: it is carried to the next invoice."""
-    return amount != 0 and abs(amount) < step

@@ -105,7 +105,7 @@ def _refund(found: SentBack) -> Refund:
 
 
 def creditor_reference(invoice: str, attempt: str) -> str:
-    """RF18…: the same for the same attempt; a digit that is mistyped is noticed."""
+    """RF18…: the same for the same attempt; one digit or letter that is mistyped is noticed."""
     letters = "".join(c for c in invoice.upper() if c.isascii() and c.isalnum())
     body = letters[-_NUMBER:] + attempt.replace("-", "").upper()[:_ATTEMPT]
     return f"RF{98 - _mod97(body + 'RF00'):02}{body}"

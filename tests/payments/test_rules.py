@@ -249,14 +249,18 @@ def test_there_and_back(currency: str, steps: int) -> None:
     assert least(currency) % wire(currency).step == 0
 
 
-@given(st.text(min_size=1, max_size=40), st.uuids())
-def test_a_mistyped_reference_is_noticed(number: str, attempt: UUID) -> None:
+@given(st.text(min_size=1, max_size=40), st.uuids(), st.integers(min_value=2), st.data())
+def test_a_mistyped_reference_is_noticed(
+    number: str, attempt: UUID, place: int, data: st.DataObject
+) -> None:
+    """One digit for another, one letter for another, anywhere after RF."""
     made = creditor_reference(number, str(attempt))
     assert is_creditor_reference(made)
     assert len(made) <= 25
-    place = len(made) - 1
-    wrong = "0" if made[place] != "0" else "1"
-    assert not is_creditor_reference(made[:place] + wrong)
+    place = 2 + place % (len(made) - 2)
+    like = "0123456789" if made[place].isdigit() else "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    wrong = data.draw(st.sampled_from(like.replace(made[place], "")))
+    assert not is_creditor_reference(made[:place] + wrong + made[place + 1 :])
 
 
 # -- pictures --------------------------------------------------------------------------------------
