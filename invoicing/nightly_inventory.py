@@ -4,7 +4,7 @@ A server that was cancelled and still runs leaks most money, so it is looked at 
 of it is asked at one instant, the end of the day.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,8 @@ REPORTING = "servers that report = rented servers"
 ITEMS = "rented items = items on a server"
 BELIEVED = "inventory = assignments"
 OFF = "inventory = servers that report"
+NAMED = 5
+"""Of silent servers in a note; the dashboards have all of them."""
 _REPORTED = """
     SELECT s.server_id, max(s.at_ms), (
         SELECT i.item_id || ' until ' || to_char(upper(a.valid * i.valid), 'YYYY-MM-DD HH24:MI')
@@ -33,7 +35,10 @@ _RENTED = "SELECT item_id FROM item WHERE valid @> (%(high)s - interval '1 ms') 
 
 
 def servers(night: Night) -> Found:
-    """Who reported on the day or later is rented, unless the inventory says that it is spare."""
+    """Who reported on the day or later is rented, unless the inventory says that it is spare.
+
+    A rented server that was silent is a note: its customer may have switched it off.
+    """
     with snapshot(night.conn):
         reported = _rows(night, _REPORTED)
         assigned = dict(_rows(night, _ASSIGNED))
@@ -46,7 +51,15 @@ def servers(night: Night) -> Found:
         for server, at_ms, was in reported
         if server not in assigned and server not in spare
     )  # fmt: skip
-    return Found(len(reported), found)
+    return Found(len(reported), found, _silent(assigned, reported))
+
+
+def _silent(assigned: Mapping[str, str], reported: Sequence[tuple[Any, ...]]) -> tuple[str, ...]:
+    silent = sorted(assigned.keys() - {server for server, *_ in reported})
+    if not silent:
+        return ()
+    more = " …" if len(silent) > NAMED else ""
+    return (f"{len(silent)} rented and silent: {', '.join(silent[:NAMED])}{more}",)
 
 
 def items(night: Night) -> Found:

@@ -62,7 +62,8 @@ def test_a_cancelled_server_that_still_sends_is_named_with_its_last_rental(
     assert said(servers(night(rented))) == [
         ("srv-1", "reported at 2026-03-01 00:01", "cancelled: item-1 until 2026-02-24 00:00")
     ]
-    assert servers(night(rented, date(2026, 3, 5))) == Found(0), "it has been silent since"
+    silent = Found(0, notes=("1 rented and silent: srv-0",))
+    assert servers(night(rented, date(2026, 3, 5))) == silent, "both have been since"
 
 
 def test_a_server_that_nobody_ever_rented_is_named_unless_it_is_spare(rented: Connection) -> None:
