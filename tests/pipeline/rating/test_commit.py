@@ -1,5 +1,6 @@
 """A committed quantity: paid whether used or not."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -58,3 +59,16 @@ def test_a_commit_that_begins_later_is_swept() -> None:
     due = next_eval_at(scope, inputs_of(), START)
     assert due is not None
     assert total(price(scope, inputs_of(), due)) == Decimal("3.00")
+
+
+def test_what_is_not_prorated_is_committed_once() -> None:
+    """By the first price of the month, however often it changes."""
+    whole = replace(TEN, prorate=False)
+    rows = (
+        row(whole, "it", Span(START, hour(360)), at="v1"),
+        row(whole, "it", Span(hour(360)), at="v2"),
+    )
+    usage = (used(4 * 10**12, START, hour(360)), used(7 * 10**12, hour(360), END))
+    assert said(price(scope_of(*rows), inputs_of(*usage), END)) == [
+        "0.000 TB × 0.90 = 0.00", "10 TB × 0.60 = 6.00", "1.000 TB × 0.90 = 0.90",
+    ]  # fmt: skip

@@ -50,6 +50,8 @@ def days(number: int) -> datetime:
          ["4.000000 month × 1.70 = 6.80"]),
         ("once: in the month in which the item starts", fee("49.00", every=Every.ONCE), (3, 30),
          ["1 fee × 49.00 = 49.00"]),
+        ("once: an item that starts with the month", fee("49.00", every=Every.ONCE), (0, 30),
+         ["1 fee × 49.00 = 49.00"]),
         ("once: not in a later month", fee("49.00", every=Every.ONCE), (-3, 30), []),
         ("free", fee("0"), (0, 30), ["1.000000 month × 0 = 0.00"]),
     ],
@@ -80,6 +82,14 @@ def test_a_plan_change_splits_one_month_exactly(
     lines = price(scope, Inputs(period), period.end or END)
     assert [str(line.quantity) for line in lines] == [first, second]
     assert (sum(line.quantity for line in lines), total(lines)) == (1, Decimal("129.00"))
+
+
+def test_what_is_not_prorated_is_charged_once_whatever_changes() -> None:
+    rows = (
+        row(fee("129.00", prorate=False), "plan", Span(START, days(10)), at="v1"),
+        row(fee("99.00", prorate=False), "plan", Span(days(10)), at="v2"),
+    )
+    assert said(price(scope_of(*rows), inputs_of(), END)) == ["1.000000 month × 129.00 = 129.00"]
 
 
 def test_a_price_change_does_not_charge_a_set_up_again() -> None:

@@ -90,6 +90,20 @@ def test_a_price_change_goes_on_where_the_month_stands() -> None:
     ]
 
 
+@pytest.mark.parametrize(("first", "second"), [(10, 4), (11, 3), (14, 0)])
+def test_a_flat_fee_is_due_once_wherever_a_price_change_lies(first: int, second: int) -> None:
+    """14 calls enter the second tier, whether its first unit is before the change or after."""
+    model = counted(Graduated(FLAT))
+    rows = (
+        row(model, "it", Span(START, hour(360)), at="v1"),
+        row(model, "it", Span(hour(360)), at="v2"),
+    )
+    usage = (used(first, START, hour(360)), used(second, hour(360), END))
+    lines = price(scope_of(*rows), inputs_of(*usage), END)
+    assert [str(line.net) for line in lines if line.kind is LineKind.FLAT] == ["5.00", "7.00"]
+    assert total(lines) == total(bill(model, 14))
+
+
 edges = st.lists(st.integers(1, 1000), min_size=1, max_size=4, unique=True).map(sorted)
 prices = st.integers(0, 500).map(lambda cents: Decimal(cents) / 100)
 
