@@ -97,3 +97,31 @@ def settle(conn: Connection, server: str, at: datetime) -> None:
             "server": server,
         },
     )
+
+
+def late(conn: Connection, server: str, quantity: int, at: datetime) -> None:
+    """Usage that comes after everything so far: above all cuts, the conservation law kept."""
+    set_id = series_set(conn, [("net.tx_bytes", "eth0")])
+    conn.execute("UPDATE ingest_offset SET next_offset = next_offset + 10")
+    conn.execute(
+        "INSERT INTO usage_late (server_id, window_start, set_id, qty, part, ckpt_offset, reason)"
+        " SELECT %s, %s, %s, ARRAY[%s::bigint], part, next_offset, 'test'"
+        " FROM ingest_offset WHERE part = 0",
+        (server, at, set_id, quantity),
+    )
+    conn.execute(
+        "UPDATE server_state SET last = ARRAY[last[1] + %s] WHERE server_id = %s",
+        (quantity, server),
+    )
+
+
+def reported(conn: Connection, until: datetime) -> None:
+    """Every server's last report was at least a minute after that, and used nothing since."""
+    at_ms = int(until.timestamp() * 1000) + 60_000
+    conn.execute(
+        "UPDATE ingest_offset SET append_ms = greatest(append_ms, %s)", (at_ms + 86_400_000,)
+    )
+    conn.execute(
+        "UPDATE server_state SET at_ms = %s, win_ms = %s WHERE at_ms < %s",
+        (at_ms, at_ms - at_ms % 300_000, at_ms),
+    )

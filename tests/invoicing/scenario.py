@@ -43,6 +43,7 @@ class World:
     conn: Connection
     accounts: dict[str, str] = field(default_factory=dict)
     servers: dict[str, datetime] = field(default_factory=dict)
+    """Until when each reported, as long as its state is not written."""
 
     def at(self, text: str) -> datetime:
         zone = next(iter(self.accounts.values()))
@@ -105,8 +106,18 @@ def _end(world: World, item: str, at: str) -> None:
     timelines.end(world.conn, item, world.at(at))
 
 
+def _late(world: World, server: str, amount: str, at: str) -> None:
+    ledger.late(world.conn, server, int(Decimal(amount) * TB), world.at(at))
+
+
+def _more(world: World, server: str, at: str) -> None:
+    assert server not in world.servers, f"{server} has not reported yet"
+    ledger.reported(world.conn, world.at(at))
+
+
 def settle(world: World) -> None:
-    for server, last in world.servers.items():
+    while world.servers:
+        server, last = world.servers.popitem()
         ledger.settle(world.conn, server, last + timedelta(minutes=1))
 
 
@@ -147,7 +158,8 @@ def _told(document: Document) -> list[str]:
     totals = document.totals
     taxes = ", ".join(f"{tax.category} {tax.rate} % {tax.tax}" for tax in document.taxes)
     return [
-        f"invoice {document.number} for {document.buyer.account}, {document.currency}",
+        f"{document.kind} {document.number} for {document.buyer.account}, {document.currency}"
+        + (f", corrects {document.corrects}" if document.corrects else ""),
         *(f"  {_line(row)}" for row in document.lines),
         f"  net {totals.net}, {taxes}, gross {totals.gross}",
     ]
@@ -160,6 +172,8 @@ def _line(row: DocumentLine) -> str:
     )
     if line.capped:
         said += " capped"
+    if line.corrects:
+        said += f"    corrects {line.corrects}"
     if row.coverage is not None:
         said += (
             f"    {line.base_quantity} used, {line.allowance} included, {row.coverage} % observed"
@@ -182,5 +196,7 @@ _ACTS = (
     ),
     (rf"swap +(?P<item>\S+) +to (?P<server>\S+) at (?P<at>{TIME})", _swap),
     (rf"end +(?P<item>\S+) +at (?P<at>{TIME})", _end),
+    (rf"late +(?P<server>\S+) +(?P<amount>-?{AMOUNT}) TB at (?P<at>{TIME})", _late),
+    (rf"silence +(?P<server>\S+) +until (?P<at>{TIME})", _more),
     (r"close +(?P<month>\d{4}-\d\d)", _close),
 )

@@ -17,8 +17,8 @@ from invoicing.verify import verify
 from schemas.billing import LineKind
 from sinks import timelines
 from sinks.database import Connection, connect
-from tests.fix_billing import series_set
 from tests.invoicing import ledger
+from tests.invoicing.ledger import reported
 from tests.invoicing.scenario import CATALOG, CLOSED, ENTERED, TB, close_month
 from tests.invoicing.worlds import DAY, END, START, account, month_of
 
@@ -33,30 +33,7 @@ def conn(billing_url: str) -> Iterator[Connection]:
 
 
 def late(conn: Connection, server: str, quantity: int, at: datetime = START) -> None:
-    """Usage that comes after everything so far: above all cuts, the conservation law kept."""
-    set_id = series_set(conn, [("net.tx_bytes", "eth0")])
-    conn.execute("UPDATE ingest_offset SET next_offset = next_offset + 10")
-    conn.execute(
-        "INSERT INTO usage_late (server_id, window_start, set_id, qty, part, ckpt_offset, reason)"
-        " SELECT %s, %s, %s, ARRAY[%s::bigint], part, next_offset, 'test'"
-        " FROM ingest_offset WHERE part = 0",
-        (server, at, set_id, quantity),
-    )
-    conn.execute(
-        "UPDATE server_state SET last = ARRAY[last[1] + %s] WHERE server_id = %s",
-        (quantity, server),
-    )
-
-
-def reported(conn: Connection, until: datetime) -> None:
-    """Every server's last report was a minute after that, and used nothing since."""
-    at_ms = int(until.timestamp() * 1000) + 60_000
-    conn.execute(
-        "UPDATE ingest_offset SET append_ms = greatest(append_ms, %s)", (at_ms + 86_400_000,)
-    )
-    conn.execute(
-        "UPDATE server_state SET at_ms = %s, win_ms = %s", (at_ms, at_ms - at_ms % 300_000)
-    )
+    ledger.late(conn, server, quantity, at)
 
 
 def march(url: str, conn: Connection, **rest: Any) -> CloseReport:
@@ -322,7 +299,6 @@ def test_the_ledger_helper_keeps_the_law(conn: Connection) -> None:
     month_of(conn, 1)
     late(conn, "srv-0", 7)
     assert conn.execute("SELECT * FROM conservation_violation").fetchall() == []
-    assert ledger.ORIGIN
 
 
 def test_rerating_shows_each_line_and_why(conn: Connection, billing_url: str) -> None:

@@ -18,8 +18,9 @@ from schemas.serial import to_json
 from schemas.terms import Commitment, Term
 from sinks import timelines
 from sinks.database import Connection, connect
+from tests.invoicing.ledger import reported
 from tests.invoicing.scenario import TB, close_month
-from tests.invoicing.test_adjust import APRIL, MAY, corrections, document, late, march, reported
+from tests.invoicing.test_adjust import APRIL, MAY, corrections, document, late, march
 from tests.invoicing.test_close import CLOSERS, DiedError, numbers, whole
 from tests.invoicing.worlds import DAY, END, START, month_of
 
