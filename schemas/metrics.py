@@ -276,6 +276,15 @@ AUDIT_SUCCESS: Final = Metric(
     "rackmeter_audit_last_success_timestamp_seconds", "gauge", "seconds",
     "When the audit trail was last verified whole, against signed heads.", where="audit",
 )  # fmt: skip
+COLLECT_SUCCESS: Final = Metric(
+    "rackmeter_collect_last_success_timestamp_seconds", "gauge", "seconds",
+    "When due invoices were last collected with an answer to every call.", where="collect",
+)  # fmt: skip
+COLLECT_UNANSWERED: Final = Metric(
+    "rackmeter_collect_unanswered", "gauge", "calls",
+    "Calls of the last collection that a gateway did not answer; the next one asks first.",
+    where="collect",
+)  # fmt: skip
 
 METRICS: Final = tuple(value for value in globals().copy().values() if isinstance(value, Metric))
 """All of the above, in this order."""

@@ -63,6 +63,7 @@ def collect(
     """
     from invoicing.collect import collect as run  # noqa: PLC0415 - starts slowly
     from rackmeter.cli.ledger import database  # noqa: PLC0415
+    from rackmeter.cli.payment_metrics import tell  # noqa: PLC0415
     from rackmeter.gateways import gateways, policy  # noqa: PLC0415
     from rackmeter.settings import load_settings  # noqa: PLC0415
 
@@ -71,6 +72,7 @@ def collect(
     confirm("Charge every due invoice?", yes=yes or dry_run)
     with database(settings) as url:
         report = run(url, made, rules, dry_run=dry_run)
+    tell(None if dry_run else settings.metrics_dir, report, datetime.now(UTC))
     _report(report, json=json)
     raise typer.Exit(report.exit_code)
 

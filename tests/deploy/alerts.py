@@ -283,6 +283,13 @@ CASES = (
         ({'rackmeter_audit_last_success_timestamp_seconds{instance="n"}': "1x70"},),
     ),
     Case(
+        "RackmeterCollectFails", "6h",
+        {'rackmeter_collect_last_success_timestamp_seconds{instance="n"}': "1x60"},
+        "Due invoices were not collected whole for more than four hours.",
+        ({'rackmeter_collect_last_success_timestamp_seconds{instance="n"}': "20000x60"}, {}),
+        step="30m",
+    ),
+    Case(
         "RackmeterArchiveOld", "8h",
         {'rackmeter_archive_last_success_timestamp_seconds{instance="n"}': "1x60"},
         "Raw reports were not archived for more than six hours.",

@@ -27,7 +27,8 @@ def run(
 ) -> Run:
     for name, value in {
         "RACKMETER_DATABASE_URL": world.url, "RACKMETER_DATA_DIR": str(tmp_path),
-        "RACKMETER_ACTOR": "ann@desk", **settings_of(world, tmp_path),
+        "RACKMETER_ACTOR": "ann@desk", "RACKMETER_METRICS_DIR": str(tmp_path),
+        **settings_of(world, tmp_path),
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
@@ -47,7 +48,7 @@ def acted(world: World, action: str) -> tuple[str, str]:
     return row.act.actor, row.said.reason
 
 
-def test_from_the_link_to_the_refund(run: Run, world: World) -> None:
+def test_from_the_link_to_the_refund(run: Run, world: World, tmp_path: Path) -> None:
     world.account(card=None)
     path = "/v1/checkout/sessions"
     world.stripe.objects[path] = {"id": "cs_1", "object": "checkout.session", "url": "https://pay"}
@@ -61,7 +62,10 @@ def test_from_the_link_to_the_refund(run: Run, world: World) -> None:
 
     number = world.bill("acme", "119.00")
     assert [c["state"] for c in run("collect --dry-run")["collected"]] == ["due"]
+    assert not list(tmp_path.glob("*.prom")), "a dry run tells nothing"
     assert [c["state"] for c in run("collect --yes")["collected"]] == ["paid"]
+    assert "rackmeter_collect_unanswered 0.0" in (tmp_path / "collect.prom").read_text()
+    assert (tmp_path / "collect_success.prom").exists()
     assert acted(world, "payment.attempt")[0] == "ann@desk"
     (attempt,) = run("list --account acme --state paid")["attempts"]
     assert (attempt["invoice"], attempt["received"], "token" in attempt) == (
