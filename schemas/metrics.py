@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
-Where = Literal["worker", "api", "close", "backup", "archive", "reconcile", "audit", "collect", "all"]
+Where = Literal[
+    "worker", "api", "close", "backup", "archive", "reconcile", "audit", "collect", "all"
+]
 
 LABELS: Final = {
     "verdict": "schemas.verdict.Verdict, 15 values",
