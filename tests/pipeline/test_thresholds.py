@@ -151,6 +151,7 @@ NETS = (Decimal("5.00"), Decimal("20.00"))
         ("a byte below", 10**12 - 1, []),
         ("exactly", 10**12, ["1 TB"]),
         ("6 TB at 1.00 are above 5.00", 6 * 10**12, ["1 TB", "5 EUR"]),
+        ("exactly 5.00", 5 * 10**12, ["1 TB", "5 EUR"]),
         ("a cent below 5.00", 499 * 10**10, ["1 TB"]),
         ("all of them", 26 * 10**12, ["1 TB", "25 TB", "5 EUR", "20 EUR"]),
     ],
@@ -196,8 +197,11 @@ def test_a_percentile_is_told_when_it_is_certain(measured: int, expected: list[s
         Percentile((TX,), mbps), PerUnit(Decimal(1)), "hosting",
         alert_quantities=(100 * mbps.is_, 200 * mbps.is_),
     )  # fmt: skip
-    samples = Samples("srv", TX, "1", START, (150 * mbps.is_,) * measured)
-    assert told(charge, samples=(samples,)) == expected
+    for rate in (100, 150):
+        samples = Samples("srv", TX, "1", START, (rate * mbps.is_,) * measured)
+        assert told(charge, samples=(samples,)) == expected
+    below = Samples("srv", TX, "1", START, (100 * mbps.is_ - 1,) * measured)
+    assert told(charge, samples=(below,)) == []
 
 
 class TestForecasts:
@@ -252,6 +256,7 @@ class TestForecasts:
         assert [one for one, _ in self.found(*slower, told=(name,))] == [name]
         assert self.found(4 * 10**12, 4 * 10**12 + 1, told=(name,)) == [], "not in this period"
         assert self.found(4 * 10**12, 12 * 10**12, told=(name,)) == [(name, None)], "come true"
+        assert self.found(4 * 10**12, 10**13, told=(name,)) == [(name, None)], "exactly"
         assert self.found(4 * 10**12, 12 * 10**12) == [], "the crossing says it"
 
     def test_only_where_it_is_asked_for_and_something_is_included(self) -> None:
