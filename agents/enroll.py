@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Final
 
-from agents.keyfile import fields_of
+from agents.keyfile import fields_of, private_text
 from schemas.errors import ConfigError, DependencyError, RackmeterError
 
 PATH: Final = "/v1/agents/enroll"
@@ -46,7 +46,7 @@ def rotate(url: str, token: str, key_file: Path, ca_file: Path | None) -> tuple[
     The new file lies beside the old one before the token is spent, and takes its place only with a
     key of the same server in it.
     """
-    server = fields_of(key_file).get("server")
+    server = fields_of(key_file, private_text(key_file)).get("server")
     beside = key_file.with_name(f"{key_file.name}.new")
     with _kept(beside, 0o600) as keys:
         given = fetch(url, token, ca_file)

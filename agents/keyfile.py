@@ -24,7 +24,7 @@ def load(path: Path, server: str) -> Key:
     """``kid`` and ``secret`` (hex or base64), TOML or JSON; ``server``, where stated, must be this
     server.
     """
-    fields = fields_of(path)
+    fields = fields_of(path, own_text(path))
     kid, secret = fields.get("kid"), fields.get("secret")
     if not isinstance(kid, str) or not kid:
         raise ConfigError(f'{path}: kid is {kid!r}; it must be a text, as in kid = "k1"')
@@ -39,9 +39,8 @@ def load(path: Path, server: str) -> Key:
     return Key(kid, server, _secret(path, secret))
 
 
-def fields_of(path: Path) -> dict[str, Any]:
+def fields_of(path: Path, text: str) -> dict[str, Any]:
     """What the file says, unchecked."""
-    text = private_text(path)
     try:
         fields = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
     except ValueError as error:
@@ -50,23 +49,19 @@ def fields_of(path: Path) -> dict[str, Any]:
 
 
 def private_text(path: Path) -> str:
-    """Of a file that holds a key: it belongs to root or to this process's user; its group may read
-    it, as systemd's credentials and Kubernetes' secrets want it, and nobody else may anything.
+    """Of a file that holds a key: its owner and group may read it, others may not."""
+    return _read(path)[1]
+
+
+def own_text(path: Path) -> str:
+    """Of a file that holds a key of this very process: it belongs to root or to this user, and
+    nobody else can replace it. Its group may read it, as systemd's credentials want it.
     """
-    try:
-        status = path.stat()
-        mode = status.st_mode
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: the key file cannot be read ({error})") from error
-    if mode & _OTHERS:
+    status, text = _read(path)
+    if status.st_mode & stat.S_IWGRP:
         raise ConfigError(
-            f"{path}: every user here can read or write the key (mode {mode & 0o777:o}); "
+            f"{path}: its group can replace the key (mode {status.st_mode & 0o777:o}); "
             f"run: chmod 600 {path}"
-        )
-    if mode & stat.S_IWGRP:
-        raise ConfigError(
-            f"{path}: its group can replace the key (mode {mode & 0o777:o}); run: chmod 600 {path}"
         )
     if status.st_uid not in (0, os.geteuid()):
         raise ConfigError(
@@ -74,6 +69,20 @@ def private_text(path: Path) -> str:
             f"run: chown {os.geteuid()} {path}"
         )
     return text
+
+
+def _read(path: Path) -> tuple[os.stat_result, str]:
+    try:
+        status = path.stat()
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: the key file cannot be read ({error})") from error
+    if status.st_mode & _OTHERS:
+        raise ConfigError(
+            f"{path}: every user here can read or write the key (mode {status.st_mode & 0o777:o}); "
+            f"run: chmod 600 {path}"
+        )
+    return status, text
 
 
 def _secret(path: Path, text: str) -> bytes:

@@ -97,7 +97,7 @@ def _told(flags: dict[str, object], environ: Mapping[str, str]) -> tuple[Setting
     key = keyfile.load(chosen.key_file, chosen.server)
     kafka = {"bootstrap.servers": chosen.bootstrap, **chosen.kafka}
     if chosen.kafka_password_file is not None:
-        kafka["sasl.password"] = keyfile.private_text(chosen.kafka_password_file).strip()
+        kafka["sasl.password"] = keyfile.own_text(chosen.kafka_password_file).strip()
     return chosen, Target(chosen.topic, chosen.environment, key, kafka)
 
 

@@ -231,7 +231,8 @@ def configured(folder: Path, scram: Mapping[str, str], topic: str) -> tuple[Path
         "root": machine.root,
         "kafka_password_file": password,
     }
-    text = "".join(f"{name} = {json.dumps(str(value))}\n" for name, value in lines.items())
+    text = "interval = 3600\n"
+    text += "".join(f"{name} = {json.dumps(str(value))}\n" for name, value in lines.items())
     text += "[kafka]\n" + "".join(f'"{name}" = {json.dumps(v)}\n' for name, v in kafka.items())
     config.write_text(text)
     return config, password
