@@ -39,6 +39,20 @@ def test_flag_over_environment_over_file(tmp_path: Path) -> None:
     assert chosen.network.loopback
 
 
+def test_the_spool_and_a_password_of_its_own(tmp_path: Path) -> None:
+    toml = 'kafka_password_file = "/etc/p"\n[spool]\nmib = 4\nsync = 0.5\n'
+    chosen = told(tmp_path, toml, RACKMETER_AGENT_SPOOL_MIB="8")
+    assert (chosen.spool_bytes_max, chosen.spool_sync_ms) == (8 * 2**20, 500)
+    assert chosen.kafka_password_file == Path("/etc/p")
+
+
+def test_a_password_in_a_file_that_nobody_else_reads(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text('[kafka]\n"sasl.password" = "x"\n')
+    path.chmod(0o640)
+    assert settings({"config": str(path)}, {}).kafka == {"sasl.password": "x"}
+
+
 def test_every_section_of_a_file(tmp_path: Path) -> None:
     chosen = told(
         tmp_path,
@@ -76,6 +90,10 @@ def test_every_section_of_a_file(tmp_path: Path) -> None:
         ('topic = "a b"', "topic is 'a b'; allowed is 1 to 249 letters"),
         ('server = ""', "server is ''; allowed is a printable text"),
         ('log_format = "xml"', "log_format is 'xml'; allowed is plain or json"),
+        ("[spool]\nmib = 0", "spool.mib is 0; allowed is a whole number from 1 to 65536"),
+        ("[spool]\nmib = 1.5", "spool.mib is 1.5; allowed is a whole number"),
+        ("[spool]\nsync = -1", "spool.sync is -1; allowed is a number of seconds from 0 to 3600"),
+        ('[kafka]\n"sasl.password" = "x"', 'every user here can read kafka."sasl.password"'),
         ("kafka = 3", "kafka is 3; allowed is a table"),
         ("[kafka]\na = []", 'kafka."a" is []; allowed are text'),
         ("interval = ", "cannot be read"),
