@@ -8,16 +8,19 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.json import Jsonb
 
 from invoicing.close import Progress
 from invoicing.due import sweep
+from invoicing.reenter import reenter
 from invoicing.report import Status
 from schemas.billing import LineKind, Span
 from schemas.serial import to_json
 from schemas.terms import Commitment, Term
 from sinks import timelines
 from sinks.database import Connection, connect
+from tests.fix_stack import MakeDatabase
 from tests.invoicing.ledger import reported
 from tests.invoicing.scenario import TB, close_month
 from tests.invoicing.test_adjust import APRIL, MAY, corrections, document, late, march
@@ -178,3 +181,40 @@ def test_usage_that_comes_before_the_year_is_settled(conn: Connection, billing_u
     assert sorted(nets) == sorted([Decimal("49.00"), Decimal("0.00"), due, Decimal("0.65")])
     late(conn, "srv-0", 1000)
     assert close_month(billing_url, "2026-03").unbilled == ()
+
+
+def test_a_credit_note_that_a_restore_lost_is_not_written_twice(
+    conn: Connection, billing_url: str, make_database: MakeDatabase, tmp_path: Path
+) -> None:
+    """What it corrected is not known any more: the account waits until it is entered again."""
+    log = tmp_path / "numbers.log"
+    month_of(conn, 2)
+    close_month(billing_url, numbers=log)
+    timelines.end(conn, "item-1", START + 10 * DAY)
+    late(conn, "srv-0", TB // 2)
+    reported(conn, APRIL)
+    conn.close()
+    older = make_database(str(conninfo_to_dict(billing_url)["dbname"]))
+    issued = close_month(billing_url, "2026-03", numbers=log, folder=tmp_path)
+    assert sorted(o.number or "" for o in issued.outcomes) == ["RM-2026-000003", "RM-2026-C000001"]
+    waiting = close_month(older, "2026-03", numbers=log)
+    assert {(one.account, one.status) for one in waiting.outcomes} == {
+        ("acme-0", Status.WAITING), ("acme-1", Status.WAITING),
+    }  # fmt: skip
+    with connect(older, autocommit=True) as back:
+        for number in ("RM-2026-000003", "RM-2026-C000001"):
+            reenter(back, tmp_path / f"{number}.json", log)
+        again = close_month(older, "2026-03", numbers=log)
+        assert again.unbilled == ()
+        found = [(one.number, one.status) for one in again.outcomes]
+        assert found == [("RM-2026-000003", Status.EXISTS)]
+        rows = back.execute(
+            "SELECT scope_id, look, invoice_id IS NULL FROM adjustment ORDER BY 1, 2"
+        )
+        # What had been noted before the restore is looked at once more, and comes to nothing.
+        assert rows.fetchall() == [
+            ("item-0", 1, False),
+            ("item-0", 2, True),
+            ("item-1", 1, False),
+            ("item-1", 2, True),
+        ]
