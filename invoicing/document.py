@@ -170,6 +170,13 @@ def scope_of(document: Document, line: Line) -> Scope:
     return next(one.scope for one in known if one.scope.scope == line.scope)
 
 
+def adjusted_of(document: Document, line: Line) -> Adjusted:
+    """What an adjustment belongs to: its scope's period that holds the start of its service."""
+    mine = [one for one in document.adjusted if one.priced.scope.scope == line.scope]
+    named = (one for one in mine if one.priced.inputs.period.holds(line.service.start))
+    return next(named, mine[0])
+
+
 def numbered(draft: Document, number: str) -> Document:
     """The draft with its number: the last thing that is decided."""
     return replace(draft, number=number)

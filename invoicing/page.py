@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from invoicing.document import Document
+from invoicing.documents.einvoice import NAME, einvoice, told
 from invoicing.documents.render import pdf
+from invoicing.documents.words import LANGUAGES
 from schemas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,17 +39,40 @@ def attached(content: bytes, path: Path) -> bytes:
 def page_findings(
     document: Document, body: bytes, content: bytes, proof: str
 ) -> Iterator[tuple[str, str]]:
-    """(where, sentence) for what the page shows and the document does not.
+    """(where, sentence) for what page and e-invoice say and the document does not.
 
     The same document gives the same bytes with the same typst; with another one the words count.
     """
-    expected = pdf(document, body, proof)
-    if expected == content:
-        return
     try:
-        yield from _differences(_reader(expected), _reader(content))
+        theirs = _reader(content)
+        expected = pdf(document, body, proof, _language(theirs))
+        if expected == content:
+            return
+        yield from _einvoice(document, theirs)
+        yield from _differences(_reader(expected), theirs)
     except Exception as error:  # pypdf raises all kinds on a broken file
         yield "pdf", f"it is damaged: {error}"
+
+
+def _einvoice(document: Document, theirs: "PdfReader") -> Iterator[tuple[str, str]]:
+    """Field by field, against the one that the document gives."""
+    expected, found = einvoice(document), theirs.attachments.get(NAME, [])
+    if len(found) != (expected is not None):
+        yield NAME, f"there are {len(found)} of it, and the document gives {int(bool(expected))}"
+    elif expected is not None and found[0] != expected:
+        ours, said = told(expected), told(bytes(found[0]))
+        fields = [(path, said.get(path), ours.get(path)) for path in {**ours, **said}]
+        different = [one for one in fields if one[1] != one[2]]
+        for path, one, other in different:
+            yield f"{NAME}{path}", f"says {one!r}, the document {other!r}"
+        if not different:
+            yield NAME, "the file is not the one that this document gives"
+
+
+def _language(reader: "PdfReader") -> str:
+    """In which the page was written."""
+    said = str(reader.root_object.get("/Lang", ""))[:2]
+    return said if said in LANGUAGES else "en"
 
 
 def _differences(ours: "PdfReader", theirs: "PdfReader") -> Iterator[tuple[str, str]]:

@@ -40,6 +40,9 @@ __all__ = [
 ]
 
 _PERCENT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
+_BANK_FIELDS: Final = ("iban", "bic")
+_IBAN: Final = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")  # ISO 13616
+_BIC: Final = re.compile(r"[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?")  # ISO 9362
 _SELLER_FIELDS: Final = ("entity", "name", "address", "vat_id", "timezone", "currency")
 
 
@@ -181,7 +184,7 @@ def addon_row(catalog: Catalog, item: Item, name: str, count: int, valid: Span) 
 
 def _seller(file: Table) -> Seller:
     table = file.table("seller", f"write [seller] with {', '.join(_SELLER_FIELDS)}")
-    table.only(_SELLER_FIELDS)
+    table.only((*_SELLER_FIELDS, *_BANK_FIELDS))
     return Seller(
         entity=table.text("entity", 'write a short name such as "rm-de"'),
         name=table.text("name", "write the company's name as it is registered"),
@@ -190,7 +193,19 @@ def _seller(file: Table) -> Seller:
         timezone=_known(table, "timezone", zone, "Europe/Berlin"),
         currency=_known(table, "currency", minor_units, "EUR"),
         tax=_tax(file),
+        iban=_bank(table, "iban", _IBAN, "DE89370400440532013000"),
+        bic=_bank(table, "bic", _BIC, "COBADEFFXXX"),
     )
+
+
+def _bank(table: Table, key: str, pattern: re.Pattern[str], example: str) -> str:
+    """Without spaces; nothing where it is not written."""
+    if key not in table.values:
+        return ""
+    value = table.text(key, f'write for example "{example}"').replace(" ", "").upper()
+    if not pattern.fullmatch(value):
+        table.note(key, f'"{value}" cannot be one; write for example "{example}"')
+    return value
 
 
 def _known(table: Table, key: str, check: Callable[[str], object], example: str) -> str:

@@ -60,6 +60,7 @@ def described(catalog: Catalog) -> dict[str, Words]:
             "vat_id": seller.vat_id,
             "timezone": seller.timezone,
             "currency": seller.currency,
+            **{key: said for key in ("iban", "bic") if (said := getattr(seller, key))},
         },
         "tax": {name: f"{rate} %" for name, rate in seller.tax.items()},
     }

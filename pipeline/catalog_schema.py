@@ -89,6 +89,8 @@ def _seller() -> Schema:
             "vat_id": text("the VAT number"),
             "timezone": text("an IANA name, for example Europe/Berlin"),
             "currency": pattern("[A-Z]{3}", "ISO 4217"),
+            "iban": text("account that customers pay to; may be missing"),
+            "bic": text("of the bank of that account"),
         },
         ("entity", "name", "address", "vat_id", "timezone", "currency"),
     )

@@ -259,3 +259,6 @@ class Seller:
     currency: str
     tax: dict[str, Decimal]
     """Tax category → rate in percent."""
+    iban: str = ""
+    """Account to pay to, without spaces; "" where customers are not asked to transfer."""
+    bic: str = ""

@@ -1,8 +1,9 @@
 """Figures as a person reads them: money, quantities, dates. Pure; nothing here rounds money."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal
 from itertools import pairwise
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_datetime
@@ -14,6 +15,11 @@ from schemas.prices import Unit
 EXACT = Context(prec=60)
 """Enough for any numeric of the ledger; display never needs more."""
 DAY = timedelta(days=1)
+LONG: Final = {"en": "d MMMM y", "de": "d. MMMM y"}
+SHORT: Final = {"en": "d MMM", "de": "d. MMM"}
+MINUTE: Final = {"en": "d MMM y, HH:mm", "de": "d. MMM y, HH:mm"}
+PERCENT: Final = {"en": "#,##0.##%", "de": "#,##0.##\u00a0%"}
+"""Patterns of Unicode CLDR by language."""
 _DECIMAL, _BINARY = ("B", "kB", "MB", "GB", "TB", "PB"), ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 SMALLER = {big: small for names in (_DECIMAL, _BINARY) for small, big in pairwise(names)}
 """The next smaller unit of bytes."""
@@ -53,13 +59,18 @@ def fitting(value: int, unit: Unit) -> tuple[str, int]:
 
 
 def percent(value: Decimal, locale: str) -> str:
-    """``99.93 %`` from 99.93."""
-    return format_percent(value / 100, format="#,##0.##%", locale=locale)
+    """``99.93%`` from 99.93, in German with a space."""
+    return format_percent(value / 100, format=PERCENT[locale[:2]], locale=locale)
 
 
 def day(instant: datetime, zone: ZoneInfo, locale: str) -> str:
     """``1 March 2026``, in that zone."""
-    return format_date(instant.astimezone(zone), "d MMMM y", locale=locale)
+    return _date(instant.astimezone(zone).date(), LONG, locale)
+
+
+def moment(instant: datetime, zone: ZoneInfo, locale: str) -> str:
+    """``1 Mar 2026, 00:05``, in that zone."""
+    return format_datetime(instant.astimezone(zone), MINUTE[locale[:2]], locale=locale)
 
 
 def span(value: Span, zone: ZoneInfo, locale: str) -> str:
@@ -69,27 +80,28 @@ def span(value: Span, zone: ZoneInfo, locale: str) -> str:
     """
     start = value.start.astimezone(zone)
     if value.end is None:
-        return f"{_moment(start, locale)} –"
+        return f"{moment(start, zone, locale)} –"
     end = value.end.astimezone(zone)
     if any(
         (edge.hour, edge.minute, edge.second, edge.microsecond) != (0,) * 4 for edge in (start, end)
     ):
-        return f"{_moment(start, locale)} – {_moment(end, locale)}"
+        return f"{moment(start, zone, locale)} – {moment(end, zone, locale)}"
     last = end.date() - DAY
     if start.date() == last:
-        return format_date(last, "d MMMM y", locale=locale)
+        return _date(last, LONG, locale)
     if (start.year, start.month) == (last.year, last.month):
-        return f"{start.day} – {format_date(last, 'd MMMM y', locale=locale)}"
-    return " – ".join(format_date(edge, "d MMMM y", locale=locale) for edge in (start.date(), last))
+        first, _, _ = _date(start.date(), LONG, locale).partition(" ")
+        return f"{first} – {_date(last, LONG, locale)}"
+    return " – ".join(_date(edge, LONG, locale) for edge in (start.date(), last))
 
 
 def ends(value: Span, zone: ZoneInfo, locale: str) -> tuple[str, str]:
     """First and last day of a month, short: ``1 Feb``, ``28 Feb``."""
     assert value.end is not None
     days = value.start.astimezone(zone).date(), value.end.astimezone(zone).date() - DAY
-    first, last = (format_date(day, "d MMM", locale=locale) for day in days)
+    first, last = (_date(day, SHORT, locale) for day in days)
     return first, last
 
 
-def _moment(instant: datetime, locale: str) -> str:
-    return format_datetime(instant, "d MMM y, HH:mm", locale=locale)
+def _date(value: date, patterns: dict[str, str], locale: str) -> str:
+    return format_date(value, patterns[locale[:2]], locale=locale)

@@ -1,4 +1,4 @@
-"""A document as PDF/A-3b with itself attached. Same document, same bytes, on every machine.
+"""A document as PDF/A-3b with itself and its Factur-X attached. Same document, same bytes.
 
 No file, no clock, no system font: the template comes from this package, fonts from the typst wheel,
 the time stamp from the document.
@@ -13,6 +13,8 @@ from typing import Final
 import typst
 
 from invoicing.document import Document
+from invoicing.documents.declare import declared
+from invoicing.documents.einvoice import einvoice
 from invoicing.documents.view import view
 
 TEMPLATE: Final = (files("invoicing.documents") / "invoice.typ").read_bytes()
@@ -27,24 +29,32 @@ ROUNDS_MAX: Final = 3
 def pdf(document: Document, attachment: bytes, digest: str, language: str = "en") -> bytes:
     """The PDF; characters that its fonts lack are shown as ``?`` (the attachment has them all)."""
     shown = json.dumps(view(document, digest, language), ensure_ascii=False)
+    carried = {"document": attachment.decode()}
+    if xml := einvoice(document):
+        carried["einvoice"] = xml.decode()
+    made = _shown(document, shown, carried)
+    return declared(made) if xml else made
+
+
+def _shown(document: Document, shown: str, carried: dict[str, str]) -> bytes:
     for _ in range(ROUNDS_MAX):
         try:
-            return _compile(document, shown, attachment)
+            return _compile(document, shown, carried)
         except typst.TypstError as error:
             missing = set("".join(MISSING.findall(error.diagnostic)))
             if not missing:
                 raise
             shown = shown.translate({ord(char): REPLACEMENT for char in missing})
-    return _compile(document, shown, attachment)
+    return _compile(document, shown, carried)
 
 
-def _compile(document: Document, shown: str, attachment: bytes) -> bytes:
+def _compile(document: Document, shown: str, carried: dict[str, str]) -> bytes:
     made = typst.compile(
         TEMPLATE,
         format="pdf",
         ignore_system_fonts=True,
         pdf_standards=[STANDARD],
-        sys_inputs={"view": shown, "document": attachment.decode()},
+        sys_inputs={"view": shown, **carried},
         timestamp=document.issued_at.astimezone(UTC),
     )
     assert isinstance(made, bytes)

@@ -14,6 +14,7 @@ from pypdf import PdfReader
 from invoicing.digest import sealed, text
 from invoicing.document import Document
 from invoicing.documents import figures
+from invoicing.documents.einvoice import einvoice
 from invoicing.documents.render import pdf
 from invoicing.documents.view import view
 from schemas.billing import Span
@@ -45,11 +46,12 @@ def test_it_opens_and_says_what_is_to_be_paid() -> None:
         assert expected in said
 
 
-def test_the_attachment_is_the_document() -> None:
+def test_the_attachments_are_the_document_and_its_einvoice() -> None:
     document = paper(2)
     attachments = made(document).attachments
     assert {name: bodies[0] for name, bodies in attachments.items()} == {
-        "RM-2026-000001.json": text(document)
+        "RM-2026-000001.json": text(document),
+        "factur-x.xml": einvoice(document),
     }
 
 
