@@ -24,10 +24,13 @@ from sinks.keys import keys_exist, load_keys
 from sinks.positions import positions
 from sinks.roles import ROLES, differences, missing_roles, roles, script
 from sinks.roles.logins import make_login
+from sinks.timelines import end
 from tests.fix_billing import START, TX, WAYS, Receiver, meter_open, meter_windows, rent_small
 from tests.fix_stack import NOT_DURABLE, MakeDatabase
+from tests.invoicing import ledger
 from tests.invoicing.scenario import close_month, numbers_of
-from tests.invoicing.worlds import month_of
+from tests.invoicing.worlds import END, month_of
+from tests.invoicing.worlds import START as FEBRUARY
 from tests.sinks.metering import (
     TOPIC_ID,
     chunks,
@@ -146,6 +149,22 @@ def test_the_writer_hands_out_keys(owner: Connection, billing_url: str) -> None:
             assert made == key
         with pytest.raises(errors.InsufficientPrivilege):
             enrolment.issue(conn, "s8", by="x", now=now, valid=timedelta(hours=1), renew=False)
+
+
+def test_the_invoicer_corrects_what_came_late(owner: Connection, billing_url: str) -> None:
+    """A credit note, a line on the next invoice, and a look that finds nothing."""
+    month_of(owner, 3)
+    url = login_of(billing_url, "invoicer")
+    close_month(url)
+    ledger.late(owner, "srv-0", 10**12, FEBRUARY)
+    ledger.late(owner, "srv-2", 1, FEBRUARY)
+    end(owner, "item-1", FEBRUARY + timedelta(days=10))
+    ledger.reported(owner, END + timedelta(days=31))
+    report = close_month(url, "2026-03")
+    assert report.exit_code == 0
+    assert [one.kind for one in report.outcomes] == ["invoice", "credit-note", "invoice"]
+    looks = owner.execute("SELECT scope_id, invoice_id IS NULL FROM adjustment ORDER BY 1")
+    assert looks.fetchall() == [("item-0", False), ("item-1", False), ("item-2", True)]
 
 
 def test_the_invoicer_closes_and_explains(
