@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from docs.draw_metering import FOLDER, STYLE
-from invoicing.dunning import ORDER, Policy, Stand
+from invoicing.collecting.dunning import ORDER, Policy, Stand
 
 WIDTH: Final = 860
 MORE: Final = """

@@ -5,8 +5,8 @@ from itertools import pairwise
 from typing import Final
 
 from agents.keyfile import private_text
-from invoicing.collect import now
-from invoicing.dunning import Policy
+from invoicing.collecting.collect import now
+from invoicing.collecting.dunning import Policy
 from invoicing.gateways.protocol import Gateway
 from invoicing.gateways.stripe_gateway import ANSWER_S, CONNECT_S, StripeGateway, StripeKeys
 from invoicing.gateways.transfer_gateway import TransferGateway

@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
-from invoicing.nightly_base import Pair, Port, Unit
+from invoicing.nightly.base import Pair, Port, Unit
 from rackmeter.errors import ConfigError
 
 STATES: Final = ("rented", "spare", "off")

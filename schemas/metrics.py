@@ -29,7 +29,7 @@ LABELS: Final = {
     "status": "2xx, 3xx, 4xx, 5xx",
     "version": "releases that run at the same time",
     "result": "invoicing.report.Status, 6 values",
-    "check": "invoicing.nightly.CHECKS",
+    "check": "invoicing.nightly.checks.CHECKS",
 }
 """Every label with what bounds its values."""
 

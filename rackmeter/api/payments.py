@@ -13,8 +13,8 @@ import structlog
 from fastapi import APIRouter, Depends, Header, HTTPException, Request
 from pydantic import BaseModel, Field
 
-from invoicing.collect_attempt import Till
-from invoicing.collect_events import take_event
+from invoicing.collecting.attempt import Till
+from invoicing.collecting.events import take_event
 from invoicing.gateways.protocol import ForgedEventError
 from invoicing.gateways.stripe_gateway import StripeGateway
 from rackmeter.gateways import stripe_gateway

@@ -16,7 +16,7 @@ from rackmeter.errors import ConfigError, DependencyError, RefusedError
 from sinks.actor import AMBIENT
 
 if TYPE_CHECKING:
-    from invoicing.collect import CollectReport
+    from invoicing.collecting.collect import CollectReport
     from sinks.payments import Attempt
 
 Invoice = Annotated[str, typer.Argument(metavar="INVOICE", help="Its number.")]
@@ -61,7 +61,7 @@ def collect(
 
     Safe to repeat and to kill at any moment; several at once share the work. Run it hourly.
     """
-    from invoicing.collect import collect as run  # noqa: PLC0415 - starts slowly
+    from invoicing.collecting.collect import collect as run  # noqa: PLC0415 - starts slowly
     from rackmeter.cli.ledger import database  # noqa: PLC0415
     from rackmeter.cli.payment_metrics import tell  # noqa: PLC0415
     from rackmeter.gateways import gateways, policy  # noqa: PLC0415
@@ -152,8 +152,8 @@ def refund(
     json: Json = False,
 ) -> None:
     """Send money back the way it came. The invoice is open again until a credit note says why."""
-    from invoicing.collect_refund import left_of  # noqa: PLC0415 - starts slowly
-    from invoicing.collect_refund import refund as send  # noqa: PLC0415
+    from invoicing.collecting.refund import left_of  # noqa: PLC0415 - starts slowly
+    from invoicing.collecting.refund import refund as send  # noqa: PLC0415
     from sinks.payments import paid_attempt  # noqa: PLC0415
 
     if not AMBIENT.reason:
@@ -185,7 +185,7 @@ def received(
     json: Json = False,
 ) -> None:
     """Enter a bank transfer that `payment collect` expects; one of another amount counts as is."""
-    from invoicing.collect_transfer import transfer_arrived  # noqa: PLC0415
+    from invoicing.collecting.transfer import transfer_arrived  # noqa: PLC0415
     from invoicing.gateways.transfer_gateway import is_creditor_reference  # noqa: PLC0415
 
     plain = "".join(reference.split()).upper()

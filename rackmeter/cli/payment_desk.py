@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rackmeter.errors import ConfigError
 
 if TYPE_CHECKING:
-    from invoicing.collect_attempt import Till
+    from invoicing.collecting.attempt import Till
     from rackmeter.settings import Settings
     from sinks.database import Connection
 
@@ -32,7 +32,7 @@ def desk(data_dir: Path | None) -> "Iterator[tuple[Settings, Connection]]":
 
 def till(settings: "Settings", conn: "Connection", name: str) -> "Till":
     """The gateway of that name; ConfigError where it is not set up."""
-    from invoicing.collect_attempt import till_of  # noqa: PLC0415 - starts slowly
+    from invoicing.collecting.attempt import till_of  # noqa: PLC0415 - starts slowly
     from rackmeter.gateways import gateways  # noqa: PLC0415
 
     for gateway in gateways(settings)(conn):

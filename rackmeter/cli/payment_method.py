@@ -34,7 +34,7 @@ def add_method(
 
     The method that was saved last is the one that is charged.
     """
-    from invoicing.collect_method import begin_method  # noqa: PLC0415 - starts slowly
+    from invoicing.collecting.method import begin_method  # noqa: PLC0415 - starts slowly
 
     if gateway not in ("stripe", "transfer"):
         raise ConfigError(f"--gateway is {gateway}; it must be stripe or transfer.")

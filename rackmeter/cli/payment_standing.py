@@ -33,7 +33,7 @@ def standing(
     json: Json = False,
 ) -> None:
     """Show accounts that are not current, and what they were told comes next."""
-    from invoicing.dunning import Stand  # noqa: PLC0415 - starts slowly
+    from invoicing.collecting.dunning import Stand  # noqa: PLC0415 - starts slowly
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415
     from sinks.dunning import changes, standings  # noqa: PLC0415
 
@@ -74,7 +74,7 @@ def terminate(
 
     Nobody but a person does this. What is deleted, and when, is for whoever provisions to confirm.
     """
-    from invoicing.collect_dunning import terminate as end  # noqa: PLC0415 - starts slowly
+    from invoicing.collecting.standing import terminate as end  # noqa: PLC0415 - starts slowly
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415
     from rackmeter.gateways import policy  # noqa: PLC0415
     from rackmeter.settings import load_settings  # noqa: PLC0415

@@ -15,8 +15,8 @@ from rackmeter.errors import ConfigError, DifferenceError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from invoicing.nightly import Check
-    from invoicing.nightly_base import Night
+    from invoicing.nightly.base import Night
+    from invoicing.nightly.checks import Check
     from rackmeter.settings import Settings
     from sinks.database import Connection
 
@@ -77,7 +77,7 @@ def reconcile(
     json: Json = False,
 ) -> None:
     """Run the nightly checks (the text of the page is HELP)."""
-    from invoicing.nightly import CHECKS, nightly  # noqa: PLC0415 - starts slowly
+    from invoicing.nightly.checks import CHECKS, nightly  # noqa: PLC0415 - starts slowly
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415
     from rackmeter.settings import load_settings  # noqa: PLC0415
 
@@ -104,7 +104,7 @@ def reconcile(
 def _night(
     settings: "Settings", conn: "Connection", day: str | None, servers: int, seed: int | None
 ) -> "Night":
-    from invoicing.nightly_base import Night  # noqa: PLC0415 - starts slowly
+    from invoicing.nightly.base import Night  # noqa: PLC0415 - starts slowly
     from rackmeter.nightly_files import read_inventory, read_pairs, read_ports  # noqa: PLC0415
 
     inventory, ports = settings.inventory_file, settings.ports_file

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from uuid import UUID
 
-from invoicing.nightly_base import Night
+from invoicing.nightly.base import Night
 from pipeline.admit import Rules
 from pipeline.keyring import Keyring
 from pipeline.lanes import Intake, Taken

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from psycopg.types.json import Jsonb
 
-from invoicing import nightly_money
-from invoicing.nightly import CHECKS, nightly
-from invoicing.nightly_base import Found, Night, Pair, Port, Unit
-from invoicing.nightly_inventory import items, provisioning, servers
-from invoicing.nightly_metering import conservation
-from invoicing.nightly_money import accruals, books, law
-from invoicing.nightly_sources import sources
+from invoicing.nightly import money
+from invoicing.nightly.base import Found, Night, Pair, Port, Unit
+from invoicing.nightly.checks import CHECKS, nightly
+from invoicing.nightly.inventory import items, provisioning, servers
+from invoicing.nightly.metering import conservation
+from invoicing.nightly.money import accruals, books, law
+from invoicing.nightly.sources import sources
 from rackmeter.cli.main import run
 from schemas.errors import ConfigError
 from sinks import timelines
@@ -212,17 +212,17 @@ def test_an_invoice_of_other_content_is_named(closed: Connection) -> None:
 def test_rows_that_are_not_the_document_are_named(closed: Connection, statement: str) -> None:
     tamper(closed, statement)
     found = law(night(closed, CLOSED.date()))
-    assert [one.what for one in found.differences] == [nightly_money.LINES] * 2
+    assert [one.what for one in found.differences] == [money.LINES] * 2
 
 
 def test_a_crooked_entry_and_an_invoice_that_is_not_booked_are_named(closed: Connection) -> None:
     tamper(closed, "UPDATE journal_posting SET amount = amount + 1 WHERE ledger = 'tax'")
     found = books(night(closed, CLOSED.date()))
-    assert {one.what for one in found.differences} == {nightly_money.BOOKS}
+    assert {one.what for one in found.differences} == {money.BOOKS}
     tamper(closed, "DELETE FROM journal_posting")
     tamper(closed, "DELETE FROM journal_entry")
     found = books(night(closed, CLOSED.date()))
-    assert [one.what for one in found.differences] == [nightly_money.RECEIVABLE] * 2
+    assert [one.what for one in found.differences] == [money.RECEIVABLE] * 2
 
 
 def test_accruals_are_what_the_ledger_holds_and_one_that_lags_is_looked_at_again(
@@ -239,7 +239,7 @@ def test_accruals_are_what_the_ledger_holds_and_one_that_lags_is_looked_at_again
     pauses: list[float] = []
     found = accruals(looked, pauses.append)
     assert said(found) == [("i-1 s-1 net.tx_bytes eth0", "300", "305")]
-    assert len(pauses) == nightly_money.LOOKS - 1
+    assert len(pauses) == money.LOOKS - 1
 
     def rated(_seconds: float) -> None:
         rate_open(customer, "i-1", at, at)

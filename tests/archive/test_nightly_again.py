@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from invoicing.nightly import nightly
-from invoicing.nightly_again import metered_again
-from invoicing.nightly_metering import archived
+from invoicing.nightly.again import metered_again
+from invoicing.nightly.checks import nightly
+from invoicing.nightly.metering import archived
 from invoicing.reconcile import Difference
 from pipeline.retries import RETRY_HEADER
 from rackmeter.cli.main import run

@@ -4,8 +4,8 @@ from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
-from invoicing.nightly import nightly
-from invoicing.nightly_base import Night
+from invoicing.nightly.base import Night
+from invoicing.nightly.checks import nightly
 from rackmeter import tape
 from rackmeter.archive import archive_topic
 from rackmeter.fleet.adversity import ALL

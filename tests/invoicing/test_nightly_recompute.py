@@ -6,7 +6,7 @@ from functools import lru_cache
 import polars as pl
 import pytest
 
-from invoicing.nightly_recompute import Anchor, readings, recompute
+from invoicing.nightly.recompute import Anchor, readings, recompute
 from rackmeter.fleet.adversity import ALL
 from rackmeter.fleet.cast import ALL_AT_ONCE
 from rackmeter.fleet.log import Log, registered_ms, simulate

@@ -10,8 +10,8 @@ import sys
 import warnings
 from datetime import datetime, timedelta
 
-from invoicing.collect import collect
-from invoicing.dunning import Policy
+from invoicing.collecting.collect import collect
+from invoicing.collecting.dunning import Policy
 from tests.payments.world import gateway_of
 
 

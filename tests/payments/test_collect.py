@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from invoicing.collect_refund import refund
+from invoicing.collecting.refund import refund
 from invoicing.gateways.protocol import GatewayUnknownError
 from invoicing.gateways.transfer_gateway import is_creditor_reference
 from schemas.errors import RefusedError

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from invoicing.collect_refund import refund
+from invoicing.collecting.refund import refund
 from pipeline.budgets import Action
 from sinks.budget_alerts import SUSPEND
 from sinks.catalogs import apply

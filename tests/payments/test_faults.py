@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from invoicing.collect_plan import FAILED
+from invoicing.collecting.plan import FAILED
 from schemas.errors import ConfigError
 from tests.payments.stripe_server import CANCEL, CONFIRM, CREATE, Fault
 from tests.payments.world import DECLINED, World

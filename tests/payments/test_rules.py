@@ -10,8 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from docs.draw_payments import drawings
-from invoicing.collect_plan import Chosen, Past, next_try, payable
-from invoicing.dunning import ForAPerson, Move, Notice, Policy, Stand, Standing, Step, move
+from invoicing.collecting.dunning import (
+    ForAPerson,
+    Move,
+    Notice,
+    Policy,
+    Stand,
+    Standing,
+    Step,
+    move,
+)
+from invoicing.collecting.plan import Chosen, Past, next_try, payable
 from invoicing.gateways import stripe_read as read
 from invoicing.gateways.protocol import (
     About,

@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
-from invoicing.collect import CollectReport, collect
-from invoicing.collect_attempt import Till
-from invoicing.dunning import Policy
+from invoicing.collecting.attempt import Till
+from invoicing.collecting.collect import CollectReport, collect
+from invoicing.collecting.dunning import Policy
 from invoicing.gateways.protocol import Gateway, Payer
 from invoicing.gateways.stripe_gateway import StripeGateway, StripeKeys
 from invoicing.gateways.transfer_gateway import TransferGateway

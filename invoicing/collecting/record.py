@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
-from invoicing import collect_entries as books
+from invoicing.collecting import entries as books
 from invoicing.gateways.protocol import (
     Dispute,
     DisputeState,

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final, TypeVar
 
-from invoicing.collect_plan import ABANDONED, CHANGED, FAILED, payable
-from invoicing.collect_record import record_canceled, record_payment
+from invoicing.collecting.plan import ABANDONED, CHANGED, FAILED, payable
+from invoicing.collecting.record import record_canceled, record_payment
 from invoicing.gateways.protocol import (
     Gateway,
     GatewayBusyError,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from invoicing.nightly_base import Found, Night, snapshot
+from invoicing.nightly.base import Found, Night, snapshot
 from invoicing.reconcile import CONSERVATION, READINGS, Difference
 from sinks import archive, archive_file
 from sinks.archive import Span

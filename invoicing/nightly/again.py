@@ -17,8 +17,8 @@ from uuid import UUID
 
 import polars as pl
 
-from invoicing.nightly_base import Found, Night, snapshot
-from invoicing.nightly_recompute import Anchor, readings, recompute
+from invoicing.nightly.base import Found, Night, snapshot
+from invoicing.nightly.recompute import Anchor, readings, recompute
 from invoicing.reconcile import Difference
 from pipeline.retries import retry_of
 from schemas.errors import DifferenceError

@@ -12,12 +12,12 @@ from typing import Final
 
 import psycopg
 
-from invoicing.nightly_again import metered_again
-from invoicing.nightly_base import Found, Night
-from invoicing.nightly_inventory import items, provisioning, servers
-from invoicing.nightly_metering import archived, conservation
-from invoicing.nightly_money import accruals, books, law
-from invoicing.nightly_sources import sources
+from invoicing.nightly.again import metered_again
+from invoicing.nightly.base import Found, Night
+from invoicing.nightly.inventory import items, provisioning, servers
+from invoicing.nightly.metering import archived, conservation
+from invoicing.nightly.money import accruals, books, law
+from invoicing.nightly.sources import sources
 from invoicing.reconcile import Difference
 
 CHECKS: Final[dict[str, Callable[[Night], Found]]] = {

@@ -1,7 +1,7 @@
 """A customer's ways to pay: made known to a gateway, saved on a page of theirs, listed here."""
 
-from invoicing.collect_attempt import Till
-from invoicing.collect_events import refresh_methods
+from invoicing.collecting.attempt import Till
+from invoicing.collecting.events import refresh_methods
 from invoicing.gateways.protocol import Payer
 from schemas.errors import RefusedError
 from sinks.audit import Act, record

@@ -12,7 +12,7 @@
    books. A crash or an answer that is lost: step 1 asks for it by its reference.
 6. Cancel what was declined, so that it cannot be paid beside the next attempt. A crash: step 1
    does.
-7. See how each account stands, and tell it (invoicing.collect_dunning), a transaction each.
+7. See how each account stands, and tell it (invoicing.collecting.standing), a transaction each.
 
 An invoice's steps are taken under a lock of the session, which ends with its process.
 """
@@ -27,13 +27,13 @@ from typing import Final, ParamSpec
 
 import psycopg
 
-from invoicing.collect_attempt import INTENDED, Till, advance
-from invoicing.collect_dunning import Moved, see_accounts
-from invoicing.collect_entries import carry
-from invoicing.collect_events import handle_waiting
-from invoicing.collect_plan import Chosen, Past, next_try, payable
-from invoicing.collect_refund import finish_refunds
-from invoicing.dunning import Policy
+from invoicing.collecting.attempt import INTENDED, Till, advance
+from invoicing.collecting.dunning import Policy
+from invoicing.collecting.entries import carry
+from invoicing.collecting.events import handle_waiting
+from invoicing.collecting.plan import Chosen, Past, next_try, payable
+from invoicing.collecting.refund import finish_refunds
+from invoicing.collecting.standing import Moved, see_accounts
 from invoicing.gateways.protocol import Gateway, GatewayBusyError, GatewayUnknownError
 from schemas.errors import DependencyError
 from sinks.database import Connection, connect, require_schema

@@ -6,7 +6,7 @@ windows, for each server that has ports. Reads only.
 
 from collections import defaultdict
 
-from invoicing.nightly_base import Found, Night, Pair, snapshot
+from invoicing.nightly.base import Found, Night, Pair, snapshot
 from invoicing.reconcile import Difference
 
 WHAT = "agent = switch"

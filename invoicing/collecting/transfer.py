@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
-from invoicing.collect_attempt import Till
+from invoicing.collecting.attempt import Till
 from sinks.audit import Act, record
 from sinks.bank_transfers import arrived
 from sinks.payments import Attempt, attempt_of

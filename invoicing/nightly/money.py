@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from invoicing.nightly_base import Found, Night, snapshot
+from invoicing.nightly.base import Found, Night, snapshot
 from invoicing.reconcile import Difference
 from invoicing.verify import verify_json
 from pipeline.periods import closed

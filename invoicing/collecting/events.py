@@ -11,8 +11,8 @@ import hashlib
 from datetime import datetime
 from typing import cast
 
-from invoicing.collect_attempt import Till
-from invoicing.collect_record import (
+from invoicing.collecting.attempt import Till
+from invoicing.collecting.record import (
     record_dispute,
     record_payment,
     record_payout,

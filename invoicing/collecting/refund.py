@@ -6,8 +6,8 @@ same key. That key may be forgotten after a day, hence always the look-up first.
 
 from decimal import Decimal
 
-from invoicing.collect_attempt import Till
-from invoicing.collect_record import record_refund
+from invoicing.collecting.attempt import Till
+from invoicing.collecting.record import record_refund
 from invoicing.gateways.protocol import GatewayRefusedError, RefundOrder
 from pipeline.money import EXACT
 from schemas.errors import RefusedError

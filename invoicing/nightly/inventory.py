@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from invoicing.nightly_base import Found, Night, Unit, snapshot
+from invoicing.nightly.base import Found, Night, Unit, snapshot
 from invoicing.reconcile import Difference
 
 REPORTING = "servers that report = rented servers"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from invoicing.dunning import ForAPerson, Notice, Policy, Stand, Standing, Step, move
+from invoicing.collecting.dunning import ForAPerson, Notice, Policy, Stand, Standing, Step, move
 from schemas.errors import RefusedError
 from sinks import dunning as rows
 from sinks.audit import Act, record

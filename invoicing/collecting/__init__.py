@@ -1,0 +1,1 @@
+"""Having invoices paid: attempts at gateways, refunds, events, and how accounts stand."""
