@@ -29,8 +29,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final, NamedTuple
 
+from agents.naming import named
 from agents.room import beyond_a_report
-from agents.sample import Reading, Sample, Series
+from agents.sample import Card, Reading, Sample, Series
 from schemas.meters import TIME_SLACK_MS, per_second_max
 from schemas.report import SERIES_MAX, VALUE_MAX, Report
 
@@ -90,6 +91,8 @@ class Origin:
     """The series that are not there any more, and still shown: since the report of this number with
     their final sum, until that one or a later one is delivered. Their sums stay.
     """
+    names: dict[str, Card] = field(default_factory=dict)
+    """Which card reports under which resource; goes on into the next origin."""
     former: tuple[Report, ...] = ()
     """The last reports of earlier origins, as far as not known to be delivered."""
 
@@ -112,6 +115,8 @@ def from_now(server: str, boot_id: str, origin: str, reading: Reading) -> Origin
 def integrate(origin: Origin, reading: Reading, observed_ms_max: int) -> tuple[Origin, list[str]]:
     """The sums after a reading of some meters, and a sentence for each value not believed."""
     sums, marks = dict(origin.sums), dict(origin.marks)
+    names, samples = named(origin.names, reading.samples)
+    reading = replace(reading, samples=samples)
     left_out = beyond_a_report(origin.sums, reading.samples)
     notes = [
         f"{meter} of {name} is left out: a report is full with {len(sums)} series"
@@ -137,6 +142,7 @@ def integrate(origin: Origin, reading: Reading, observed_ms_max: int) -> tuple[O
         sums=sums,
         marks=_bounded(marks, reading),
         shown=tuple(sorted(shown)),
+        names=names,
         gone={series: seq for series, seq in known.items() if series not in shown},
     )
     return after, notes

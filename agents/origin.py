@@ -60,4 +60,4 @@ def _after(saved: Origin, begun: Origin, said: str) -> Start:
     former = (*saved.former, report(saved)) if saved.seq else saved.former
     if len(former) > FORMER_MAX:
         said += f"; the broker was away for {FORMER_MAX} origins, and the oldest gives way"
-    return Start(replace(begun, former=former[-FORMER_MAX:]), said)
+    return Start(replace(begun, former=former[-FORMER_MAX:], names=saved.names), said)

@@ -3,7 +3,7 @@ clock, no IO.
 
 A source names a *device*: the thing that counts, whose raw value may be compared with its own
 earlier one. The *resource* is what the customer knows it by. A NIC that is renamed keeps its
-device, a NIC that is replaced under the same name does not.
+device, a NIC that is replaced under the same name does not. The *card* is what outlives a boot.
 """
 
 import hashlib
@@ -13,6 +13,11 @@ from schemas.report import NAME_CHARS_MAX
 
 Series = tuple[str, str]
 """(meter, resource)."""
+
+Card = tuple[str, str]
+"""What a piece of hardware is told by: its own address, and driver and slot. Either may be empty.
+"""
+NO_CARD: Card = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class Sample:
     serial: int = 0
     bits: int = 64
     """Width of the source's own counter: only a 32-bit one can wrap."""
+    card: Card = NO_CARD
+    """Whose counter it is, where names may change hands."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,7 @@ def encode(origin: Origin) -> bytes:
         "marks": [[*device, *mark] for device, mark in origin.marks.items()],
         "shown": list(origin.shown),
         "gone": [[*series, seq] for series, seq in origin.gone.items()],
+        "names": origin.names,
         "former": [asdict(report) for report in origin.former],
     }
     return _dumps({"format": FORMAT, "sha256": _digest(state), "state": state})
@@ -145,6 +146,7 @@ def _origin(state: dict[str, Any]) -> Origin:
         marks={_series(row): Mark(row[2], row[3]) for row in state["marks"] if row[0] in RULES},
         shown=tuple(_series(row) for row in state["shown"] if row[0] in RULES),
         gone={_series(row): row[2] for row in state["gone"] if row[0] in RULES},
+        names={name: (mac, slot) for name, (mac, slot) in state["names"].items()},
         former=tuple(_report(row) for row in state["former"]),
     )
 
