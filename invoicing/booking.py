@@ -20,31 +20,41 @@ from schemas.billing import LineKind, TaxLine
 from schemas.terms import TaxMode
 from sinks import wallet
 from sinks.database import Connection
-from sinks.journal import Entry, Kind, Posting, post
+from sinks.journal import Entry, Kind, Posting, post_all
 
 Place = tuple[str, date | None]
 """Ledger and month of service."""
 
 
-def book(conn: Connection, document: Document) -> None:
-    """Everything of a sealed period, numbered or empty; in the caller's transaction."""
-    if document.number:
-        wallet.draw(conn, document.number, draws(document), document.issued_at)
-        for entry in entries(document):
-            post(conn, entry)
-    month = month_of(document, document.period.start)
-    _hold_deferred(conn, document.buyer.account)
-    if recognised := deferred(conn, document.buyer.account, document.currency, month):
-        sides = [Posting("deferred", amount, service) for service, amount in recognised]
-        sides += [Posting("revenue", -amount, service) for service, amount in recognised]
-        post(conn, _entry(Kind.RECOGNITION, document.invoice_id, document, sides))
+def book(conn: Connection, documents: Sequence[Document]) -> None:
+    """Everything of sealed periods, numbered or empty; in the caller's transaction."""
+    numbered = [document for document in documents if document.number]
+    for document in numbered:
+        if taken := draws(document):
+            wallet.draw(conn, document.number, taken, document.issued_at)
+    post_all(conn, [entry for document in numbered for entry in entries(document)])
+    _hold_deferred(conn, sorted({document.buyer.account for document in documents}))
+    post_all(conn, _recognitions(conn, documents))
 
 
-def _hold_deferred(conn: Connection, account: str) -> None:
+def _hold_deferred(conn: Connection, accounts: Sequence[str]) -> None:
     """An invoice and a credit note of one account, sealed at once: one of them recognises."""
     conn.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended('rackmeter deferred ' || %s, 0))", (account,)
+        "SELECT pg_advisory_xact_lock(hashtextextended('rackmeter deferred ' || a, 0))"
+        " FROM unnest(%s::text[]) AS a",
+        (list(accounts),),
     )
+
+
+def _recognitions(conn: Connection, documents: Sequence[Document]) -> Iterator[Entry]:
+    wanted = [
+        (one.buyer.account, one.currency, month_of(one, one.period.start)) for one in documents
+    ]
+    for document, recognised in zip(documents, deferred(conn, wanted), strict=True):
+        if recognised:
+            sides = [Posting("deferred", amount, service) for service, amount in recognised]
+            sides += [Posting("revenue", -amount, service) for service, amount in recognised]
+            yield _entry(Kind.RECOGNITION, document.invoice_id, document, sides)
 
 
 def draws(document: Document) -> list[Draw]:
@@ -119,19 +129,28 @@ def month_of(document: Document, instant: datetime) -> date:
 
 
 def deferred(
-    conn: Connection, account: str, currency: str, until: date
-) -> list[tuple[date, Decimal]]:
-    """What is still to become revenue of months up to this one; credit, so above zero."""
+    conn: Connection, wanted: Sequence[tuple[str, str, date]]
+) -> list[list[tuple[date, Decimal]]]:
+    """Of each account and currency what is still to become revenue of months up to one; credit, so
+    above zero.
+    """
+    accounts, currencies, until = zip(*wanted, strict=True)
     rows = conn.execute(
         """
-        SELECT p.month, -sum(p.amount)
-        FROM journal_entry e JOIN journal_posting p USING (entry_id)
-        WHERE e.account_id = %s AND e.currency = %s AND p.ledger = 'deferred' AND p.month <= %s
-        GROUP BY 1 HAVING sum(p.amount) <> 0 ORDER BY 1
+        SELECT w.no, p.month, -sum(p.amount)
+        FROM unnest(%s::text[], %s::text[], %s::date[])
+             WITH ORDINALITY AS w (account_id, currency, until, no)
+        JOIN journal_entry e USING (account_id, currency)
+        JOIN journal_posting p ON p.entry_id = e.entry_id AND p.ledger = 'deferred'
+                              AND p.month <= w.until
+        GROUP BY 1, 2 HAVING sum(p.amount) <> 0 ORDER BY 1, 2
         """,
-        (account, currency, until),
+        (list(accounts), list(currencies), list(until)),
     )
-    return [(month, amount) for month, amount in rows]
+    found: list[list[tuple[date, Decimal]]] = [[] for _ in wanted]
+    for number, month, amount in rows:
+        found[number - 1].append((month, amount))
+    return found
 
 
 def _entry(kind: Kind, reference: str, document: Document, sides: Sequence[Posting]) -> Entry:

@@ -2,53 +2,58 @@
 
 0. Bring the database and the log of numbers together (invoicing.outside), and note what came for
    sealed periods (invoicing.due). A crash: the next close does.
-1. Plan: which scopes make which invoice. A crash: nothing has happened.
-2. Correct sealed periods of the account, as far as that makes documents of their own
+1. Plan: which scopes make which invoice, and which invoices are made together (invoicing.plan). A
+   crash: nothing has happened.
+2. Correct sealed periods of an account, as far as that makes documents of their own
    (invoicing.correct, with its own steps).
+
+Then, of a batch of invoices:
+
 3. Leave out what is sealed; it is reported with its invoice. A crash: nothing.
 4. Gate: is everything in, and was nothing of it invoiced before the database was restored? If not
    the invoice waits. A crash: nothing.
 5. Freeze in one snapshot: positions, timelines, inputs, and what is left to correct; price;
-   reconcile line by line. A difference parks this invoice, not the night. A crash: nothing.
-6. Seal: number, document, digest, seals, corrections and positions in one transaction
-   (invoicing.seal). A crash before its commit: nothing; after it: the invoice exists and step 3
-   finds it.
-7. Render the files from the stored document. A crash: the next close writes them again, the
+   reconcile line by line. A difference parks its invoice, not the night. A crash: nothing.
+6. Seal: numbers, documents, digests, seals, corrections and positions in one transaction
+   (invoicing.seal). A crash before its commit: nothing; after it: the invoices exist and step 3
+   finds them.
+7. Render the files from the stored documents. A crash: the next close writes them again, the
    same bytes.
-8. Note the outcome for whoever watches (close_outcome). A crash: the next close notes it.
+8. Note the outcomes for whoever watches (close_outcome). A crash: the next close notes them.
+
+What fails in a batch is done in halves, until whoever is to blame is alone and parked: a batch is
+all there or not at all, and one account is a batch of one.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Final
 
 import psycopg
 
+from invoicing.batch import close_batch
 from invoicing.correct import correct
 from invoicing.due import due, sweep
 from invoicing.export import export
-from invoicing.freeze import Frozen, take
-from invoicing.gate import gate
-from invoicing.outcomes import made, note, outcome_of, parked, sealed_outcomes
-from invoicing.outside import lost_numbers, number_log, settle_numbers
-from invoicing.plan import Group, plan
-from invoicing.report import CloseReport, Outcome, Status, Unbilled
-from invoicing.run import ATTEMPTS, CREDIT_NOTE_MIN, RACES, Run, busy, guarded
-from invoicing.seal import seal
-from pipeline.rating.coverage import unmeasured
+from invoicing.outcomes import corrected_outcomes, note
+from invoicing.outside import number_log, settle_numbers
+from invoicing.plan import Group, batches, plan
+from invoicing.report import CloseReport, Outcome, Unbilled
+from invoicing.run import CREDIT_NOTE_MIN, Run
 from schemas.billing import Seller
 from schemas.errors import DependencyError, RackmeterError
-from sinks.accruals import rate_scope
 from sinks.database import Connection, connect, require_schema
-from sinks.scopes import load_scopes
 
 STATEMENT_TIMEOUT_MS: Final = 1_800_000
 """Half an hour: the conservation of a customer with thousands of servers is one statement."""
+BATCH_SCOPES: Final = 200
+"""Enough for a statement to be worth its round trip, few enough for memory and for one failure."""
+DONE: Final = "done"
+"""Last step of every invoice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +79,16 @@ def close(
     dry_run: bool = False,
     least: Decimal = CREDIT_NOTE_MIN,
     folder: Path | None = None,
+    batch: int = BATCH_SCOPES,
     progress: Callable[[Progress], None] | None = None,
 ) -> CloseReport:
     """Closes one month (``2026-02``), or what is due as of an instant, for all or some accounts.
 
+    ``batch`` is how many scopes are closed together, more only where one invoice has them.
     ``numbers`` is the log of invoice numbers, ``least`` what a credit note is written for at least.
     With ``folder`` each document is written there as JSON and PDF. Raises DependencyError when the
     database goes away or the log cannot be written: close again.
     """
-    outcomes: list[Outcome] = []
-    unbilled: list[Unbilled] = []
     began = monotonic()
     try:
         with connect(
@@ -102,99 +107,78 @@ def close(
             groups = plan(
                 conn, month_of=period_month, as_of=as_of, accounts=accounts, correct=correct_too
             )
-            for done, group in enumerate(groups):
-
-                def step(name: str, group: Group = group, done: int = done) -> None:
-                    if progress is not None:
-                        progress(Progress(name, group.account, done, len(groups)))
-
-                at = issued_at.replace(microsecond=0)
-                run = Run(seller, grace_ms, at, dry_run, folder, log, step, least)
-                corrected = correct(conn, group, run)
-                unbilled += corrected.unbilled
-                outcomes += (_written(conn, outcome, run) for outcome in corrected.outcomes)
-                for outcome in _close_group(conn, group, run):
-                    outcomes.append(outcome)
-                    if not dry_run:
-                        note(conn, outcome, run.issued_at)
+            places = {(group.account, group.period): n for n, group in enumerate(groups)}
+            told = _Told(progress, len(groups))
+            at = issued_at.replace(microsecond=0)
+            run = Run(seller, grace_ms, at, dry_run, folder, log, told.step, least)
+            wanted = {one.account for one in dues}
+            closed: dict[int, _Closed] = {}
+            for together in batches(groups, batch):
+                for group, one in zip(together, _close(conn, together, run, wanted), strict=True):
+                    closed[places[group.account, group.period]] = one
+                told.finished(together)
     except psycopg.OperationalError as error:
         raise DependencyError(
             f"The database went away while closing: {str(error).strip()}. Nothing is half done;"
             " close again."
         ) from error
-    return CloseReport(tuple(outcomes), dry_run, tuple(unbilled), monotonic() - began)
-
-
-def _close_group(conn: Connection, group: Group, run: Run) -> Iterator[Outcome]:
-    """The invoices of a group: those that exist, and the one for the scopes that are open."""
-    for _ in range(ATTEMPTS):
-        existing, open_scopes = sealed_outcomes(conn, group)
-        rest = replace(group, scopes=open_scopes)
-        try:
-            act = partial(_close_open, conn, rest, run)
-            new = [guarded(rest, act)] if open_scopes else []
-        except RACES:
-            continue
-        yield from (_written(conn, outcome, run) for outcome in [*existing, *new])
-        return
-    yield busy(group)
-
-
-def _close_open(conn: Connection, group: Group, run: Run) -> Outcome:
-    """Steps 4 to 6."""
-    run.step("gate")
-    if reasons := _reasons(conn, group, run):
-        return outcome_of(group, Status.WAITING, reasons=reasons)
-    run.step("freeze")
-    frozen = _freeze(conn, group, run)
-    if reasons := _unmeasured(frozen):
-        return outcome_of(group, Status.PARKED, reasons=reasons)
-    run.step("reconciled")
-    found = frozen.reconciliation
-    if found.differences:
-        return parked(group, found)
-    if run.dry_run:
-        return made(group, Status.DRAFT, frozen.draft, found.checked)
-    final = seal(conn, frozen, group.period.start, run.log, run.step)
-    status = Status.ISSUED if final.number else Status.EMPTY
-    return made(group, status, final.document, found.checked)
-
-
-def _reasons(conn: Connection, group: Group, run: Run) -> tuple[str, ...]:
-    if lost := lost_numbers(conn, group.scopes, group.period.start):
-        was = f"{', '.join(lost)} was issued for this before the database was restored"
-        return (f"{was}: enter it again with `rackmeter invoice reenter FILE`.",)
-    gates = [
-        gate(conn, scope, group.period, grace_ms=run.grace_ms, issued_at=run.issued_at)
-        for _, scope in sorted(load_scopes(conn, group.scopes).items())
-    ]
-    return tuple(dict.fromkeys(reason for one in gates for reason in one.reasons))
-
-
-def _unmeasured(frozen: Frozen) -> tuple[str, ...]:
-    """Percentiles of which less was measured than agreed, where that parks the invoice."""
-    return tuple(
-        reason
-        for one in frozen.draft.priced
-        for reason in unmeasured(one.scope, one.inputs, one.as_of)
+    each = [closed[number] for number in sorted(closed)]
+    return CloseReport(
+        tuple(outcome for one in each for outcome in one.outcomes),
+        dry_run,
+        tuple(found for one in each for found in one.unbilled),
+        monotonic() - began,
     )
 
 
-def _freeze(conn: Connection, group: Group, run: Run) -> Frozen:
-    """Step 5. The rater may be behind the ledger: its hints may be lost, so it is asked once."""
-    frozen = take(conn, group, run.seller, run.issued_at, run.terms)
-    if frozen.reconciliation.stale and not run.dry_run:
-        for scope in frozen.reconciliation.stale:
-            rate_scope(conn, scope, run.issued_at, run.issued_at, period=group.period)
-        frozen = take(conn, group, run.seller, run.issued_at, run.terms)
-    return frozen
+class _Told:
+    """Whoever watches is told which step of which account is about to be taken."""
+
+    def __init__(self, progress: Callable[[Progress], None] | None, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
+
+    def step(self, name: str, account: str) -> None:
+        if self._progress is not None:
+            self._progress(Progress(name, account, self._done, self._total))
+
+    def finished(self, groups: Sequence[Group]) -> None:
+        for group in groups:
+            self._done += 1
+            self.step(DONE, group.account)
+
+
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    """What became of a group."""
+
+    outcomes: tuple[Outcome, ...]
+    unbilled: tuple[Unbilled, ...]
+
+
+def _close(
+    conn: Connection, groups: Sequence[Group], run: Run, due_: Collection[str]
+) -> Iterator[_Closed]:
+    """Steps 2 to 8 of a batch. Corrections are rare, and made account by account."""
+    before = corrected_outcomes(conn, groups)
+    corrected = [correct(conn, one, run) if one.account in due_ else None for one in groups]
+    made = close_batch(conn, groups, run)
+    noted: list[Outcome] = []
+    for known, found, new in zip(before, corrected, made, strict=True):
+        own = found.outcomes if found else known
+        outcomes = [_written(conn, outcome, run) for outcome in [*own, *new]]
+        noted += outcomes[len(own) :]
+        yield _Closed(tuple(outcomes), found.unbilled if found else ())
+    if not run.dry_run:
+        note(conn, noted, run.issued_at)
 
 
 def _written(conn: Connection, outcome: Outcome, run: Run) -> Outcome:
     """Step 7, also for invoices that existed: their files may be missing."""
     if run.folder is None or run.dry_run or outcome.invoice_id is None:
         return outcome
-    run.step("render")
+    run.step("render", outcome.account)
     try:
         files = export(conn, outcome.invoice_id, run.folder)
     except RackmeterError as error:  # the invoice stands; the others must not wait for a disk

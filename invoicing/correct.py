@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from invoicing.freeze import Frozen, header_of, positions, snapshot
+from invoicing.freeze import Frozen, headers_of, positions, snapshot
 from invoicing.looks import keep_looks, refuse_looked_at
 from invoicing.outcomes import corrected_outcomes, made, outcome_of, parked
 from invoicing.outside import lost_of
@@ -51,7 +51,7 @@ class _Examined:
 
 def correct(conn: Connection, group: Group, run: Run) -> Corrected:
     """The documents that the close of this group's period made before, and those it makes now."""
-    outcomes = corrected_outcomes(conn, group)
+    [outcomes] = corrected_outcomes(conn, [group])
     for _ in range(ATTEMPTS):
         try:
             examined = guarded(group, partial(_examine, conn, group, run))
@@ -70,16 +70,16 @@ def correct(conn: Connection, group: Group, run: Run) -> Corrected:
 def _examine(conn: Connection, group: Group, run: Run) -> _Examined | Outcome | None:
     """None where nothing is due; an outcome where it has to wait."""
     with snapshot(conn):
-        looks = looks_of(conn, group.account, found_too=run.dry_run)
+        looks = looks_of(conn, [group.account], found_too=run.dry_run)
         if not looks:
             return None
-        if lost := lost_of(conn, group.account):
+        if lost := lost_of(conn, [group.account]).get(group.account):
             said = (
                 f"{', '.join(lost)} was issued before the database was restored, so what it"
                 " corrected is not known: enter it again with `rackmeter invoice reenter FILE`."
             )
             return outcome_of(group, Status.WAITING, reasons=(said,))
-        header = header_of(conn, group, run.seller, run.issued_at)
+        header = headers_of(conn, [group], run.seller, run.issued_at)(group)
         found = papers(conn, looks, header, run.terms)
         drafts = [guarded(group, partial(_draft, conn, paper)) for paper in found.own]
         return _Examined(looks, found, drafts)
@@ -89,7 +89,8 @@ def _draft(conn: Connection, paper: Paper) -> Frozen:
     """The document, reconciled."""
     document = paper.draft(positions(conn))
     scopes = {look.due.scope: look.scope for look in paper.looks}
-    return Frozen(document, scopes, reconcile(conn, document), looks=paper.looks)
+    [found] = reconcile(conn, [document])
+    return Frozen(document, scopes, found, looks=paper.looks)
 
 
 def _issue(
@@ -106,7 +107,7 @@ def _issue(
             return parked(mine, found)
         if run.dry_run:
             return made(mine, Status.DRAFT, draft, found.checked)
-        final = seal(conn, frozen, group.period.start, run.log, run.step)
+        [final] = seal(conn, [frozen], group.period.start, run.log, run.steps([group]))
         return made(mine, Status.ISSUED, final.document, found.checked)
 
     outcomes.append(guarded(mine, issue))

@@ -13,7 +13,7 @@ from datetime import datetime
 from importlib.resources import files
 from typing import Any, Final
 
-from invoicing.document import Document
+from invoicing.document import Document, Position
 from schemas.billing import Span
 from sinks.database import Connection
 from sinks.positions import TOPIC_BITS
@@ -60,22 +60,26 @@ def sweep(conn: Connection) -> None:
             )
 
 
-def note_since(conn: Connection, document: Document) -> None:
-    """Notes what came above the document's cut for the scopes that it seals; inside the sealing
+def note_since(conn: Connection, documents: Sequence[Document]) -> None:
+    """Notes what came above each document's cut for the scopes that it seals; inside the sealing
     transaction, after the seals.
     """
-    scopes = [priced.scope.scope for priced in document.priced]
-    conn.execute(
-        SINCE,
-        {
-            **_WANTED,
-            "scopes": scopes,
-            "start": document.period.start,
-            "cut_topics": [position.topic for position in document.cut],
-            "cut_parts": [position.partition for position in document.cut],
-            "cut_offsets": [position.next_offset for position in document.cut],
-        },
-    )
+    seen: dict[tuple[datetime, tuple[Position, ...]], list[str]] = defaultdict(list)
+    for document in documents:
+        own = [priced.scope.scope for priced in document.priced]
+        seen[document.period.start, document.cut] += own
+    for (start, cut), scopes in seen.items():
+        conn.execute(
+            SINCE,
+            {
+                **_WANTED,
+                "scopes": scopes,
+                "start": start,
+                "cut_topics": [position.topic for position in cut],
+                "cut_parts": [position.partition for position in cut],
+                "cut_offsets": [position.next_offset for position in cut],
+            },
+        )
 
 
 def hold_sweeps(conn: Connection) -> None:

@@ -6,13 +6,13 @@ the sums also serve as the second opinion on every quantity that pricing compute
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib.resources import files
 from typing import Any, Final
 
 from invoicing.document import Position, Reading, Series
-from invoicing.pieces import NOBODY, Part, metered, parts, pieces, whole
+from invoicing.pieces import NOBODY, Part, Piece, metered, parts, pieces, whole
 from schemas.billing import Line, Scope
 from sinks.database import Connection
 from sinks.positions import TOPIC_BITS
@@ -38,47 +38,68 @@ class _Sums:
     readings: list[Reading] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The ledger as a seal, or a later look at the period, saw it: what came above is left out."""
+
+    scope: str
+    cut: Sequence[Position]
+    look: int = 0
+
+
 def evidence(
     conn: Connection,
-    scope: Scope,
-    lines: Sequence[Line],
+    wanted: Sequence[tuple[Scope, Sequence[Line]]],
     days: Sequence[datetime],
-    cut: Sequence[Position] = (),
-    look: int = 0,
-) -> list[tuple[Series, ...]]:
-    """For each line the series that it was made of; empty for lines that are not metered.
+    seen: Seen | None = None,
+) -> list[list[tuple[Series, ...]]]:
+    """Of each scope, for each line the series that it was made of; empty for lines that are not
+    metered.
 
-    ``days`` are the starts of the local days, the first that of the period. With ``cut`` what came
-    above it is left out: the ledger as the seal saw it, or a later look at the period.
+    ``days`` are the starts of the local days, the first that of the period.
     """
-    found = parts(scope, lines)
+    lines = [(scope, line) for scope, mine in wanted for line in mine]
+    found: list[Part] = []
+    cuts: list[Piece] = []
+    first = charges = 0
+    for scope, mine in wanted:
+        own = parts(scope, mine)
+        taken = pieces(scope, mine, own)
+        found += (replace(part, line=part.line + first) for part in own)
+        for piece in taken:
+            line = piece.line if piece.line == NOBODY else piece.line + first
+            cuts.append(replace(piece, charge=piece.charge + charges, line=line))
+        first, charges = first + len(mine), charges + len(mine)
     sums: dict[Key, _Sums] = {}
-    for key, row in _rows(conn, scope, lines, found, days, cut, look):
+    for key, row in _rows(conn, lines, found, cuts, days, seen):
         _add(sums, key, row, len(days))
     _add_readings(conn, found, sums)
     made: list[list[Series]] = [[] for _ in lines]
     for (number, server, meter, resource), total in sorted(sums.items()):
         made[number].append(_series(server, meter, resource, total))
-    return [tuple(series) for series in made]
+    each = iter(made)
+    return [[tuple(next(each)) for _ in mine] for _, mine in wanted]
 
 
 def _rows(
     conn: Connection,
-    scope: Scope,
-    lines: Sequence[Line],
+    lines: Sequence[tuple[Scope, Line]],
     found: Sequence[Part],
+    cuts: Sequence[Piece],
     days: Sequence[datetime],
-    cut: Sequence[Position],
-    look: int,
+    seen: Seen | None,
 ) -> Iterator[tuple[Key, Any]]:
     """(day, quantity, windows, first, last, covered_ms) of each key and day."""
-    wanted = [metered(scope, line) for line in lines]
-    meters = [frozenset(model.meters) if model else frozenset[str]() for model in wanted]
+    meters = [
+        frozenset(model.meters) if (model := metered(scope, line)) else frozenset[str]()
+        for scope, line in lines
+    ]
+    cut = seen.cut if seen else ()
     common = {
         "meters": sorted(frozenset[str]().union(*meters)),
         "days": list(days),
-        "scope": scope.scope,
-        "look": look,
+        "scope": seen.scope if seen else "",
+        "look": seen.look if seen else 0,
         "bits": TOPIC_BITS,
         "is_cut": bool(cut),
         "cut_topics": [position.topic for position in cut],
@@ -87,7 +108,7 @@ def _rows(
     }
     for query, columns in (
         (WHOLE, _columns(whole(found), ("line", "server", "start", "end"))),
-        (CUT, _columns(pieces(scope, lines, found), _PIECE)),
+        (CUT, _columns(cuts, _PIECE)),
     ):
         if columns["line"]:
             for number, server, meter, resource, *row in conn.execute(query, {**common, **columns}):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from invoicing.document import OF_THE_WHOLE, Document, Priced, Series, of_scopes, scope_of
-from invoicing.evidence import evidence
+from invoicing.evidence import Seen, evidence
 from invoicing.export import load
 from invoicing.lines import local_days
 from invoicing.pieces import metered
@@ -83,8 +83,9 @@ def _case(conn: Connection, document: Document, position: int) -> Case:
     lines = [one.line for one in of_scopes(document) if one.line.scope == row.line.scope]
     at = lines.index(row.line)
     days = local_days(document.period, document.timezone)
-    series = evidence(conn, priced.scope, lines, days, document.cut)[at]
-    quantity, net = recount(conn, priced.scope, lines, document.currency)[at]
+    mine = [(priced.scope, lines)]
+    series = evidence(conn, mine, days, Seen(priced.scope.scope, document.cut))[0][at]
+    quantity, net = recount(conn, mine, document.currency)[0][at]
     return Case(document, position, row, priced, series, quantity, net)
 
 

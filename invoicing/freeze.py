@@ -1,13 +1,19 @@
-"""Everything an invoice rests on, read in one snapshot; writes nothing.
+"""Everything that invoices rest on, read in one snapshot; writes nothing.
 
 Rows that the ledger gains afterwards lie above the stored positions: they are adjustments, by
-definition, and no reason to read again.
+definition, and no reason to read again. What is read is read for many invoices at once; what is
+worked out of it is worked out for each, and one that fails keeps nobody else back.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+import psycopg
 
 from invoicing.document import INVOICE, Buyer, Document, DocumentLine, Position, Priced
 from invoicing.evidence import evidence
@@ -21,13 +27,13 @@ from invoicing.reconcile import Reconciliation, reconcile
 from pipeline.periods import closed
 from pipeline.rating.adjustment import carried
 from pipeline.rating.price import price
-from schemas.billing import Scope, Seller
+from schemas.billing import Inputs, Line, Scope, Seller, Span
 from schemas.errors import RefusedError
 from sinks.database import Connection
 from sinks.queries import usage_inputs_bulk
 from sinks.scopes import load_scopes
-from sinks.tax_profiles import profile_at, require_verified
-from sinks.wallet import purse
+from sinks.tax_profiles import profiles_at, require_verified
+from sinks.wallet import purses
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +49,14 @@ class Frozen:
     """Sealed periods that it corrects."""
 
 
-def take(
-    conn: Connection, group: Group, seller: Seller, issued_at: datetime, terms: Terms
-) -> Frozen:
-    """One snapshot of the ledger, from its positions to its reconciliation."""
-    with snapshot(conn):
-        header = header_of(conn, group, seller, issued_at)
-        require_verified(header.profile, group.account)
-        lost = lost_of(conn, group.account)  # then it is not known what was corrected
-        looks = [] if lost else looks_of(conn, group.account, found_too=terms.found_too)
-        return freeze(conn, group, header, papers(conn, looks, header, terms).rides)
+@dataclass(frozen=True, slots=True)
+class Headed:
+    """A group that may be invoiced."""
+
+    group: Group
+    header: Header
+    rides: tuple[Look, ...]
+    """Sealed periods that its invoice corrects."""
 
 
 @contextmanager
@@ -63,41 +67,147 @@ def snapshot(conn: Connection) -> Iterator[None]:
         yield
 
 
-def header_of(conn: Connection, group: Group, seller: Seller, issued_at: datetime) -> Header:
-    """What an invoice of the group says before its first line."""
-    if group.currency != seller.currency:
-        raise RefusedError(
-            f"Account {group.account} pays in {group.currency}, the prices of"
-            f" {seller.entity} are in {seller.currency}: rating never converts."
-        )
-    customer = buyer(conn, group.account)
-    profile = profile_at(conn, group.account, taxed_at(group.period))
-    return Header(
-        INVOICE, issued_at, group.timezone, group.currency, group.period, seller,
-        replace(customer, vat_id=profile.vat_id), profile,
-    )  # fmt: skip
+def headers_of(
+    conn: Connection, groups: Sequence[Group], seller: Seller, issued_at: datetime
+) -> Callable[[Group], Header]:
+    """What an invoice of a group says before its first line; of groups of one period."""
+    accounts = [group.account for group in groups]
+    customers = buyers(conn, accounts)
+    profiles = profiles_at(conn, accounts, taxed_at(groups[0].period))
+
+    def header(group: Group) -> Header:
+        if group.currency != seller.currency:
+            raise RefusedError(
+                f"Account {group.account} pays in {group.currency}, the prices of"
+                f" {seller.entity} are in {seller.currency}: rating never converts."
+            )
+        customer, profile = customers[group.account], profiles[group.account]
+        return Header(
+            INVOICE, issued_at, group.timezone, group.currency, group.period, seller,
+            replace(customer, vat_id=profile.vat_id), profile,
+        )  # fmt: skip
+
+    return header
 
 
-def freeze(conn: Connection, group: Group, header: Header, rides: Sequence[Look] = ()) -> Frozen:
-    """Inputs, prices and evidence of the group, and what it corrects; inside one snapshot."""
+Made = TypeVar("Made")
+
+
+def attempted(act: Callable[[], Made]) -> Made | Exception:
+    """What it makes, or why it cannot; what the database says is of all and raised."""
+    try:
+        return act()
+    except psycopg.Error:
+        raise
+    except Exception as error:
+        return error
+
+
+def heads(
+    conn: Connection, groups: Sequence[Group], seller: Seller, issued_at: datetime, terms: Terms
+) -> list[Headed | Exception]:
+    """Of each group its header and what it corrects, or why it cannot be invoiced."""
+    header = headers_of(conn, groups, seller, issued_at)
+    accounts = [group.account for group in groups]
+    lost = lost_of(conn, accounts)  # then it is not known what was corrected
+    looks = looks_of(conn, [a for a in accounts if a not in lost], found_too=terms.found_too)
+
+    def head(group: Group) -> Headed:
+        own = header(group)
+        require_verified(own.profile, group.account)
+        mine = [look for look in looks if look.due.account == group.account]
+        return Headed(group, own, papers(conn, mine, own, terms).rides if mine else ())
+
+    return [attempted(partial(head, group)) for group in groups]
+
+
+@dataclass(frozen=True, slots=True)
+class _Priced:
+    """A scope with the lines that pricing made of it."""
+
+    priced: Priced
+    lines: tuple[Line, ...]
+
+
+def freeze(
+    conn: Connection, headed: Sequence[Headed], scopes: dict[str, Scope]
+) -> list[Frozen | Exception]:
+    """Inputs, prices and evidence of groups of one period and time zone, and what they correct;
+    inside one snapshot. What cannot be priced is the error that says so.
+    """
+    if not headed:
+        return []
     cut = positions(conn)
-    scopes = load_scopes(conn, sorted({*group.scopes, *(look.due.scope for look in rides)}))
-    mine = [scopes[name] for name in sorted(scopes) if name in group.scopes]
-    as_of = closed(group.period)
-    wanted = [(scope, group.period) for scope in mine]
-    corrected = [one for look in rides for one in look.corrections]
-    days = local_days(group.period, group.timezone)
-    priced: list[Priced] = []
-    rows: list[DocumentLine] = []
-    for scope, known in zip(mine, usage_inputs_bulk(conn, wanted, as_of), strict=True):
-        inputs = carried(scope, known, corrected)
-        lines = price(scope, inputs, as_of)
-        rows += document_lines(scope, lines, evidence(conn, scope, lines, days))
-        priced.append(Priced(scope, inputs, as_of))
-    wallet = purse(conn, group.account, group.currency, header.issued_at)
-    document = draft(header, priced, rows, cut, wallet, [look.adjusted for look in rides])
-    found = reconcile(conn, document)
-    return Frozen(document, scopes, found, opened(conn, wanted), tuple(rides))
+    first = headed[0].header
+    rides = [look for one in headed for look in one.rides]
+    known = {**scopes, **load_scopes(conn, sorted({look.due.scope for look in rides} - {*scopes}))}
+    names = [name for one in headed for name in one.group.scopes]
+    wanted = [(known[name], first.period) for name in names]
+    inputs = dict(zip(names, usage_inputs_bulk(conn, wanted, closed(first.period)), strict=True))
+    priced = [attempted(partial(_price, one, known, inputs)) for one in headed]
+    lines = [
+        (made.priced.scope, made.lines) for of in priced if isinstance(of, list) for made in of
+    ]
+    series = iter(evidence(conn, lines, local_days(first.period, first.timezone)))
+    rows = [
+        [document_lines(made.priced.scope, made.lines, next(series)) for made in of]
+        if isinstance(of, list)
+        else []
+        for of in priced
+    ]
+    accounts = [one.group.account for one in headed]
+    wallets = purses(conn, accounts, first.currency, first.issued_at)
+
+    def document(one: Headed, of: list[_Priced], own: list[list[DocumentLine]]) -> Document:
+        return draft(
+            one.header, [made.priced for made in of], [row for mine in own for row in mine], cut,
+            wallets[one.group.account], [look.adjusted for look in one.rides],
+        )  # fmt: skip
+
+    drafts = [
+        attempted(partial(document, one, of, own)) if isinstance(of, list) else of
+        for one, of, own in zip(headed, priced, rows, strict=True)
+    ]
+    return _proved(conn, headed, drafts, known)
+
+
+def _price(one: Headed, scopes: dict[str, Scope], inputs: dict[str, Inputs]) -> list[_Priced]:
+    """Each scope of the group, by name."""
+    corrected = [found for look in one.rides for found in look.corrections]
+    as_of = closed(one.group.period)
+    made: list[_Priced] = []
+    for name in sorted(one.group.scopes):
+        scope = scopes[name]
+        known = carried(scope, inputs[name], corrected)
+        made.append(_Priced(Priced(scope, known, as_of), price(scope, known, as_of)))
+    return made
+
+
+def _proved(
+    conn: Connection,
+    headed: Sequence[Headed],
+    drafts: Sequence[Document | Exception],
+    scopes: dict[str, Scope],
+) -> list[Frozen | Exception]:
+    """The drafts reconciled, and what was still open of their scopes."""
+    good = [one for one in drafts if isinstance(one, Document)]
+    found = iter(reconcile(conn, good))
+    wanted: list[tuple[Scope, Span]] = [
+        (priced.scope, document.period) for document in good for priced in document.priced
+    ]
+    heads_of: dict[str, list[Opened]] = defaultdict(list)
+    for head in opened(conn, wanted):
+        heads_of[head.scope].append(head)
+    made: list[Frozen | Exception] = []
+    for one, document in zip(headed, drafts, strict=True):
+        if not isinstance(document, Document):
+            made.append(document)
+            continue
+        names = {*one.group.scopes, *(look.due.scope for look in one.rides)}
+        open_ = tuple(head for name in sorted(one.group.scopes) for head in heads_of[name])
+        own = {name: scopes[name] for name in sorted(names)}
+        made.append(Frozen(document, own, next(found), open_, one.rides))
+    return made
 
 
 def positions(conn: Connection) -> list[Position]:
@@ -106,13 +216,10 @@ def positions(conn: Connection) -> list[Position]:
     return [Position(*row) for row in rows]
 
 
-def buyer(conn: Connection, account: str) -> Buyer:
-    """A copy of the customer's data; later changes do not reach the invoice."""
-    row = conn.execute(
-        "SELECT account_id, name, address, country, vat_id FROM account WHERE account_id = %s",
-        (account,),
-    ).fetchone()
-    if row is None:
-        raise RefusedError(f"There is no account {account}.")
-    name, title, address, country, vat_id = row
-    return Buyer(name, title, tuple(address), country, vat_id)
+def buyers(conn: Connection, accounts: Sequence[str]) -> dict[str, Buyer]:
+    """Copies of customers' data; later changes do not reach the invoice."""
+    rows = conn.execute(
+        "SELECT account_id, name, address, country, vat_id FROM account WHERE account_id = ANY(%s)",
+        (list(accounts),),
+    )
+    return {row[0]: Buyer(row[0], row[1], tuple(row[2]), *row[3:]) for row in rows}

@@ -5,12 +5,14 @@ and every server that was metered for the scope must have reported past its end 
 declared interval (maintenance, suspension, exclusion) must say why it could not.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache, partial
 
 from invoicing.pieces import up
 from invoicing.plan import end_of_service
+from pipeline.periods import closed
 from schemas.billing import Assignment, Scope, Span
 from schemas.prices import Percentile, Source, Sum
 from sinks.database import Connection
@@ -28,17 +30,29 @@ class Gate:
         return not self.reasons
 
 
-def gate(
-    conn: Connection, scope: Scope, period: Span, *, grace_ms: int, issued_at: datetime
-) -> Gate:
-    """Whether the scope's period may close at ``issued_at``."""
-    end = end_of_service(scope, period)
-    until = end + timedelta(milliseconds=grace_ms)
-    reasons = list(_clock(issued_at, until))
-    if metered_items(scope):
-        reasons += _partitions(conn, until)
-        reasons += _servers(conn, scope, Span(period.start, end))
-    return Gate(scope.scope, tuple(reasons))
+def gates(
+    conn: Connection,
+    scopes: Sequence[Scope],
+    period: Span,
+    *,
+    grace_ms: int,
+    issued_at: datetime,
+) -> list[Gate]:
+    """Of each scope whether its period may close at ``issued_at``."""
+    grace = timedelta(milliseconds=grace_ms)
+    services = [Span(period.start, end_of_service(scope, period)) for scope in scopes]
+    last = [last_assignments(*both) for both in zip(scopes, services, strict=True)]
+    readings = _last_readings(conn, sorted({server for mine in last for server in mine}))
+    behind = cache(partial(_partitions, _topics(conn)))
+    found: list[Gate] = []
+    for scope, service, mine in zip(scopes, services, last, strict=True):
+        until = closed(service) + grace
+        reasons = list(_clock(issued_at, until))
+        if metered_items(scope):
+            reasons += behind(until)
+            reasons += _servers(conn, mine, service, readings)
+        found.append(Gate(scope.scope, tuple(reasons)))
+    return found
 
 
 def metered_items(scope: Scope) -> set[str]:
@@ -56,8 +70,9 @@ def _clock(issued_at: datetime, until: datetime) -> Iterator[str]:
         yield f"Service runs until {_text(until)} with grace, which is after {_text(issued_at)}."
 
 
-def _partitions(conn: Connection, until: datetime) -> Iterator[str]:
-    rows = conn.execute(
+def _topics(conn: Connection) -> list[tuple[str, int, int | None]]:
+    """Name, partition and up to when it is metered."""
+    return conn.execute(
         """
         SELECT t.name, p.part, o.append_ms
         FROM (
@@ -69,25 +84,29 @@ def _partitions(conn: Connection, until: datetime) -> Iterator[str]:
         ORDER BY 1, 2
         """
     ).fetchall()
+
+
+def _partitions(rows: Sequence[tuple[str, int, int | None]], until: datetime) -> list[str]:
     if not rows:
-        yield "No topic has been metered yet: start a worker."
+        return ["No topic has been metered yet: start a worker."]
     until_ms = int(until.timestamp() * 1000)
+    said: list[str] = []
     for name, part, append_ms in rows:
         if not append_ms:
-            yield f"Partition {part} of {name} has not been metered yet: start a worker."
+            said.append(f"Partition {part} of {name} has not been metered yet: start a worker.")
         elif append_ms < until_ms:
             reached = _text(datetime.fromtimestamp(append_ms // 1000, UTC))
-            yield (
+            said.append(
                 f"Partition {part} of {name} is metered up to {reached}, not yet to {_text(until)}."
             )
+    return said
 
 
-def _servers(conn: Connection, scope: Scope, service: Span) -> Iterator[str]:
-    assert service.end is not None
-    last = last_assignments(scope, service)
-    at = _last_readings(conn, list(last))
+def _servers(
+    conn: Connection, last: dict[str, Assignment], service: Span, at: dict[str, datetime]
+) -> Iterator[str]:
     for server, assignment in sorted(last.items()):
-        served = assignment.valid.clip(service.start, service.end)
+        served = assignment.valid.clip(service.start, closed(service))
         assert served is not None
         assert served.end is not None
         reading = at.get(server)

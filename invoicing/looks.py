@@ -78,6 +78,8 @@ def write_lines(conn: Connection, document: Document) -> None:
     made = [(one, found) for one in document.adjusted for found in corrections(one)]
     if [key for _, key in rows] != [found.line.key for _, found in made]:
         raise ValueError(f"lines of {document.number} are not those of its corrections")
+    if not rows:
+        return
     with conn.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO adjustment_line VALUES (%s, %s, %s, %s, %s, %s)",

@@ -4,6 +4,7 @@ The row stays locked until the transaction ends: whoever takes a number and fail
 nobody else can have taken the next one meanwhile. Take it last.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -42,29 +43,40 @@ def number_of(entity: str, kind: str, text: str) -> Number:
     return Number(entity, kind, int(year), int(count.removeprefix(MARKS[kind])))
 
 
-def take_number(
-    conn: Connection, seller: Seller, kind: str, issued_at: datetime, invoice_id: str
-) -> Number:
-    """The next number, or the one that is kept for this very invoice; belongs inside the finalising
-    transaction.
+def take_numbers(
+    conn: Connection, seller: Seller, kind: str, issued_at: datetime, invoice_ids: Sequence[str]
+) -> list[Number]:
+    """Of each invoice the next number, in their order, or the one that is kept for this very
+    invoice; belongs inside the finalising transaction.
     """
     conn.execute("SELECT pg_advisory_xact_lock_shared(%s)", (LOCK_KEY,))
-    kept = conn.execute(
-        "SELECT year, count FROM number_outside o WHERE invoice_id = %s AND NOT certain"
+    rows = conn.execute(
+        "SELECT DISTINCT ON (invoice_id) invoice_id::text, year, count FROM number_outside o"
+        " WHERE invoice_id = ANY(%s::uuid[]) AND NOT certain"
         " AND NOT EXISTS (SELECT FROM invoice i WHERE i.number = o.number)"
-        " ORDER BY year, count LIMIT 1",
-        (invoice_id,),
-    ).fetchone()
-    if kept is not None:
-        return Number(seller.entity, kind, *kept)
-    year = year_of(seller, issued_at)
+        " ORDER BY invoice_id, year, count",
+        (list(invoice_ids),),
+    )
+    kept = {one: (year, count) for one, year, count in rows}
+    new = iter(_next(conn, seller.entity, kind, year_of(seller, issued_at),
+                     len(invoice_ids) - len(kept)))  # fmt: skip
+    return [
+        Number(seller.entity, kind, *(kept[one] if one in kept else next(new)))
+        for one in invoice_ids
+    ]
+
+
+def _next(conn: Connection, entity: str, kind: str, year: int, many: int) -> list[tuple[int, int]]:
+    if not many:
+        return []
     row = conn.execute(
         """
-        INSERT INTO invoice_number AS n (entity, kind, year, next) VALUES (%s, %s, %s, 2)
-        ON CONFLICT (entity, kind, year) DO UPDATE SET next = n.next + 1
-        RETURNING next - 1
+        INSERT INTO invoice_number AS n (entity, kind, year, next)
+        VALUES (%(entity)s, %(kind)s, %(year)s, %(many)s + 1)
+        ON CONFLICT (entity, kind, year) DO UPDATE SET next = n.next + %(many)s
+        RETURNING next - %(many)s
         """,
-        (seller.entity, kind, year),
+        {"entity": entity, "kind": kind, "year": year, "many": many},
     ).fetchone()
     assert row is not None  # an upsert returns its row
-    return Number(seller.entity, kind, year, int(row[0]))
+    return [(year, row[0] + more) for more in range(many)]

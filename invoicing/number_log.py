@@ -68,16 +68,18 @@ class NumberLog:
             pass
         return dict(self._known)
 
-    def take(self, entry: Entry) -> None:
+    def take(self, *entries: Entry) -> None:
         """On the disk when this returns. A number that another document carries is refused."""
         with self._opened() as file:
-            known = self._known.get(entry.number)
-            if known is not None and known.issued and known.entry.digest != entry.digest:
-                raise RefusedError(
-                    f"{entry.number} is on an invoice that this database does not have"
-                    f" ({self.path}): it was restored from an older state meanwhile; close again."
-                )
-            self._append(file, TAKEN, [entry])
+            for entry in entries:
+                known = self._known.get(entry.number)
+                if known is not None and known.issued and known.entry.digest != entry.digest:
+                    raise RefusedError(
+                        f"{entry.number} is on an invoice that this database does not have"
+                        f" ({self.path}): it was restored from an older state meanwhile; close"
+                        " again."
+                    )
+            self._append(file, TAKEN, entries)
             os.fsync(file)
 
     def issue(self, *entries: Entry) -> None:

@@ -63,6 +63,8 @@ def opened(conn: Connection, wanted: Iterable[tuple[Scope, Span]]) -> tuple[Open
 
 def write_opened(conn: Connection, rows: Sequence[Opened], look: int = 0) -> None:
     """Keeps them with the seal (0) or with a later look; belongs inside its transaction."""
+    if not rows:
+        return
     with conn.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO seal_open VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",

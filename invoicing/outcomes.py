@@ -1,5 +1,6 @@
 """Outcomes of groups: what of a group is sealed already, and what the last close said of it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -51,47 +52,64 @@ def parked(group: Group, found: Reconciliation) -> Outcome:
     )
 
 
-def corrected_outcomes(conn: Connection, group: Group) -> list[Outcome]:
-    """Documents that only correct and that a close of the group's period made."""
+def corrected_outcomes(conn: Connection, groups: Sequence[Group]) -> list[list[Outcome]]:
+    """Of each group the documents that only correct and that a close of its period made."""
     rows = conn.execute(
         """
-        SELECT i.kind, i.corrects, i.period_start, i.period_end,
+        SELECT w.no - 1, i.kind, i.corrects, i.period_start, i.period_end,
                array_agg(DISTINCT a.scope_id ORDER BY a.scope_id),
                i.invoice_id::text, i.number, i.net, i.tax, i.gross,
                (SELECT count(*) FROM invoice_line l WHERE l.invoice_id = i.invoice_id)
-        FROM invoice i JOIN adjustment a USING (invoice_id)
-        WHERE (i.account_id, i.currency) = (%s, %s) AND a.close_of = %s
-          AND NOT EXISTS (SELECT FROM scope_seal z WHERE z.invoice_id = i.invoice_id)
-        GROUP BY i.invoice_id ORDER BY i.number
+        FROM unnest(%s::text[], %s::text[], %s::timestamptz[])
+             WITH ORDINALITY AS w (account_id, currency, close_of, no)
+        JOIN invoice i USING (account_id, currency)
+        JOIN adjustment a USING (invoice_id, close_of)
+        WHERE NOT EXISTS (SELECT FROM scope_seal z WHERE z.invoice_id = i.invoice_id)
+        GROUP BY 1, i.invoice_id ORDER BY i.number
         """,
-        (group.account, group.currency, group.period.start),
-    ).fetchall()
-    return [
-        outcome_of(
-            replace(group, period=Span(start, end), scopes=tuple(scopes)),
-            Status.EXISTS,
-            kind=kind,
-            corrects=corrects,
-            **dict(zip(FIELDS, rest, strict=True)),
-        )
-        for kind, corrects, start, end, scopes, *rest in rows
-    ]
+        (
+            [group.account for group in groups],
+            [group.currency for group in groups],
+            [group.period.start for group in groups],
+        ),
+    )
+    found: list[list[Outcome]] = [[] for _ in groups]
+    for at, kind, corrects, start, end, scopes, *rest in rows:
+        corrected = replace(groups[at], period=Span(start, end), scopes=tuple(scopes))
+        known = dict(zip(FIELDS, rest, strict=True))
+        one = outcome_of(corrected, Status.EXISTS, kind=kind, corrects=corrects, **known)
+        found[at].append(one)
+    return found
 
 
-def sealed_outcomes(conn: Connection, group: Group) -> tuple[list[Outcome], tuple[str, ...]]:
-    """Outcomes of what is sealed, and the scopes that are not."""
+def sealed_outcomes(
+    conn: Connection, groups: Sequence[Group]
+) -> list[tuple[list[Outcome], tuple[str, ...]]]:
+    """Of each group the outcomes of what is sealed, and the scopes that are not."""
     rows = conn.execute(
         """
-        SELECT s.scope_id, i.invoice_id::text, i.number, i.net, i.tax, i.gross,
+        SELECT w.no - 1, s.scope_id, i.invoice_id::text, i.number, i.net, i.tax, i.gross,
                (SELECT count(*) FROM invoice_line l WHERE l.invoice_id = i.invoice_id)
-        FROM scope_seal s LEFT JOIN invoice i USING (invoice_id)
-        WHERE s.scope_id = ANY(%s) AND s.period_start = %s ORDER BY i.number, s.scope_id
+        FROM unnest(%s::int[], %s::text[], %s::timestamptz[]) AS w (no, scope_id, period_start)
+        JOIN scope_seal s USING (scope_id, period_start)
+        LEFT JOIN invoice i USING (invoice_id)
+        ORDER BY i.number, s.scope_id
         """,
-        (list(group.scopes), group.period.start),
-    ).fetchall()
-    invoices: dict[tuple[Any, ...], list[str]] = {}
-    for scope, *invoice in rows:
-        invoices.setdefault(tuple(invoice), []).append(scope)
+        (
+            [at + 1 for at, group in enumerate(groups) for _ in group.scopes],
+            [scope for group in groups for scope in group.scopes],
+            [group.period.start for group in groups for _ in group.scopes],
+        ),
+    )
+    invoices: list[dict[tuple[Any, ...], list[str]]] = [{} for _ in groups]
+    for at, scope, *invoice in rows:
+        invoices[at].setdefault(tuple(invoice), []).append(scope)
+    return [_sealed(group, mine) for group, mine in zip(groups, invoices, strict=True)]
+
+
+def _sealed(
+    group: Group, invoices: dict[tuple[Any, ...], list[str]]
+) -> tuple[list[Outcome], tuple[str, ...]]:
     found = [
         outcome_of(
             replace(group, scopes=tuple(scopes)),
@@ -100,30 +118,35 @@ def sealed_outcomes(conn: Connection, group: Group) -> tuple[list[Outcome], tupl
         )
         for invoice, scopes in invoices.items()
     ]
-    sealed = {row[0] for row in rows}
+    sealed = {scope for scopes in invoices.values() for scope in scopes}
     return found, tuple(scope for scope in group.scopes if scope not in sealed)
 
 
-def note(conn: Connection, outcome: Outcome, closed_at: datetime) -> None:
-    """Enters the outcome in place of the one before; of several for one period the last stays.
+def note(conn: Connection, outcomes: Sequence[Outcome], closed_at: datetime) -> None:
+    """Enters each in place of the one before; of several for one period the last stays.
 
     An invoice that is found again stays as it was issued: the close that made it checked it.
     """
-    conn.execute(
-        """
-        INSERT INTO close_outcome AS o (account_id, currency, period_start, period_end, closed_at,
-                                        status, scopes, checked, differences, reasons)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-        ON CONFLICT (account_id, currency, period_start) DO UPDATE
-        SET closed_at = excluded.closed_at, status = excluded.status, scopes = excluded.scopes,
-            checked = excluded.checked, differences = excluded.differences,
-            reasons = excluded.reasons
-        WHERE o.closed_at <= excluded.closed_at
-          AND NOT (o.status = 'issued' AND excluded.status = 'exists')
-        """,
-        (
-            outcome.account, outcome.currency, outcome.period.start, outcome.period.end,
-            closed_at, outcome.status.value, len(outcome.scopes), outcome.checked,
-            Jsonb(to_json(outcome.differences)), list(outcome.reasons),
-        ),
+    with conn.transaction(), conn.cursor() as cursor:
+        cursor.executemany(_NOTE, [_noted(one, closed_at) for one in outcomes])
+
+
+_NOTE: Final = """
+    INSERT INTO close_outcome AS o (account_id, currency, period_start, period_end, closed_at,
+                                    status, scopes, checked, differences, reasons)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT (account_id, currency, period_start) DO UPDATE
+    SET closed_at = excluded.closed_at, status = excluded.status, scopes = excluded.scopes,
+        checked = excluded.checked, differences = excluded.differences,
+        reasons = excluded.reasons
+    WHERE o.closed_at <= excluded.closed_at
+      AND NOT (o.status = 'issued' AND excluded.status = 'exists')
+"""
+
+
+def _noted(outcome: Outcome, closed_at: datetime) -> tuple[Any, ...]:
+    return (
+        outcome.account, outcome.currency, outcome.period.start, outcome.period.end,
+        closed_at, outcome.status.value, len(outcome.scopes), outcome.checked,
+        Jsonb(to_json(outcome.differences)), list(outcome.reasons),
     )  # fmt: skip

@@ -7,11 +7,12 @@ next. Only a database that is older than its number log cannot tell; then the nu
 same invoice.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from invoicing.number import LOCK_KEY, number_of
 from invoicing.number_log import Entry, Logged, NumberLog
@@ -91,28 +92,36 @@ def settle_numbers(conn: Connection, log: NumberLog, *, recovered: bool = False)
     return found
 
 
-def lost_numbers(conn: Connection, scopes: Iterable[str], period_start: datetime) -> list[str]:
-    """Numbers of invoices for any of these scopes and this period that were issued, and are not
-    here.
-    """
+def lost_numbers(
+    conn: Connection, scopes: Iterable[str], period_start: datetime
+) -> dict[str, list[str]]:
+    """Scope → numbers of invoices for it and this period that were issued, and are not here."""
     rows = conn.execute(
-        "SELECT number FROM number_outside o WHERE certain AND period_start = %s AND scopes && %s"
+        "SELECT unnest(scopes), number FROM number_outside o"
+        " WHERE certain AND period_start = %s AND scopes && %s"
         " AND NOT EXISTS (SELECT FROM invoice i WHERE i.number = o.number) ORDER BY number",
         (period_start, list(scopes)),
-    ).fetchall()
-    return [number for (number,) in rows]
+    )
+    return _by_first(rows)
 
 
-def lost_of(conn: Connection, account: str) -> list[str]:
-    """Numbers of documents of the account that were issued, and are not here: what they corrected
+def lost_of(conn: Connection, accounts: Iterable[str]) -> dict[str, list[str]]:
+    """Account → numbers of its documents that were issued, and are not here: what they corrected
     is not known, so nothing may be corrected before they are entered again.
     """
     rows = conn.execute(
-        "SELECT number FROM number_outside o WHERE certain AND account_id = %s"
+        "SELECT account_id, number FROM number_outside o WHERE certain AND account_id = ANY(%s)"
         " AND NOT EXISTS (SELECT FROM invoice i WHERE i.number = o.number) ORDER BY number",
-        (account,),
-    ).fetchall()
-    return [number for (number,) in rows]
+        (list(accounts),),
+    )
+    return _by_first(rows)
+
+
+def _by_first(rows: Iterable[tuple[Any, ...]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for first, number in rows:
+        found[first].append(number)
+    return dict(found)
 
 
 def outside(conn: Connection) -> list[Outside]:

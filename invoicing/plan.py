@@ -10,16 +10,17 @@ that something is to be corrected for, even if nothing of theirs is closed.
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
 from pipeline.periods import closed, month, previous
 from schemas.billing import Scope, Span
 from schemas.errors import ConfigError
 from sinks.database import Connection
-from sinks.scopes import list_scopes, load_scopes
+from sinks.scopes import Rented, rented_scopes
 
 ZONES: Final = timedelta(hours=26)
 """Local midnights of one date lie at most this far apart (UTC+14 to UTC−12)."""
@@ -55,11 +56,8 @@ def plan(
     inside = middle(month_of) if month_of is not None else as_of
     assert inside is not None
     around = Span(inside - 2 * LONGEST - ZONES, inside + LONGEST + ZONES)
-    scopes = load_scopes(conn, list_scopes(conn, around))
     groups: dict[tuple[str, str, str, Span], list[str]] = defaultdict(list)
-    for scope in scopes.values():
-        if accounts is not None and scope.account not in accounts:
-            continue
+    for scope in rented_scopes(conn, around, accounts):
         for period in _periods(scope, inside, final=month_of is None):
             groups[scope.account, scope.currency, scope.timezone, period].append(scope.scope)
     for name, *whose, start, end in _entered_late(conn, inside, accounts):
@@ -128,8 +126,8 @@ def end_of_service(scope: Scope, period: Span) -> datetime:
     return end if ended is None else min(end, max(ended, period.start))
 
 
-def _periods(scope: Scope, inside: datetime, *, final: bool) -> Iterator[Span]:
-    current = month(inside, scope.timezone)
+def _periods(scope: Rented, inside: datetime, *, final: bool) -> Iterator[Span]:
+    current = _month(inside, scope.timezone)
     if not final:
         candidates = [current]
     else:
@@ -137,8 +135,32 @@ def _periods(scope: Scope, inside: datetime, *, final: bool) -> Iterator[Span]:
         if scope.ended_at is not None and scope.ended_at <= inside:
             candidates.append(current)
     for period in candidates:
-        if any(item.valid.clip(period.start, closed(period)) for item in scope.items):
+        if any(item.clip(period.start, closed(period)) for item in scope.items):
             yield period
+
+
+@cache
+def _month(inside: datetime, timezone: str) -> Span:
+    return month(inside, timezone)
+
+
+def batches(groups: Sequence[Group], scopes: int) -> Iterator[list[Group]]:
+    """Groups of one period and time zone, about so many scopes together; earlier periods first,
+    because what an account was billed for them is known when a later one is priced.
+    """
+    together: list[Group] = []
+    count = 0
+    for group in sorted(groups, key=lambda one: (one.period.start, one.timezone, one.account)):
+        same = together and (together[0].period, together[0].timezone) == (
+            group.period, group.timezone,
+        )  # fmt: skip
+        if together and (not same or count + len(group.scopes) > scopes):
+            yield together
+            together, count = [], 0
+        together.append(group)
+        count += len(group.scopes)
+    if together:
+        yield together
 
 
 def middle(text: str) -> datetime:

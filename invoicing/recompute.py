@@ -5,7 +5,7 @@ so that the year's commitment of a scope is settled right in one go.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -46,9 +46,9 @@ class Look:
         return exact_sum(one.line.net for one in self.corrections)
 
 
-def looks_of(conn: Connection, account: str, *, found_too: bool) -> list[Look]:
-    """All that is due of an account; ``found_too``: also what nobody has noted yet."""
-    return recompute(conn, due(conn, [account], found_too=found_too))
+def looks_of(conn: Connection, accounts: Collection[str], *, found_too: bool) -> list[Look]:
+    """All that is due of accounts; ``found_too``: also what nobody has noted yet."""
+    return recompute(conn, due(conn, accounts, found_too=found_too))
 
 
 def recompute(conn: Connection, dues: Sequence[Due]) -> list[Look]:

@@ -4,8 +4,11 @@ Totals hide errors that cancel out, so nothing is compared as a total: every cha
 every series of every accrual, every line.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
 from importlib.resources import files
 from typing import Final
 
@@ -19,7 +22,7 @@ from invoicing.resettle import resettled
 from pipeline.periods import closed
 from pipeline.rating.price import price
 from schemas.billing import Inputs, Usage
-from sinks.accruals import load_accrual
+from sinks.accruals import load_accruals
 from sinks.database import Connection
 
 CONSERVATION: Final = (files("invoicing") / "queries" / "conservation.sql").read_text()
@@ -66,17 +69,41 @@ PRODUCT: Final = "line = quantity × price"
 TOTALS: Final = "lines = totals"
 
 
-def reconcile(conn: Connection, document: Document) -> Reconciliation:
-    """All comparisons of one invoice, in the caller's snapshot."""
+def reconcile(conn: Connection, documents: Sequence[Document]) -> list[Reconciliation]:
+    """All comparisons of each document, in the caller's snapshot: of one period and currency."""
+    if not documents:
+        return []
     checks = [
-        *_conservation(conn, document),
-        *_accruals(conn, document),
-        *_quantities(document),
-        *_rates(conn, document),
-        *_arithmetic(conn, document),
-        *_totals(conn, document),
-        *(check for one in document.adjusted for check in _again(conn, document, one.priced)),
+        [
+            *own,
+            *(check for one in document.adjusted for check in _again(conn, document, one.priced)),
+        ]
+        for document, own in zip(documents, _compared(conn, documents), strict=True)
     ]
+    for number, totals in enumerate(resettled(conn, documents)):
+        checks[number] += (Check(TOTALS, where, left, right) for where, left, right in totals)
+    return [_found(mine) for mine in checks]
+
+
+def _compared(conn: Connection, documents: Sequence[Document]) -> Iterator[list[Check]]:
+    """Usage, quantities and nets of each document; totals are apart."""
+    conserved = _conservation(conn, documents)
+    scopes = [priced.scope.scope for document in documents for priced in document.priced]
+    stored = load_accruals(conn, scopes, documents[0].period.start)
+    wanted = [mine for document in documents for mine in by_scope(document)]
+    lines = [(priced.scope, [row.line for row in rows]) for priced, rows in wanted]
+    again = iter(recount(conn, lines, documents[0].currency))
+    for document in documents:
+        checks = [one for server in servers(document) for one in conserved.get(server, ())]
+        for priced, rows in by_scope(document):
+            checks += _accruals(priced, stored.get(priced.scope.scope))
+            checks += _quantities(priced, rows)
+            checks += _rates(conn, document, priced, rows)
+            checks += _arithmetic(rows, next(again))
+        yield checks
+
+
+def _found(checks: Sequence[Check]) -> Reconciliation:
     failed = tuple(check for check in checks if check.left != check.right)
     return Reconciliation(
         len(checks),
@@ -85,10 +112,15 @@ def reconcile(conn: Connection, document: Document) -> Reconciliation:
     )
 
 
-def _conservation(conn: Connection, document: Document) -> Iterator[Check]:
-    rows = conn.execute(CONSERVATION, {"servers": servers(document)})
-    for server, meter, resource, windows, readings in rows:
-        yield Check(READINGS, f"{server} {meter} {resource}".strip(), int(readings), int(windows))
+def _conservation(conn: Connection, documents: Sequence[Document]) -> dict[str, list[Check]]:
+    names = sorted({server for document in documents for server in servers(document)})
+    found: dict[str, list[Check]] = defaultdict(list)
+    for server, meter, resource, windows, readings in conn.execute(
+        CONSERVATION, {"servers": names}
+    ):
+        where = f"{server} {meter} {resource}".strip()
+        found[server].append(Check(READINGS, where, int(readings), int(windows)))
+    return found
 
 
 def servers(document: Document) -> list[str]:
@@ -104,16 +136,14 @@ def servers(document: Document) -> list[str]:
     )
 
 
-def _accruals(conn: Connection, document: Document) -> Iterator[Check]:
+def _accruals(priced: Priced, stored: tuple[Inputs, datetime] | None) -> Iterator[Check]:
     """Accruals that were rated up to the end; an older one says nothing about the whole period."""
-    for priced in document.priced:
-        scope, period = priced.scope.scope, document.period
-        stored = load_accrual(conn, scope, period.start)
-        if stored is None or stored[1] < priced.as_of:
-            continue
-        ours, theirs = _by_row(priced.inputs), _by_row(stored[0])
-        for key in sorted(ours.keys() | theirs.keys()):
-            yield Check(ACCRUALS, f"{scope} {key}", ours.get(key, 0), theirs.get(key, 0))
+    if stored is None or stored[1] < priced.as_of:
+        return
+    ours, theirs = _by_row(priced.inputs), _by_row(stored[0])
+    for key in sorted(ours.keys() | theirs.keys()):
+        where = f"{priced.scope.scope} {key}"
+        yield Check(ACCRUALS, where, ours.get(key, 0), theirs.get(key, 0))
 
 
 def _by_row(inputs: Inputs) -> dict[str, int]:
@@ -123,41 +153,39 @@ def _by_row(inputs: Inputs) -> dict[str, int]:
     return {name(row): row.quantity for row in inputs.usage}
 
 
-def _quantities(document: Document) -> Iterator[Check]:
+def _quantities(priced: Priced, rows: Sequence[DocumentLine]) -> Iterator[Check]:
     """Base units of each line: what pricing attributed, what the database summed its own way."""
-    for priced, rows in by_scope(document):
-        for row in rows:
-            if metered(priced.scope, row.line):
-                summed = sum(series.quantity for series in row.evidence)
-                yield Check(QUANTITY, row.line.key, row.line.base_quantity, summed)
+    for row in rows:
+        if metered(priced.scope, row.line):
+            summed = sum(series.quantity for series in row.evidence)
+            yield Check(QUANTITY, row.line.key, row.line.base_quantity, summed)
 
 
-def _rates(conn: Connection, document: Document) -> Iterator[Check]:
+def _rates(
+    conn: Connection, document: Document, priced: Priced, rows: Sequence[DocumentLine]
+) -> Iterator[Check]:
     """Base units of each percentile: pricing took it of samples, the database of windows."""
-    for priced, rows in by_scope(document):
-        lines = [row.line for row in rows]
-        found = rates(conn, priced.scope, lines, document.period)
-        for number, rate in found.items():
-            yield Check(RATE, lines[number].key, lines[number].base_quantity, rate)
+    lines = [row.line for row in rows]
+    for number, rate in rates(conn, priced.scope, lines, document.period).items():
+        yield Check(RATE, lines[number].key, lines[number].base_quantity, rate)
 
 
-def by_scope(document: Document) -> Iterator[tuple[Priced, list[DocumentLine]]]:
+def by_scope(document: Document) -> list[tuple[Priced, list[DocumentLine]]]:
     """Each priced scope with its lines, in order."""
-    rows = of_scopes(document)
-    for priced in document.priced:
-        yield priced, [row for row in rows if row.line.scope == priced.scope.scope]
+    rows: dict[str, list[DocumentLine]] = defaultdict(list)
+    for row in of_scopes(document):
+        rows[row.line.scope].append(row)
+    return [(priced, rows[priced.scope.scope]) for priced in document.priced]
 
 
-def _arithmetic(conn: Connection, document: Document) -> Iterator[Check]:
-    for priced, rows in by_scope(document):
-        lines = [row.line for row in rows]
-        for line, (quantity, net) in zip(
-            lines, recount(conn, priced.scope, lines, document.currency), strict=True
-        ):
-            if quantity is not None:
-                yield Check(PRODUCT, f"{line.key} quantity", line.quantity, quantity)
-            if net is not None:
-                yield Check(PRODUCT, f"{line.key} net", line.net, net)
+def _arithmetic(
+    rows: Sequence[DocumentLine], again: Sequence[tuple[Decimal | None, Decimal | None]]
+) -> Iterator[Check]:
+    for row, (quantity, net) in zip(rows, again, strict=True):
+        if quantity is not None:
+            yield Check(PRODUCT, f"{row.line.key} quantity", row.line.quantity, quantity)
+        if net is not None:
+            yield Check(PRODUCT, f"{row.line.key} net", row.line.net, net)
 
 
 def _again(conn: Connection, document: Document, priced: Priced) -> Iterator[Check]:
@@ -166,17 +194,10 @@ def _again(conn: Connection, document: Document, priced: Priced) -> Iterator[Che
     """
     lines = price(priced.scope, priced.inputs, priced.as_of)
     days = local_days(priced.inputs.period, priced.scope.timezone)
-    rows = document_lines(priced.scope, lines, evidence(conn, priced.scope, lines, days))
+    [series] = evidence(conn, [(priced.scope, lines)], days)
+    rows = document_lines(priced.scope, lines, series)
     alone = replace(
         document, period=priced.inputs.period, priced=(priced,), lines=tuple(rows), adjusted=()
     )
-    yield from _conservation(conn, alone)
-    yield from _quantities(alone)
-    yield from _rates(conn, alone)
-    yield from _arithmetic(conn, alone)
-
-
-def _totals(conn: Connection, document: Document) -> Iterator[Check]:
-    """Credit, taxes and sums of the whole invoice: settled once more, by the database."""
-    for where, left, right in resettled(conn, document):
-        yield Check(TOTALS, where, left, right)
+    [checks] = _compared(conn, [alone])
+    yield from (check for check in checks if check.what != ACCRUALS)

@@ -21,26 +21,18 @@ GIVEN: Final = {
 
 
 def recount(
-    conn: Connection, scope: Scope, lines: Sequence[Line], currency: str
-) -> list[tuple[Decimal | None, Decimal | None]]:
-    """(quantity, net) of each line. No quantity of fees, percentiles, shares of hours and what
-    has a commit; no net where a cap is shared with other lines.
+    conn: Connection, wanted: Sequence[tuple[Scope, Sequence[Line]]], currency: str
+) -> list[list[tuple[Decimal | None, Decimal | None]]]:
+    """Of each scope (quantity, net) of each line. No quantity of fees, percentiles, shares of hours
+    and what has a commit; no net where a cap is shared with other lines.
     """
-    if not lines:
-        return []
-    rows = [_row(scope, lines, number) for number in range(len(lines))]
+    rows = [_row(scope, lines, at) for scope, lines in wanted for at in range(len(lines))]
+    if not rows:
+        return [[] for _ in wanted]
     columns = {name: [row[name] for row in rows] for name in rows[0]}
-    found = conn.execute(ARITHMETIC, {**columns, "digits": minor_units(currency)})
-    return [(quantity, net) for _, quantity, net in found]
-
-
-def add_up(conn: Connection, amounts: Sequence[Decimal]) -> Decimal:
-    """The sum, by the database."""
-    row = conn.execute(
-        "SELECT coalesce(sum(a), 0) FROM unnest(%s::numeric[]) AS a", (list(amounts),)
-    ).fetchone()
-    assert row is not None
-    return Decimal(row[0])
+    numbered = {**columns, "no": list(range(len(rows))), "digits": minor_units(currency)}
+    found = iter(conn.execute(ARITHMETIC, numbered).fetchall())
+    return [[next(found)[1:] for _ in lines] for _, lines in wanted]
 
 
 def _row(scope: Scope, lines: Sequence[Line], number: int) -> dict[str, Any]:
@@ -48,7 +40,6 @@ def _row(scope: Scope, lines: Sequence[Line], number: int) -> dict[str, Any]:
     same = [other for other in lines if (other.item, other.charge) == (line.item, line.charge)]
     first = next(other for other in same if other.service == line.service)
     return {
-        "no": number,
         "given": line.quantity,
         "alone": len(same) == 1,
         "capped": line.capped,

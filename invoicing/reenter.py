@@ -14,7 +14,7 @@ from invoicing.document import Document
 from invoicing.export import read
 from invoicing.looks import write_lines, write_look
 from invoicing.outside import number_log, settle_numbers
-from invoicing.seal import act, write_invoice, write_seals
+from invoicing.seal import act, final_of, seal_rows, write_invoices, write_seals
 from invoicing.verify import content, verify
 from schemas.errors import DifferenceError, RefusedError
 from sinks.audit import record
@@ -37,12 +37,12 @@ def reenter(conn: Connection, path: Path, numbers: Path) -> Document:
         hold_schema(conn)
         _check(conn, document, body[DIGEST], path)
         try:
-            write_invoice(conn, document)
+            write_invoices(conn, [final_of(document)])
             write_lines(conn, document)
-            write_seals(conn, document)
+            write_seals(conn, seal_rows(document))
             for one in document.adjusted:
                 write_look(conn, one, document.issued_at, document.period.start, document)
-            book(conn, document)
+            book(conn, [document])
             record(conn, replace(act("invoice.reenter", document, body[DIGEST]), at=None))
         except errors.ForeignKeyViolation as error:
             raise RefusedError(

@@ -1,6 +1,6 @@
 """What all documents of one close share, and how one that fails is kept from the others."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -29,6 +29,8 @@ RACES: Final = (
     errors.DeadlockDetected,
 )
 """Somebody else was quicker: look again."""
+FATAL: Final = (psycopg.OperationalError, NewerSchemaError)
+"""Of no single document."""
 ATTEMPTS: Final = 5
 """Each lost race means that somebody else went on; five in a row mean that something is wrong."""
 CREDIT_NOTE_MIN: Final = Decimal("1.00")
@@ -48,9 +50,19 @@ class Run:
     dry_run: bool
     folder: Path | None
     log: NumberLog
-    step: Callable[[str], None]
+    step: Callable[[str, str], None]
+    """Told which step of which account is about to be taken."""
     least: Decimal = CREDIT_NOTE_MIN
     """The least that a credit note is written for."""
+
+    def steps(self, groups: Sequence[Group]) -> Callable[[str], None]:
+        """Tells a step of each of these groups."""
+
+        def step(name: str) -> None:
+            for group in groups:
+                self.step(name, group.account)
+
+        return step
 
     @property
     def terms(self) -> Terms:
@@ -61,12 +73,17 @@ def guarded(group: Group, act: Callable[[], Made]) -> Made | Outcome:
     """What ``act`` makes. What fails in one document parks it; a lost database is not of one."""
     try:
         return act()
-    except (psycopg.OperationalError, NewerSchemaError, *RACES):
+    except (*FATAL, *RACES):
         raise
     except Exception as error:  # one failing scope must not stop the others
-        known = isinstance(error, RackmeterError)
-        reason = str(error) if known else f"{type(error).__name__}: {error}"
-        return outcome_of(group, Status.PARKED, reasons=(reason,))
+        return failed(group, error)
+
+
+def failed(group: Group, error: Exception) -> Outcome:
+    """The group is parked, with the reason."""
+    known = isinstance(error, RackmeterError)
+    reason = str(error) if known else f"{type(error).__name__}: {error}"
+    return outcome_of(group, Status.PARKED, reasons=(reason,))
 
 
 def busy(group: Group) -> Outcome:

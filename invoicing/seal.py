@@ -1,4 +1,5 @@
-"""The finalising transaction: number, document, digest, seals, positions, all or nothing.
+"""The finalising transaction of one or many: number, document, digest, seals, positions, all or
+nothing.
 
 1. Lock the scopes, in order. Whoever closes them too waits here. A crash: nothing.
 2. Refuse what is sealed, and go back when a timeline, the wallet or the tax profile changed after
@@ -15,32 +16,32 @@
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, cast
+from typing import Any, Final, LiteralString
 
-from psycopg.types.json import Jsonb
+from psycopg import sql
 
 from invoicing.booking import book
-from invoicing.digest import DIGEST, sealed
+from invoicing.digest import Unnumbered, finished, unnumbered
 from invoicing.document import Document, numbered
 from invoicing.due import hold_sweeps, note_since
 from invoicing.freeze import Frozen
 from invoicing.lines import taxed_at
 from invoicing.looks import keep_looks, refuse_looked_at, write_lines
-from invoicing.number import Number, take_number
+from invoicing.number import Number, take_numbers
 from invoicing.number_log import Entry, NumberLog
 from invoicing.opened import write_opened
 from schemas.billing import Scope
 from schemas.errors import DependencyError
 from schemas.serial import digest
 from schemas.terms import Credit, TaxProfile
-from sinks.audit import Act, record
+from sinks.audit import Act, record_all
 from sinks.database import Connection, hold_schema
 from sinks.scopes import load_scopes
-from sinks.tax_profiles import profile_at
-from sinks.wallet import hold, purse
+from sinks.tax_profiles import profiles_at
+from sinks.wallet import hold, purses
 
 Failpoint = Callable[[str], None]
 LOCKED: Final = "seal:locked"
@@ -68,52 +69,113 @@ class Sealed:
 
 
 def seal(
-    conn: Connection, frozen: Frozen, close_of: datetime, log: NumberLog, failpoint: Failpoint
-) -> Sealed:
-    """Makes the draft final. Begins with no transaction open and leaves none.
+    conn: Connection,
+    frozen: Sequence[Frozen],
+    close_of: datetime,
+    log: NumberLog,
+    failpoint: Failpoint,
+) -> list[Sealed]:
+    """Makes drafts of one kind final, all or none. Begins with no transaction open and leaves none.
 
     ``close_of`` is the start of the period in whose close it happens.
     """
-    draft = frozen.draft
-    final, entry, proof = draft, None, ""
+    wanted = [_Draft(one, unnumbered(one.draft), seal_rows(one.draft)) for one in frozen]
+    entries: list[Entry] = []
     with conn.transaction():
         hold_schema(conn)
         conn.execute("SET LOCAL synchronous_commit = on")  # an invoice never un-happens
         hold_sweeps(conn)
         _lock(conn, frozen)
         failpoint(LOCKED)
-        if draft.lines:
-            number = take_number(conn, draft.seller, draft.kind, draft.issued_at, draft.invoice_id)
-            failpoint(NUMBERED)
-            final = numbered(draft, str(number))
-            proof = write_invoice(conn, final)
-            write_lines(conn, final)
-            entry = _entry(final, number, proof)
-        write_seals(conn, final)
-        write_opened(conn, frozen.opened)
-        keep_looks(conn, frozen.looks, final.issued_at, close_of, final)
-        note_since(conn, final)
-        book(conn, final)
-        record(conn, act("invoice.issue" if final.lines else "period.close", final, proof))
+        finals, numbers = _numbered(conn, wanted)
+        failpoint(NUMBERED)
+        write_invoices(conn, [one for one in finals if one.document.number])
+        write_seals(conn, [row for one in wanted for row in one.seals])
+        write_opened(conn, [row for one in frozen for row in one.opened])
+        for one, final in zip(frozen, finals, strict=True):
+            write_lines(conn, final.document)
+            keep_looks(conn, one.looks, final.document.issued_at, close_of, final.document)
+        documents = [one.document for one in finals]
+        note_since(conn, documents)
+        book(conn, documents)
+        record_all(conn, [_act(one) for one in finals])
         failpoint(WRITTEN)
-        if entry is not None:
-            log.take(entry)
+        entries = [
+            _entry(one, numbers[one.document.number]) for one in finals if one.document.number
+        ]
+        if entries:
+            log.take(*entries)
             failpoint(LOGGED)
     failpoint(COMMITTED)
-    if entry is not None:
+    if entries:
         with contextlib.suppress(DependencyError):  # the next close writes it
-            log.issue(entry)
-    made = bool(final.lines)
-    return Sealed(final.invoice_id if made else None, final.number or None, final)
+            log.issue(*entries)
+    return [_sealed(document) for document in documents]
 
 
-def _entry(document: Document, number: Number, proof: str) -> Entry:
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """What can be written before anything is locked."""
+
+    frozen: Frozen
+    unnumbered: Unnumbered
+    seals: list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A document as it is stored. Nothing of one without a number is."""
+
+    document: Document
+    text: str = ""
+    digest: str = ""
+
+
+def _numbered(conn: Connection, wanted: Sequence[_Draft]) -> tuple[list[Issued], dict[str, Number]]:
+    """The documents, with numbers where there is something to bill."""
+    drafts = [one.frozen.draft for one in wanted if one.frozen.draft.lines]
+    if not drafts:
+        return [Issued(one.frozen.draft) for one in wanted], {}
+    first = drafts[0]
+    ids = [draft.invoice_id for draft in drafts]
+    numbers = take_numbers(conn, first.seller, first.kind, first.issued_at, ids)
+    each = iter(numbers)
+    finals = [
+        _final(one, str(next(each))) if one.frozen.draft.lines else Issued(one.frozen.draft)
+        for one in wanted
+    ]
+    return finals, {str(number): number for number in numbers}
+
+
+def _final(draft: _Draft, number: str) -> Issued:
+    text, proof = finished(draft.unnumbered, number)
+    return Issued(numbered(draft.frozen.draft, number), text.decode(), proof)
+
+
+def final_of(document: Document) -> Issued:
+    """A document that has its number."""
+    text, proof = finished(unnumbered(document), document.number)
+    return Issued(document, text.decode(), proof)
+
+
+def _sealed(document: Document) -> Sealed:
+    made = bool(document.lines)
+    return Sealed(document.invoice_id if made else None, document.number or None, document)
+
+
+def _entry(final: Issued, number: Number) -> Entry:
+    document = final.document
     return Entry(
         document.number, number.entity, number.kind, number.year, number.count,
-        document.invoice_id, proof, document.buyer.account, document.period.start,
+        document.invoice_id, final.digest, document.buyer.account, document.period.start,
         tuple(one.scope.scope for one in document.priced)
         or tuple(sorted({one.priced.scope.scope for one in document.adjusted})),
     )  # fmt: skip
+
+
+def _act(final: Issued) -> Act:
+    action = "invoice.issue" if final.document.lines else "period.close"
+    return act(action, final.document, final.digest)
 
 
 def act(action: str, document: Document, proof: str) -> Act:
@@ -130,18 +192,25 @@ def act(action: str, document: Document, proof: str) -> Act:
                after=said)  # fmt: skip
 
 
-def _lock(conn: Connection, frozen: Frozen) -> None:
-    """Refuses to go on when anything that the draft rests on is no longer so."""
-    draft = frozen.draft
-    lock_scopes(conn, frozen.scopes)
+def _lock(conn: Connection, frozen: Sequence[Frozen]) -> None:
+    """Refuses to go on when anything that the drafts rest on is no longer so."""
+    lock_scopes(conn, {name: scope for one in frozen for name, scope in one.scopes.items()})
+    closing = [(one.draft, priced) for one in frozen for priced in one.draft.priced]
     found = conn.execute(
-        "SELECT 1 FROM scope_seal WHERE scope_id = ANY(%s) AND period_start = %s",
-        ([one.scope.scope for one in draft.priced], draft.period.start),
+        "SELECT 1 FROM scope_seal JOIN unnest(%s::text[], %s::timestamptz[])"
+        " AS w (scope_id, period_start) USING (scope_id, period_start) LIMIT 1",
+        (
+            [priced.scope.scope for _, priced in closing],
+            [draft.period.start for draft, _ in closing],
+        ),
     ).fetchone()
     if found:
         raise AlreadySealedError
-    refuse_looked_at(conn, frozen.looks)
-    if _money(conn, draft) != (draft.credits, draft.profile):
+    for one in frozen:
+        refuse_looked_at(conn, one.looks)
+    # What only corrects rests on wallet and taxes of the corrected invoice.
+    drafts = [one.draft for one in frozen if one.draft.priced]
+    if drafts and _money(conn, drafts) != [(one.credits, one.profile) for one in drafts]:
         raise TimelineChangedError
 
 
@@ -157,69 +226,86 @@ def lock_scopes(conn: Connection, scopes: dict[str, Scope]) -> None:
         raise TimelineChangedError
 
 
-def _money(conn: Connection, draft: Document) -> tuple[tuple[Credit, ...], TaxProfile]:
-    """Wallet and tax profile now; what only corrects rests on those of the corrected invoice."""
-    if not draft.priced:
-        return draft.credits, draft.profile
-    account = draft.buyer.account
-    hold(conn, account)
+def _money(
+    conn: Connection, drafts: Sequence[Document]
+) -> list[tuple[tuple[Credit, ...], TaxProfile]]:
+    """Wallet and tax profile of each account now; of one period and currency."""
+    first, accounts = drafts[0], [draft.buyer.account for draft in drafts]
+    hold(conn, accounts)
+    wallets = purses(conn, accounts, first.currency, first.issued_at)
+    profiles = profiles_at(conn, accounts, taxed_at(first.period))
+    return [(wallets[account], profiles[account]) for account in accounts]
+
+
+def write_invoices(conn: Connection, finals: Sequence[Issued]) -> None:
+    """Invoices with their lines and positions."""
+    documents = [one.document for one in finals]
+    _insert(conn, "invoice", _INVOICE, [_row(one) for one in finals])
+    lines = [
+        (document.invoice_id, position, row.line.key, row.line.net)
+        for document in documents
+        for position, row in enumerate(document.lines, 1)
+    ]
+    _insert(conn, "invoice_line", _LINE, lines)
+    cuts = [
+        (document.invoice_id, one.topic, one.partition, one.next_offset)
+        for document in documents
+        for one in document.cut
+    ]
+    _insert(conn, "invoice_cut", _CUT, cuts)
+
+
+_INVOICE: Final = """
+    invoice_id uuid, number text, kind text, entity text, account_id text,
+    period_start timestamptz, period_end timestamptz, currency text, net numeric, tax numeric,
+    gross numeric, issued_at timestamptz, document jsonb, digest text, due numeric,
+    due_at timestamptz, corrects text
+"""
+_LINE: Final = "invoice_id uuid, position int, line_key text, net numeric"
+_CUT: Final = "invoice_id uuid, topic_id uuid, part int, next_offset bigint"
+_SEAL: Final = """
+    scope_id text, period_start timestamptz, period_end timestamptz, entered_before timestamptz,
+    input_digest text, invoice_id uuid
+"""
+
+
+def _row(final: Issued) -> tuple[Any, ...]:
+    document, totals = final.document, final.document.totals
     return (
-        purse(conn, account, draft.currency, draft.issued_at),
-        profile_at(conn, account, taxed_at(draft.period)),
+        document.invoice_id, document.number, document.kind, document.seller.entity,
+        document.buyer.account, document.period.start, document.period.end, document.currency,
+        totals.net, totals.tax, totals.gross, document.issued_at, final.text, final.digest,
+        totals.due, document.due_at, document.corrects,
+    )  # fmt: skip
+
+
+def _insert(
+    conn: Connection, table: LiteralString, columns: LiteralString, rows: Sequence[Sequence[Any]]
+) -> None:
+    """In one statement. COPY may not where rows are guarded (row level security)."""
+    if not rows:
+        return
+    named = [column.split() for column in columns.split(",")]
+    names = sql.SQL(", ").join(sql.Identifier(name) for name, _ in named)
+    arrays = sql.SQL(", ").join(sql.SQL("%s::{}[]").format(sql.SQL(kind)) for _, kind in named)
+    statement = sql.SQL("INSERT INTO {} ({}) SELECT * FROM unnest({})")
+    conn.execute(
+        statement.format(sql.Identifier(table), names, arrays),
+        [list(column) for column in zip(*rows, strict=True)],
     )
 
 
-def write_invoice(conn: Connection, document: Document) -> str:
-    """The invoice with its lines and positions; returns its digest."""
-    final = sealed(document)
-    proof = cast("str", final[DIGEST])
-    conn.execute(
-        """
-        INSERT INTO invoice (invoice_id, number, kind, entity, account_id, period_start,
-                             period_end, currency, net, tax, gross, issued_at, document, digest,
-                             due, due_at, corrects)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-        """,
+def seal_rows(document: Document) -> list[tuple[Any, ...]]:
+    """What closes each scope's period."""
+    return [
         (
-            document.invoice_id, document.number, document.kind, document.seller.entity,
-            document.buyer.account, document.period.start, document.period.end,
-            document.currency, document.totals.net, document.totals.tax, document.totals.gross,
-            document.issued_at, Jsonb(final), proof, document.totals.due, document.due_at,
-            document.corrects,
-        ),
-    )  # fmt: skip
-    with conn.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO invoice_line (invoice_id, position, line_key, net)"
-            " VALUES (%s, %s, %s, %s)",
-            [
-                (document.invoice_id, position, row.line.key, row.line.net)
-                for position, row in enumerate(document.lines, 1)
-            ],
+            priced.scope.scope, document.period.start, document.period.end, document.issued_at,
+            digest(priced.inputs), document.invoice_id if document.lines else None,
         )
-        cursor.executemany(
-            "INSERT INTO invoice_cut (invoice_id, topic_id, part, next_offset)"
-            " VALUES (%s, %s, %s, %s)",
-            [(document.invoice_id, c.topic, c.partition, c.next_offset) for c in document.cut],
-        )
-    return proof
+        for priced in document.priced
+    ]  # fmt: skip
 
 
-def write_seals(conn: Connection, document: Document) -> None:
+def write_seals(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
     """Each scope's period is closed."""
-    with conn.cursor() as cursor:
-        cursor.executemany(
-            """
-            INSERT INTO scope_seal (scope_id, period_start, period_end, entered_before,
-                                    input_digest, invoice_id)
-            VALUES (%s, %s, %s, %s, %s, %s)
-            """,
-            [
-                (
-                    priced.scope.scope, document.period.start, document.period.end,
-                    document.issued_at, digest(priced.inputs),
-                    document.invoice_id if document.lines else None,
-                )
-                for priced in document.priced
-            ],
-        )  # fmt: skip
+    _insert(conn, "scope_seal", _SEAL, rows)

@@ -9,7 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from invoicing.document import Document, DocumentLine, Priced, Series
-from invoicing.evidence import evidence
+from invoicing.evidence import Seen, evidence
 from invoicing.lines import local_days
 from invoicing.pieces import item_of, metered, parts, price_row
 from invoicing.tree import Node
@@ -108,9 +108,10 @@ def _late(conn: Connection, case: Case) -> int:
     """What the ledger holds now beyond what the invoice saw."""
     line = case.row.line
     days = local_days(case.document.period, case.document.timezone)
-    now = evidence(conn, case.priced.scope, [line], days)[0]
-    seen = evidence(conn, case.priced.scope, [line], days, case.document.cut)[0]
-    return sum(one.quantity for one in now) - sum(one.quantity for one in seen)
+    scope = case.priced.scope
+    [[now]] = evidence(conn, [(scope, [line])], days)
+    [[then]] = evidence(conn, [(scope, [line])], days, Seen(scope.scope, case.document.cut))
+    return sum(one.quantity for one in now) - sum(one.quantity for one in then)
 
 
 def _quantity(line: Line, measured: Sum) -> Node:

@@ -211,8 +211,16 @@ def load_accrual(
     conn: Connection, scope_id: str, period_start: datetime
 ) -> tuple[Inputs, datetime] | None:
     """The stored inputs of a period and their `as_of`, or None when it was never rated."""
-    row = conn.execute(
-        "SELECT inputs, as_of FROM accrual WHERE scope_id = %s AND period_start = %s",
-        (scope_id, period_start),
-    ).fetchone()
-    return None if row is None else (from_json(Inputs, row[0]), row[1])
+    return load_accruals(conn, [scope_id], period_start).get(scope_id)
+
+
+def load_accruals(
+    conn: Connection, scopes: Sequence[str], period_start: datetime
+) -> dict[str, tuple[Inputs, datetime]]:
+    """The same of many scopes; those that were never rated are left out."""
+    rows = conn.execute(
+        "SELECT scope_id, inputs, as_of FROM accrual"
+        " WHERE scope_id = ANY(%s) AND period_start = %s",
+        (list(scopes), period_start),
+    )
+    return {scope: (from_json(Inputs, inputs), as_of) for scope, inputs, as_of in rows}

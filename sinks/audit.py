@@ -11,7 +11,7 @@ its row are both there or neither is. What is linked are digests; sinks.audit_ch
 """
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -26,12 +26,22 @@ from sinks.audit_rows import SALT_BYTES, Entered, Link, Row, Said, entered_diges
 from sinks.database import Connection
 
 _INSERT: Final = """
-    WITH said AS (
+    WITH act AS (
+        SELECT * FROM unnest(
+            %(act)s::uuid[], %(at)s::timestamptz[], %(action)s::text[], %(subject)s::text[],
+            %(account)s::text[], %(actor)s::text[], %(login)s::text[], %(personal)s::boolean[],
+            %(salt)s::bytea[], %(reason)s::text[], %(before)s::jsonb[], %(after)s::jsonb[],
+            %(reason_digest)s::text[], %(before_digest)s::text[], %(after_digest)s::text[],
+            %(digest)s::text[]) WITH ORDINALITY AS a (
+            act, at, action, subject, account, actor, login, personal, salt, reason, before, after,
+            reason_digest, before_digest, after_digest, digest, no)
+    ), said AS (
         INSERT INTO audit_said (act_id, account_id, personal, salt, reason, before, after)
-        VALUES (%(act)s, %(account)s, %(personal)s, %(salt)s, %(reason)s, %(before)s, %(after)s)
+        SELECT act, account, personal, salt, reason, before, after FROM act
     )
-    INSERT INTO audit_act VALUES (%(act)s, %(at)s, %(action)s, %(subject)s, %(account)s, %(actor)s,
-        %(login)s, %(personal)s, %(reason_digest)s, %(before_digest)s, %(after_digest)s, %(digest)s)
+    INSERT INTO audit_act
+    SELECT act, at, action, subject, account, actor, login, personal,
+           reason_digest, before_digest, after_digest, digest FROM act ORDER BY no
 """
 _ROWS: Final = """
     SELECT l.number, act_id::text, l.act, l.previous, l.digest,
@@ -68,34 +78,38 @@ def record(conn: Connection, act: Act) -> None:
     """Enters the act in the open transaction, as the caller's last or first step: it locks nothing
     before the commit. Raises ValueError outside of a transaction: the act would not be one with it.
     """
+    record_all(conn, [act])
+
+
+def record_all(conn: Connection, acts: Sequence[Act]) -> None:
+    """Many acts of one transaction, linked in their order."""
     if conn.autocommit and conn.info.transaction_status == TransactionStatus.IDLE:
-        raise ValueError(f"{act.action} is recorded outside the transaction of the act")
-    row = conn.execute(
-        "SELECT coalesce(%s, clock_timestamp()), session_user::text", (act.at,)
-    ).fetchone()
+        raise ValueError(f"{acts[0].action} is recorded outside the transaction of the act")
+    row = conn.execute("SELECT clock_timestamp(), session_user::text").fetchone()
     assert row is not None
-    at, login = row
+    rows = [_columns(act, *row) for act in acts]
+    conn.execute(_INSERT, {name: [one[name] for one in rows] for name in rows[0]})
+
+
+def _columns(act: Act, clock: datetime, login: str) -> dict[str, Any]:
     said = Said(
         act.account, act.personal, secrets.token_bytes(SALT_BYTES), act.reason or AMBIENT.reason,
         _plain(act.before), _plain(act.after),
     )  # fmt: skip
-    name, reason, before, after = str(uuid4()), *keyed(said)
+    name, at, reason, before, after = str(uuid4()), act.at or clock, *keyed(said)
     entered = Entered(
         name, at, act.action, act.subject, act.account, act.actor or AMBIENT.actor or login, login,
         act.personal, reason, before, after, "",
     )  # fmt: skip
-    conn.execute(
-        _INSERT,
-        {
-            "act": name, "at": at, "action": act.action, "subject": act.subject,
-            "account": act.account, "actor": entered.actor, "login": login,
-            "personal": act.personal, "salt": said.salt, "reason": said.reason,
-            "before": None if said.before is None else Jsonb(said.before),
-            "after": None if said.after is None else Jsonb(said.after),
-            "reason_digest": reason, "before_digest": before, "after_digest": after,
-            "digest": entered_digest(entered),
-        },
-    )  # fmt: skip
+    return {
+        "act": name, "at": at, "action": act.action, "subject": act.subject,
+        "account": act.account, "actor": entered.actor, "login": login,
+        "personal": act.personal, "salt": said.salt, "reason": said.reason,
+        "before": None if said.before is None else Jsonb(said.before),
+        "after": None if said.after is None else Jsonb(said.after),
+        "reason_digest": reason, "before_digest": before, "after_digest": after,
+        "digest": entered_digest(entered),
+    }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,12 @@ Ledgers: receivable · revenue and deferred (with the month of service) · tax �
 clearing:stripe and one for each other provider · bank · fees · bad_debt.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 from schemas.errors import DifferenceError
 from sinks.database import Connection
@@ -79,32 +81,58 @@ def post(conn: Connection, entry: Entry) -> bool:
     Who tells the same event later is not contradicted: the first time stands. Raises
     DifferenceError where account, currency or postings are others than those entered.
     """
-    postings = tuple(one for one in entry.postings if one.amount)
-    if not postings:
-        return False
+    return bool(post_all(conn, [entry]))
+
+
+def post_all(conn: Connection, wanted: Iterable[Entry]) -> int:
+    """The same for many in one statement; how many were not there."""
+    whole = [(one, tuple(side for side in one.postings if side.amount)) for one in wanted]
+    found = [(entry, sides) for entry, sides in whole if sides]
+    if not found:
+        return 0
+    rows = [(at, side) for at, (_, sides) in enumerate(found) for side in sides]
     added = conn.execute(
-        """
-        WITH entry AS (
-            INSERT INTO journal_entry (kind, reference, at, account_id, currency)
-            VALUES (%s, %s, %s, nullif(%s, ''), %s)
-            ON CONFLICT (kind, reference) DO NOTHING RETURNING entry_id
-        )
+        _POST,
+        {
+            "kind": [entry.kind for entry, _ in found],
+            "reference": [entry.reference for entry, _ in found],
+            "at": [entry.at for entry, _ in found],
+            "account": [entry.account for entry, _ in found],
+            "currency": [entry.currency for entry, _ in found],
+            "of": [at + 1 for at, _ in rows],
+            "ledger": [side.ledger for _, side in rows],
+            "amount": [side.amount for _, side in rows],
+            "month": [side.month for _, side in rows],
+            "invoice": [side.invoice for _, side in rows],
+        },
+    ).fetchall()
+    there = set(added)
+    for entry, sides in found:
+        if (entry.kind, entry.reference) not in there:
+            _require_same(conn, entry, sides)
+    return len(added)
+
+
+_POST: Final = """
+    WITH given AS (
+        SELECT * FROM unnest(%(kind)s::text[], %(reference)s::text[], %(at)s::timestamptz[],
+                             %(account)s::text[], %(currency)s::text[])
+             WITH ORDINALITY AS g (kind, reference, at, account_id, currency, no)
+    ), entry AS (
+        INSERT INTO journal_entry (kind, reference, at, account_id, currency)
+        SELECT kind, reference, at, nullif(account_id, ''), currency FROM given ORDER BY no
+        ON CONFLICT (kind, reference) DO NOTHING RETURNING entry_id, kind, reference
+    ), posted AS (
         INSERT INTO journal_posting (entry_id, position, ledger, amount, month, invoice)
-        SELECT entry_id, position, ledger, amount, month, invoice
-        FROM entry, unnest(%s::text[], %s::numeric[], %s::date[], %s::text[])
-             WITH ORDINALITY AS p (ledger, amount, month, invoice, position)
-        """,
-        (
-            entry.kind, entry.reference, entry.at, entry.account, entry.currency,
-            [one.ledger for one in postings],
-            [one.amount for one in postings],
-            [one.month for one in postings],
-            [one.invoice for one in postings],
-        ),
-    ).rowcount  # fmt: skip
-    if not added:
-        _require_same(conn, entry, postings)
-    return bool(added)
+        SELECT entry_id, row_number() OVER (PARTITION BY no ORDER BY place),
+               ledger, amount, month, invoice
+        FROM unnest(%(of)s::bigint[], %(ledger)s::text[], %(amount)s::numeric[], %(month)s::date[],
+                    %(invoice)s::text[])
+             WITH ORDINALITY AS p (no, ledger, amount, month, invoice, place)
+        JOIN given USING (no) JOIN entry USING (kind, reference)
+    )
+    SELECT kind, reference FROM entry
+"""
 
 
 def _require_same(conn: Connection, entry: Entry, postings: tuple[Posting, ...]) -> None:

@@ -5,9 +5,12 @@ window is shared with another scope, that scope's part of it comes along under t
 then split the window alike, and neither customer sees more of the other.
 """
 
+import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, LiteralString
 
 from psycopg import sql
@@ -45,7 +48,7 @@ _ASSIGNMENTS: Final = """
 """
 _PRICES: Final = """
     SELECT i.scope_id, p.item_id, p.charge, lower(p.valid), upper(p.valid),
-           p.price, p.version, p.reason
+           p.price::text, p.version, p.reason
     FROM {item_price} p JOIN {item} i USING (item_id) WHERE i.scope_id = ANY(%(scopes)s)
     ORDER BY p.item_id, p.charge, lower(p.valid)
 """
@@ -54,6 +57,8 @@ _INTERVALS: Final = """
     FROM {item_interval} v JOIN {item} i USING (item_id) WHERE i.scope_id = ANY(%(scopes)s)
     ORDER BY v.item_id, v.kind, lower(v.valid)
 """
+PRICES_KEPT: Final = 4096
+"""A catalogue has tens, and thousands of servers have the same."""
 _TIMELINES: Final = ("item", "assignment", "item_price", "item_interval")
 
 
@@ -116,7 +121,12 @@ def _grouped(rows: Iterable[tuple[Any, ...]]) -> defaultdict[str, list[tuple[Any
 
 def _price(row: tuple[Any, ...]) -> PriceRow:
     item, charge, low, high, price, version, reason = row
-    return PriceRow(item, charge, Span(low, high), from_json(Charge, price), version, reason)
+    return PriceRow(item, charge, Span(low, high), _charge(price), version, reason)
+
+
+@lru_cache(PRICES_KEPT)
+def _charge(text: str) -> Charge:
+    return from_json(Charge, json.loads(text))
 
 
 def scopes_of_servers(
@@ -138,12 +148,40 @@ def scopes_of_servers(
     return found
 
 
-def list_scopes(conn: Connection, period: Span) -> list[str]:
-    """Scopes with an item rented at any time in the period: what a close has to look at."""
+@dataclass(frozen=True, slots=True)
+class Rented:
+    """A scope with the times of its items: what a close has to look at."""
+
+    scope: str
+    account: str
+    currency: str
+    timezone: str
+    items: tuple[Span, ...]
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When the last item ends, or None while one is open."""
+        ends = [item.end for item in self.items if item.end is not None]
+        return max(ends) if len(ends) == len(self.items) else None
+
+
+def rented_scopes(
+    conn: Connection, period: Span, accounts: Collection[str] | None
+) -> Iterator[Rented]:
+    """Scopes with an item rented at any time in the period, of all or some accounts, by name."""
     rows = conn.execute(
         """
-        SELECT DISTINCT scope_id FROM item WHERE valid && tstzrange(%s, %s, '[)') ORDER BY 1
+        SELECT s.scope_id, s.account_id, a.currency, a.timezone,
+               array_agg(lower(i.valid)), array_agg(upper(i.valid))
+        FROM rating_scope s JOIN account a USING (account_id) JOIN item i USING (scope_id)
+        WHERE %s::text[] IS NULL OR s.account_id = ANY(%s)
+        GROUP BY 1, 2, 3, 4 HAVING bool_or(i.valid && tstzrange(%s, %s, '[)')) ORDER BY 1
         """,
-        (period.start, period.end),
-    ).fetchall()
-    return [row[0] for row in rows]
+        (
+            None if accounts is None else list(accounts), list(accounts or ()),
+            period.start, period.end,
+        ),
+    )  # fmt: skip
+    for scope, account, currency, timezone, lows, highs in rows:
+        items = tuple(Span(*both) for both in zip(lows, highs, strict=True))
+        yield Rented(scope, account, currency, timezone, items)

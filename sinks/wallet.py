@@ -5,7 +5,7 @@ A credit is never changed: draws are added, and the database refuses more than t
 the invoice that it makes cheaper. Which credit is drawn first says ``pipeline.rating.credit``.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -49,30 +49,35 @@ class Held:
     """Invoice number or ``expiry``, amount, when."""
 
 
-def hold(conn: Connection, account: str) -> None:
-    """Until the transaction ends nobody else draws from what the account has."""
+def hold(conn: Connection, accounts: Sequence[str]) -> None:
+    """Until the transaction ends nobody else draws from what these accounts have."""
     conn.execute(
         """
-        SELECT 1 FROM wallet_credit WHERE account_id = %s AND drawn < amount
+        SELECT 1 FROM wallet_credit WHERE account_id = ANY(%s) AND drawn < amount
         ORDER BY credit_id FOR NO KEY UPDATE
         """,
-        (account,),
+        (list(accounts),),
     )
 
 
-def purse(conn: Connection, account: str, currency: str, at: datetime) -> tuple[Credit, ...]:
-    """What an invoice may draw at an instant."""
+def purses(
+    conn: Connection, accounts: Sequence[str], currency: str, at: datetime
+) -> dict[str, tuple[Credit, ...]]:
+    """What an invoice of each account may draw at an instant."""
     rows = conn.execute(
         """
-        SELECT credit_id, kind, amount - drawn, granted_at, expires_at, priority
+        SELECT account_id, credit_id, kind, amount - drawn, granted_at, expires_at, priority
         FROM wallet_credit
-        WHERE account_id = %s AND currency = %s AND drawn < amount
+        WHERE account_id = ANY(%s) AND currency = %s AND drawn < amount
           AND granted_at <= %s AND (expires_at IS NULL OR expires_at > %s)
         ORDER BY credit_id COLLATE "C"
         """,
-        (account, currency, at, at),
+        (list(accounts), currency, at, at),
     )
-    return tuple(Credit(credit, CreditKind(kind), *rest) for credit, kind, *rest in rows)
+    found: dict[str, tuple[Credit, ...]] = dict.fromkeys(accounts, ())
+    for account, credit, kind, *rest in rows:
+        found[account] += (Credit(credit, CreditKind(kind), *rest),)
+    return found
 
 
 def grant(conn: Connection, wanted: Grant, by: str, entered_at: datetime, ledger: str) -> bool:

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from invoicing.document import Position
-from invoicing.evidence import evidence
+from invoicing.evidence import Seen, evidence
 from invoicing.lines import coverage, local_days
 from invoicing.pieces import WIDTH, metered
 from invoicing.recount import recount
@@ -80,8 +80,8 @@ def test_pricing_and_the_database_agree_to_the_unit(
         meter_windows(billing, "s1", {TX: rx}, START)
         meter_late(billing, "s0", *TX, START, late)
         lines = price(scope, usage_inputs(billing, scope, PERIOD, END), END)
-        found = evidence(billing, scope, lines, local_days(PERIOD, "UTC"))
-        counted = recount(billing, scope, lines, "EUR")
+        [found] = evidence(billing, [(scope, lines)], local_days(PERIOD, "UTC"))
+        [counted] = recount(billing, [(scope, lines)], "EUR")
     for line, series, (quantity, net) in zip(lines, found, counted, strict=True):
         if metered(scope, line):
             assert sum(one.quantity for one in series) == line.base_quantity
@@ -124,8 +124,9 @@ def test_what_lies_above_the_cut_is_left_out(billing: Connection) -> None:
     days = local_days(PERIOD, "UTC")
 
     def summed(*cut: tuple[UUID, int]) -> int:
-        seen = [Position(str(topic), 0, offset) for topic, offset in cut]
-        return sum(one.quantity for one in evidence(billing, scope, lines, days, seen)[1])
+        seen = Seen(scope.scope, [Position(str(topic), 0, offset) for topic, offset in cut])
+        [found] = evidence(billing, [(scope, lines)], days, seen)
+        return sum(one.quantity for one in found[1])
 
     assert summed() == WINDOWS + 500 + 7000 + 20
     assert summed((topic, 12)) == WINDOWS + 500 + 3
@@ -139,7 +140,7 @@ def test_coverage_is_the_share_of_the_time_assigned_rounded_down(billing: Connec
     scope = scope_of([], [], START + timedelta(minutes=30))
     meter_windows(billing, "s0", {TX: [0] * 6, RX: [0] * 6}, START, covered_ms=299_999)
     lines = price(scope, usage_inputs(billing, scope, PERIOD, END), END)
-    found = evidence(billing, scope, lines, local_days(PERIOD, "UTC"))
+    [found] = evidence(billing, [(scope, lines)], local_days(PERIOD, "UTC"))
     assert coverage(scope, lines, 1, found[1]) == Decimal("99.99")
     assert coverage(scope, lines, 1, ()) == Decimal("0.00")
     assert coverage(scope, lines, 0, found[0]) is None

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from invoicing.gate import gate
+from invoicing.gate import gates
 from invoicing.report import Status
 from pipeline.periods import month
 from sinks import timelines
@@ -21,7 +21,8 @@ GRACE = timedelta(milliseconds=GRACE_MS)
 def reasons(conn: Connection, scope: str = "item-0") -> tuple[str, ...]:
     found = load_scope(conn, scope)
     period = month(START, found.timezone)
-    return gate(conn, found, period, grace_ms=GRACE_MS, issued_at=CLOSED).reasons
+    [answer] = gates(conn, [found], period, grace_ms=GRACE_MS, issued_at=CLOSED)
+    return answer.reasons
 
 
 def test_everything_is_in(billing: Connection) -> None:
@@ -130,9 +131,8 @@ def test_a_final_invoice_closes_in_the_middle_of_the_month(billing_url: str) -> 
 def test_a_clock_before_the_end_of_service_refuses(billing: Connection) -> None:
     month_of(billing, 1)
     found = load_scope(billing, "item-0")
-    answer = gate(
-        billing, found, month(START, "UTC"), grace_ms=GRACE_MS, issued_at=END - timedelta(days=1)
-    )
+    early = END - timedelta(days=1)
+    [answer] = gates(billing, [found], month(START, "UTC"), grace_ms=GRACE_MS, issued_at=early)
     assert not answer.ready
     assert answer.reasons[0].startswith("Service runs until 2026-03-01 00:15:00 UTC with grace")
 

@@ -6,9 +6,10 @@ from decimal import Decimal
 import pytest
 from psycopg.types.json import Jsonb
 
+from invoicing import reconcile as reconciling
 from invoicing.document import Document
 from invoicing.export import load
-from invoicing.reconcile import Reconciliation, reconcile
+from invoicing.reconcile import Reconciliation
 from schemas.billing import Line
 from schemas.serial import to_json
 from sinks.database import Connection
@@ -22,6 +23,11 @@ def document(billing: Connection, billing_url: str) -> Document:
     month_of(billing, 1)
     report = close_month(billing_url)
     return load(billing, str(report.outcomes[0].invoice_id))[0]
+
+
+def reconcile(conn: Connection, document: Document) -> Reconciliation:
+    [found] = reconciling.reconcile(conn, [document])
+    return found
 
 
 def said(found: Reconciliation) -> list[str]:

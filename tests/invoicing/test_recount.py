@@ -26,7 +26,7 @@ def test_two_ways_agree(billing_url: str, drawn: st.DataObject) -> None:
     scope, given_ = drawn.draw(worlds()), drawn.draw(inputs)
     lines = price(scope, given_, END)
     with connect(billing_url, autocommit=True) as conn:
-        again = recount(conn, scope, lines, scope.currency)
+        [again] = recount(conn, [(scope, lines)], scope.currency)
     for line, (quantity, net) in zip(lines, again, strict=True):
         assert quantity is None or quantity == line.quantity, line
         assert net is None or net == line.net, line

@@ -13,7 +13,7 @@ from schemas.serial import digest
 from sinks.catalogs import apply
 from sinks.changes import Answer
 from sinks.database import Connection, connect
-from sinks.scopes import list_scopes, load_scope, load_scopes, scopes_of_servers
+from sinks.scopes import load_scope, load_scopes, rented_scopes, scopes_of_servers
 from sinks.timelines import add_account, assign, end, swap
 from sinks.versions import published_text
 from tests.fix_billing import START, a_catalog, rent_small
@@ -241,8 +241,11 @@ def test_servers_lead_to_their_scopes(customer: Connection) -> None:
         "s-3": ["i-1"],
     }
     assert scopes_of_servers(customer, asked, LATER) == {"s-2": ["i-3"], "s-3": ["i-1"]}
-    assert list_scopes(customer, Span(START, LATER)) == ["i-1", "i-2"]
-    assert list_scopes(customer, Span(LATER, LATER + DAY)) == ["i-1", "i-3"]
+    def rented(start: datetime, end: datetime) -> list[str]:
+        return [one.scope for one in rented_scopes(customer, Span(start, end), None)]
+
+    assert rented(START, LATER) == ["i-1", "i-2"]
+    assert rented(LATER, LATER + DAY) == ["i-1", "i-3"]
 
 
 def test_a_shared_window_shows_that_it_is_shared_and_no_more(customer: Connection) -> None:
