@@ -82,7 +82,7 @@ def verify_json(content: bytes) -> list[Finding]:
         return [*findings, Finding("document", str(error))]
     if document.format != FORMAT:
         return [*findings, Finding("format", f"{document.format} is not {FORMAT}")]
-    for check in (_sums, _recomputed):
+    for check in (_sums, recomputed):
         try:
             findings += check(document)
         except Exception as error:  # a stranger's file may hold anything
@@ -127,7 +127,7 @@ def _digests(body: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(DIGEST, f"the invoice says {body.get(DIGEST)}, its content has {whole}")
 
 
-def _recomputed(document: Document) -> Iterator[Finding]:
+def recomputed(document: Document) -> Iterator[Finding]:
     """The invoice made again from its pricing inputs, compared field by field."""
     header = Header(
         document.kind, document.issued_at, document.timezone, document.currency,

@@ -39,19 +39,24 @@ def percentiles(
     scope: Scope, samples: Iterable[Samples], groups: Sequence[Group], as_of: datetime
 ) -> list[Group]:
     """One group for each pool, its first, with the rate in base units a window."""
-    pools: dict[tuple[str, str], list[Group]] = defaultdict(list)
-    for group in groups:
-        pool = _quantity(group).pool
-        # A slash is in no name, so no item is taken for a pool.
-        pools[group[0].row.charge, f"/{pool}" if pool else group[0].item.item].append(group)
     known = tuple(samples)
     return [
         tuple(replace(part, used=rate(_quantity(members[0]), found.owned, found.measured),
                       coverage=found.coverage)
               for part in members[0])
-        for members in pools.values()
-        for found in (_pooled(scope, known, members, as_of),)
+        for members in pools(groups)
+        for found in (pooled(scope, known, members, as_of),)
     ]  # fmt: skip
+
+
+def pools(groups: Sequence[Group]) -> list[list[Group]]:
+    """The groups that are billed as one: those of a pool, or one alone."""
+    found: dict[tuple[str, str], list[Group]] = defaultdict(list)
+    for group in groups:
+        pool = _quantity(group).pool
+        # A slash is in no name, so no item is taken for a pool.
+        found[group[0].row.charge, f"/{pool}" if pool else group[0].item.item].append(group)
+    return list(found.values())
 
 
 def rate(quantity: Percentile, owned: set[int], measured: dict[str, Windows]) -> int:
@@ -87,7 +92,7 @@ def _combined(series: Iterable[Windows], largest: bool) -> Windows:
     return found
 
 
-def _pooled(
+def pooled(
     scope: Scope, samples: Sequence[Samples], members: Iterable[Group], as_of: datetime
 ) -> Pooled:
     """The windows owned by any member, and what each meter measured in them."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rackmeter.cli import invoice_close, invoice_outside, invoice_rerate
+from rackmeter.cli import invoice_close, invoice_explain, invoice_outside, invoice_rerate
 from rackmeter.cli.options import DataDir, Json, example
 from rackmeter.cli.output import document, lines, note, table
 from rackmeter.errors import DifferenceError, RefusedError
@@ -26,13 +26,7 @@ def add(app: typer.Typer) -> None:
     invoice_close.add(invoice)
     invoice.command("list", epilog=example("invoice list --account aurora"))(list_invoices)
     invoice.command("show", epilog=example("invoice show RM-DE-2026-000001"))(show)
-    invoice.command(
-        "explain",
-        epilog=example(
-            "invoice explain RM-DE-2026-000001/3",
-            "invoice explain web-1/web-1/traffic/2026-10-01T00:00:00Z/0 --json",
-        ),
-    )(explain)
+    invoice_explain.add(invoice)
     invoice.command(
         "verify",
         epilog=example(
@@ -112,29 +106,7 @@ def show(number: Number, data_dir: DataDir = None, json: Json = False) -> None:
     lines(["", f"net {totals.net}  tax {totals.tax}  gross {totals.gross} {paper.currency}"])
     lines(f"paid with credit {one.credit}: {one.amount}" for one in paper.paid)
     lines([f"to pay {totals.due} {paper.currency}"] if paper.paid else [])
-    note(f"explain a line: rackmeter invoice explain {number}/1")
-
-
-def explain(
-    line: Annotated[str, typer.Argument(metavar="LINE", help="NUMBER/POSITION, or a line's key.")],
-    data_dir: DataDir = None,
-    json: Json = False,
-) -> None:
-    """Show what a line was made of, computed again.
-
-    Readings, windows, quantity, price and rounding, down to positions in Kafka.
-    """
-    from invoicing.explain import explain as why  # noqa: PLC0415 - starts slowly
-    from rackmeter.cli.ledger import ledger  # noqa: PLC0415
-
-    with ledger(data_dir) as conn:
-        found = why(conn, line)
-    if json:
-        document(found.to_json())
-    else:
-        lines(found.to_text().splitlines())
-    if found.differences:
-        raise DifferenceError(f"{line}: {'; '.join(found.differences)}.")
+    note(f"explain all of it: rackmeter invoice explain {number}, or one line: {number}/1")
 
 
 def verify(

@@ -113,6 +113,7 @@ def test_it_is_explained_line_by_line_and_verifies(
     for position in range(1, 12):
         found = explain(conn, f"RM-2026-000001/{position}")
         assert found.differences == ()
+        assert found.line is not None
         assert found.line.title in found.to_text()
     assert verify(tmp_path / "RM-2026-000001.pdf") == []
     assert verify(tmp_path / "RM-2026-000001.json") == []

@@ -47,6 +47,7 @@ def test_every_line_of_every_scenario_explains_itself(billing_url: str) -> None:
         for key, net in keys:
             found = explain(conn, key)
             assert found.differences == ()
+            assert found.line is not None
             assert (found.line.key, found.line.net) == (key, net)
 
 

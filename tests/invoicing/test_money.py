@@ -107,6 +107,7 @@ def test_credit_is_drawn_promotional_before_paid(
     }  # fmt: skip
     assert status(conn) == ("paid", "0.00")
     explained = explain(conn, f"{FIRST}/3")
+    assert explained.line is not None
     assert (explained.line.title, explained.differences) == ("credit welcome", ())
     held = {one.grant.credit: str(one.left) for one in wallet.history(conn)}
     assert held == {"welcome": "0.00", "prepaid": "23.95", "of another": "0.00"}

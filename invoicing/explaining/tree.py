@@ -2,6 +2,22 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Values in the order of time beside the one line that they are measured against."""
+
+    caption: str
+    start: datetime
+    step_ms: int
+    values: tuple[int | None, ...]
+    """Base units, one a step; None was not measured."""
+    line: int
+    line_name: str
+    bars: bool = False
+    """Each value stands for itself; else it is a course."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +28,7 @@ class Node:
     value: str
     notes: tuple[str, ...] = ()
     children: tuple["Node", ...] = ()
+    chart: Chart | None = None
 
     def to_text(self) -> str:
         """The tree in plain characters, one figure a line."""

@@ -1,0 +1,138 @@
+"""Lines that no price makes: discounts, true-ups, billed in advance, credit. Pure."""
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from fractions import Fraction
+
+from invoicing.document import Document, Priced
+from invoicing.explaining.quantity import span_text
+from invoicing.explaining.tree import Node
+from pipeline.money import exact_sum, exact_text, round_money
+from pipeline.periods import closed, microseconds
+from pipeline.rating.commitment import counts as counts_towards
+from pipeline.rating.commitment import terms
+from pipeline.rating.credit import draw
+from pipeline.rating.discount import counts
+from pipeline.rating.price import price
+from schemas.billing import Line, LineKind
+from schemas.serial import instant_text
+from schemas.terms import CreditKind
+
+TERMS = frozenset({LineKind.DISCOUNT, LineKind.TRUE_UP})
+
+
+def explained(entry: Priced, line: Line) -> Iterator[Node]:
+    """What makes a discount, a true-up, or what takes back a fee in advance."""
+    lines = price(entry.scope, entry.inputs, entry.as_of)
+    match line.kind:
+        case LineKind.DISCOUNT:
+            yield from _discount(entry, line, lines)
+        case LineKind.TRUE_UP:
+            yield from _true_up(entry, line, lines)
+        case LineKind.BILLED:
+            yield from _billed(entry, line, lines)
+
+
+def line_node(name: str, line: Line, currency: str) -> Node:
+    return Node(name, f"{line.net} {currency}", (line.title, f"key {line.key}"))
+
+
+def _discount(entry: Priced, line: Line, lines: Sequence[Line]) -> Iterator[Node]:
+    currency = entry.scope.currency
+    known = {one.name: one for one in entry.scope.discounts}
+    name = next((n for n in known if line.key.endswith(f"/discount/{n}")), "")
+    if name:
+        discount, key = known[name], line.key.removesuffix(f"/discount/{name}")
+        mine = next(one for one in lines if one.key == key)
+        earlier = [one for one in lines if one.key in {f"{key}/discount/{n}" for n in known
+                                                       if n < name}]  # fmt: skip
+        base = exact_sum([mine.net, *(one.net for one in earlier)])
+        exact = Fraction(base) * Fraction(discount.percent) / 100
+        yield line_node("discounted", mine, currency)
+        yield from (line_node("discounted before", one, currency) for one in earlier)
+        yield Node("discount", f"{discount.percent} % of {base} = {exact_text(exact)} {currency}",
+                   (f"{name}, valid {span_text(discount.valid)}",))  # fmt: skip
+        yield Node("rounding of discount", f"{exact_text(exact)} → {-line.net}",
+                   (f"to the minor unit of {currency}, half up away from zero",))  # fmt: skip
+        return
+    name = next(n for n in known if f"/discount/{n}/" in line.key)
+    discount = known[name]
+    taken = [one for one in lines if one.kind is LineKind.DISCOUNT and one.title == name]
+    yield Node(
+        "discount", f"{discount.amount} {currency} a period, at most what the lines come to",
+        (f"{name}, valid {span_text(discount.valid)}",
+         "shared by tax category in proportion to the nets, in whole minor units"),
+        (*(line_node("counts", one, currency) for one in lines
+           if one.kind not in TERMS and counts(discount, one)
+           and one.service.start < closed(entry.inputs.period)),
+         *(Node("share", f"{one.net} {currency}", (f"tax category {one.tax}",)) for one in taken)),
+    )  # fmt: skip
+
+
+def _true_up(entry: Priced, line: Line, lines: Sequence[Line]) -> Iterator[Node]:
+    scope, inputs, currency = entry.scope, entry.inputs, entry.scope.currency
+    for commitment in scope.commitments:
+        if commitment.name != line.charge:
+            continue
+        whole = next(whole for whole, term in terms(commitment, inputs.period, scope.timezone)
+                     if term == line.service)  # fmt: skip
+        share = Fraction(microseconds(line.service.start, closed(line.service)),
+                         microseconds(whole.start, closed(whole)))  # fmt: skip
+        exact = share * Fraction(commitment.amount)
+        agreed = round_money(exact, currency)
+        yield Node(
+            "commitment",
+            f"{commitment.amount} {currency} a {commitment.term.value}",
+            (f"agreed {span_text(commitment.valid)}, settled {span_text(line.service)}",),
+        )
+        if share != 1:
+            yield Node(
+                "rounding of commitment",
+                f"{exact_text(exact)} → {agreed}",
+                (f"{exact_text(share)} of the {commitment.term.value} is committed",),
+            )
+        counted = [one for one in lines if one.kind is not LineKind.TRUE_UP
+                   and counts_towards(commitment, one)
+                   and line.service.holds(one.service.start)]  # fmt: skip
+        running = line.service.start < inputs.period.start
+        spent = exact_sum(one.net for one in inputs.spent
+                          if running and one.commitment == commitment.name)  # fmt: skip
+        total = exact_sum(one.net for one in counted)
+        yield Node("this period", f"{total} {currency}", ("net lines after discounts",),
+                   tuple(line_node("counts", one, currency) for one in counted))  # fmt: skip
+        if running:
+            yield Node("earlier periods", f"{spent} {currency}", ("of the same year, as invoiced",))
+        yield Node("lacks", f"{agreed} − {spent} − {total} = {agreed - spent - total} {currency}")
+
+
+def _billed(entry: Priced, line: Line, lines: Sequence[Line]) -> Iterator[Node]:
+    currency = entry.scope.currency
+    own = (line.item, line.charge, line.tax)
+    for paid in entry.inputs.billed:
+        if (paid.item, paid.charge, paid.tax) == own:
+            yield Node("billed in advance", f"{paid.net} {currency}",
+                       (f"by the invoice before, for {span_text(line.service)}",))  # fmt: skip
+    for one in lines:
+        mine = (one.item, one.charge, one.tax) == own and one.key != line.key
+        if mine and one.service.start < closed(entry.inputs.period):
+            yield line_node("came to", one, currency)
+
+
+def credit(document: Document, line: Line) -> Iterator[Node]:
+    """A promotional credit: what the wallet held, what the lines came to, this line's share."""
+    currency = document.currency
+    others = [row for row in document.lines if row.line.kind is not LineKind.CREDIT]
+    total = exact_sum(row.line.net for row in others)
+    yield Node("lines", f"{total} {currency}", ("what credit can lower, before tax",))
+    drawn = draw(document.credits, CreditKind.PROMOTIONAL, max(Decimal(0), total),
+                 document.issued_at)  # fmt: skip
+    for one in drawn:
+        held = next(known for known in document.credits if known.credit == one.credit)
+        until = f", until {instant_text(held.expires_at)}" if held.expires_at else ""
+        name = "credit" if line.key.startswith(f"{line.scope}/credit/{one.credit}/") else "before"
+        yield Node(name, f"{one.amount} {currency} of {one.credit}",
+                   ((f"{held.left} left, granted {instant_text(held.granted_at)}{until},"
+                    f" priority {held.priority}"),))  # fmt: skip
+    yield Node("share", f"{line.net} {currency}",
+               ((f"of the lines with tax {line.tax}, in proportion to their nets, whole minor"
+                " units"),))  # fmt: skip
