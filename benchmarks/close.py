@@ -145,7 +145,7 @@ def _copy(conn: Connection, table: str, columns: str, others: int) -> None:
 
 def invoicer(url: str, processes: int) -> None:
     """One close, in a process of its own."""
-    report = close_month(url)
+    report = close_month(url, processes=processes)
     if report.exit_code:
         raise SystemExit(str([one for one in report.outcomes if one.reasons][:3]))
 

@@ -1,24 +1,64 @@
-"""Steps 3 to 6 of a close (invoicing.close) for many invoices of one period and time zone."""
+"""Steps 2 to 8 of a close (invoicing.close) for many invoices of one period and time zone."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from invoicing.correct import correct
+from invoicing.export import export
 from invoicing.freeze import Frozen, Headed, freeze, heads, snapshot
 from invoicing.gate import gates
-from invoicing.outcomes import made, outcome_of, parked, sealed_outcomes
+from invoicing.outcomes import corrected_outcomes, made, note, outcome_of, parked, sealed_outcomes
 from invoicing.outside import lost_numbers
 from invoicing.plan import Group
-from invoicing.report import Outcome, Status
+from invoicing.report import Outcome, Status, Unbilled
 from invoicing.run import ATTEMPTS, FATAL, RACES, Run, busy, failed
 from invoicing.seal import Sealed, seal
 from pipeline.rating.coverage import unmeasured
 from schemas.billing import Scope
+from schemas.errors import RackmeterError
 from sinks.accruals import rate_scope
 from sinks.database import Connection
 from sinks.scopes import load_scopes
 
 Fate = Frozen | Outcome
 """Priced and reconciled, or why not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What became of a group."""
+
+    outcomes: tuple[Outcome, ...]
+    unbilled: tuple[Unbilled, ...]
+
+
+def close_together(
+    conn: Connection, groups: Sequence[Group], run: Run, due_: Collection[str]
+) -> Iterator[Closed]:
+    """Steps 2 to 8 of a batch. Corrections are rare, and made account by account."""
+    before = corrected_outcomes(conn, groups)
+    corrected = [correct(conn, one, run) if one.account in due_ else None for one in groups]
+    made = close_batch(conn, groups, run)
+    noted: list[Outcome] = []
+    for known, found, new in zip(before, corrected, made, strict=True):
+        own = found.outcomes if found else known
+        outcomes = [_written(conn, outcome, run) for outcome in [*own, *new]]
+        noted += outcomes[len(own) :]
+        yield Closed(tuple(outcomes), found.unbilled if found else ())
+    if not run.dry_run:
+        note(conn, noted, run.issued_at)
+
+
+def _written(conn: Connection, outcome: Outcome, run: Run) -> Outcome:
+    """Step 7, also for invoices that existed: their files may be missing."""
+    if run.folder is None or run.dry_run or outcome.invoice_id is None:
+        return outcome
+    run.step("render", outcome.account)
+    try:
+        files = export(conn, outcome.invoice_id, run.folder)
+    except RackmeterError as error:  # the invoice stands; the others must not wait for a disk
+        return replace(outcome, reasons=(str(error),))
+    return replace(outcome, files=tuple(str(file) for file in files))
 
 
 def close_batch(conn: Connection, groups: Sequence[Group], run: Run) -> list[list[Outcome]]:

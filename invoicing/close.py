@@ -25,8 +25,8 @@ What fails in a batch is done in halves, until whoever is to blame is alone and 
 all there or not at all, and one account is a batch of one.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -35,21 +35,17 @@ from typing import Final
 
 import psycopg
 
-from invoicing.batch import close_batch
-from invoicing.correct import correct
+from invoicing.batch import Closed
 from invoicing.due import due, sweep
-from invoicing.export import export
-from invoicing.outcomes import corrected_outcomes, note
 from invoicing.outside import number_log, settle_numbers
 from invoicing.plan import Group, batches, plan
-from invoicing.report import CloseReport, Outcome, Unbilled
+from invoicing.report import CloseReport
 from invoicing.run import CREDIT_NOTE_MIN, Run
+from invoicing.work import Work, session
 from schemas.billing import Seller
-from schemas.errors import DependencyError, RackmeterError
-from sinks.database import Connection, connect, require_schema
+from schemas.errors import DependencyError
+from sinks.database import require_schema
 
-STATEMENT_TIMEOUT_MS: Final = 1_800_000
-"""Half an hour: the conservation of a customer with thousands of servers is one statement."""
 BATCH_SCOPES: Final = 200
 """Enough for a statement to be worth its round trip, few enough for memory and for one failure."""
 DONE: Final = "done"
@@ -80,23 +76,20 @@ def close(
     least: Decimal = CREDIT_NOTE_MIN,
     folder: Path | None = None,
     batch: int = BATCH_SCOPES,
+    processes: int = 1,
     progress: Callable[[Progress], None] | None = None,
 ) -> CloseReport:
     """Closes one month (``2026-02``), or what is due as of an instant, for all or some accounts.
 
-    ``batch`` is how many scopes are closed together, more only where one invoice has them.
+    ``batch`` is how many scopes are closed together, more only where one invoice has them,
+    ``processes`` how many batches at a time.
     ``numbers`` is the log of invoice numbers, ``least`` what a credit note is written for at least.
     With ``folder`` each document is written there as JSON and PDF. Raises DependencyError when the
     database goes away or the log cannot be written: close again.
     """
     began = monotonic()
     try:
-        with connect(
-            url,
-            autocommit=True,
-            application_name="rackmeter close",
-            statement_timeout_ms=STATEMENT_TIMEOUT_MS,
-        ) as conn:
+        with session(url) as conn:
             require_schema(conn)
             log = number_log(conn, numbers)
             if not dry_run:
@@ -111,10 +104,10 @@ def close(
             told = _Told(progress, len(groups))
             at = issued_at.replace(microsecond=0)
             run = Run(seller, grace_ms, at, dry_run, folder, log, told.step, least)
-            wanted = {one.account for one in dues}
-            closed: dict[int, _Closed] = {}
-            for together in batches(groups, batch):
-                for group, one in zip(together, _close(conn, together, run, wanted), strict=True):
+            work = Work(url, run, {one.account for one in dues})
+            closed: dict[int, Closed] = {}
+            for together, done in work.done(conn, list(batches(groups, batch)), processes):
+                for group, one in zip(together, done, strict=True):
                     closed[places[group.account, group.period]] = one
                 told.finished(together)
     except psycopg.OperationalError as error:
@@ -147,40 +140,3 @@ class _Told:
         for group in groups:
             self._done += 1
             self.step(DONE, group.account)
-
-
-@dataclass(frozen=True, slots=True)
-class _Closed:
-    """What became of a group."""
-
-    outcomes: tuple[Outcome, ...]
-    unbilled: tuple[Unbilled, ...]
-
-
-def _close(
-    conn: Connection, groups: Sequence[Group], run: Run, due_: Collection[str]
-) -> Iterator[_Closed]:
-    """Steps 2 to 8 of a batch. Corrections are rare, and made account by account."""
-    before = corrected_outcomes(conn, groups)
-    corrected = [correct(conn, one, run) if one.account in due_ else None for one in groups]
-    made = close_batch(conn, groups, run)
-    noted: list[Outcome] = []
-    for known, found, new in zip(before, corrected, made, strict=True):
-        own = found.outcomes if found else known
-        outcomes = [_written(conn, outcome, run) for outcome in [*own, *new]]
-        noted += outcomes[len(own) :]
-        yield _Closed(tuple(outcomes), found.unbilled if found else ())
-    if not run.dry_run:
-        note(conn, noted, run.issued_at)
-
-
-def _written(conn: Connection, outcome: Outcome, run: Run) -> Outcome:
-    """Step 7, also for invoices that existed: their files may be missing."""
-    if run.folder is None or run.dry_run or outcome.invoice_id is None:
-        return outcome
-    run.step("render", outcome.account)
-    try:
-        files = export(conn, outcome.invoice_id, run.folder)
-    except RackmeterError as error:  # the invoice stands; the others must not wait for a disk
-        return replace(outcome, reasons=(str(error),))
-    return replace(outcome, files=tuple(str(file) for file in files))
