@@ -2,7 +2,8 @@
 
 Syntax: UN/CEFACT Cross Industry Invoice D22B, whose elements stand in the order of its schema. The
 XML is the same in every language of the page. What cannot be said in the standard has no XML: a
-currency of three decimals, a seller whose VAT id names no country.
+currency of three decimals, a seller whose VAT id names no country, and what
+:func:`invoicing.documents.en16931.sayable` refuses.
 """
 
 import re
@@ -74,7 +75,8 @@ def einvoice(document: Document) -> bytes | None:
     for node in root.iter():
         if node.text:
             node.text = NOT_XML.sub("\ufffd", node.text)
-    return ET.tostring(root, encoding="UTF-8", xml_declaration=True) + b"\n"
+    made: bytes = ET.tostring(root, encoding="UTF-8", xml_declaration=True)
+    return made + b"\n"
 
 
 def _line(deal: ET.Element, document: Document, row: Row, zone: ZoneInfo) -> None:
@@ -119,7 +121,10 @@ def _settlement(node: ET.Element, document: Document, known: Figures, zone: Zone
     _period(node, document.period, zone)
     for row in known.off:
         _allowance(node, row.net, row.of.line.title.strip() or row.of.line.key, row.tax)
-    if known.due > 0:
+    if document.kind == CREDIT_NOTE:
+        terms = _add(node, "ram:SpecifiedTradePaymentTerms")
+        _add(terms, "ram:Description", "In favour of the customer: set off or paid out")
+    elif known.due > 0:
         terms = _add(node, "ram:SpecifiedTradePaymentTerms")
         _day(terms, "ram:DueDateDateTime", document.due_at.astimezone(zone).date())
     _totals(_add(node, "ram:SpecifiedTradeSettlementHeaderMonetarySummation"), document, known)

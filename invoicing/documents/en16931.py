@@ -19,6 +19,8 @@ from schemas.terms import TaxMode, TaxProfile
 
 DECIMALS_MAX: Final = 2
 """Amounts have no more (BR-DEC-*): an invoice in dinars of three decimals cannot be said."""
+TAX_OFF: Final = 1
+"""How far, in the currency's unit, a tax amount may be from base × rate (BR-CO-17, BR-S-09)."""
 NET_PRICE_STEP: Final = Decimal("0.00000001")
 """Of a price that was taken out of one with tax; what it loses is on the line as allowance."""
 OFF: Final = frozenset({LineKind.DISCOUNT, LineKind.CREDIT})
@@ -76,8 +78,15 @@ class Figures:
 
 
 def sayable(document: Document) -> bool:
-    """The standard has words for this currency."""
-    return minor_units(document.currency) <= DECIMALS_MAX
+    """The standard has words for this currency, and its tax is what the rates give.
+
+    That is so of each category and rate; of several at one rate, in a currency of whole units and
+    great roundings, it may not be.
+    """
+    return minor_units(document.currency) <= DECIMALS_MAX and all(
+        abs(Fraction(part.amount) - Fraction(part.base) * Fraction(part.tax.rate) / 100) < TAX_OFF
+        for part in _parts(document, 1)
+    )
 
 
 def figures(document: Document) -> Figures:
