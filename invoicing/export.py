@@ -12,19 +12,31 @@ from typing import Any
 from invoicing.digest import DIGEST, DIGESTS, text
 from invoicing.document import Document
 from invoicing.documents.render import pdf
-from schemas.errors import DependencyError, DifferenceError, RefusedError
+from invoicing.documents.words import LANGUAGES
+from schemas.errors import ConfigError, DependencyError, DifferenceError, RefusedError
 from schemas.serial import digest, from_json
 from sinks.database import Connection
 
 
-def export(conn: Connection, invoice_id: str, folder: Path, language: str = "en") -> list[Path]:
-    """Writes both files and returns their paths."""
+def export(
+    conn: Connection, invoice_id: str, folder: Path, language: str | None = None
+) -> list[Path]:
+    """Writes both files and returns their paths; the page in the account's language."""
+    if language is not None and language not in LANGUAGES:
+        known = ", ".join(sorted(LANGUAGES))
+        raise ConfigError(f'No invoice is written in "{language}"; languages are {known}.')
     document, proof = load(conn, invoice_id)
+    language = language or _language(conn, document.buyer.account)
     body = text(document)
     return [
         write(folder / f"{document.number}.json", body),
         write(folder / f"{document.number}.pdf", pdf(document, body, proof, language)),
     ]
+
+
+def _language(conn: Connection, account: str) -> str:
+    row = conn.execute("SELECT language FROM account WHERE account_id = %s", (account,)).fetchone()
+    return row[0] if row and row[0] in LANGUAGES else "en"
 
 
 def load(conn: Connection, invoice_id: str) -> tuple[Document, str]:

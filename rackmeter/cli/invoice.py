@@ -136,11 +136,13 @@ def verify(
 def export(
     number: Number,
     to: Annotated[Path, typer.Option(metavar="DIR", help="Where to write.")] = Path(),
-    language: Annotated[str, typer.Option(help="Of the page: en or de.")] = "en",
+    language: Annotated[
+        str | None, typer.Option(help="Of the page: en or de; else the account's.")
+    ] = None,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Write an invoice as JSON and PDF.
+    """Write an invoice as JSON and PDF, which carries it as Factur-X (EN 16931) too.
 
     The files are named by its number; the bytes are the same every time.
     """

@@ -26,8 +26,8 @@ REVOKE ALL ON agent_key, enrol_token, account FROM rackmeter_reader;
 GRANT SELECT (kid, server_id, valid_from_ms, valid_to_ms) ON agent_key TO rackmeter_reader;
 GRANT SELECT (token_id, server_id, renews, created_at, created_by, expires_at, revoked_at, used_at, used_from, kid)
     ON enrol_token TO rackmeter_reader;
-GRANT SELECT (account_id, name, address, country, vat_id, currency, timezone, webhook_disabled_at)
-    ON account TO rackmeter_reader;
+GRANT SELECT (account_id, name, address, country, vat_id, currency, timezone, language,
+    webhook_disabled_at) ON account TO rackmeter_reader;
 
 -- What worker and close both read: timelines, usage and what it came to.
 GRANT SELECT ON

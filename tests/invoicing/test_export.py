@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from pypdf import PdfReader
 
 from invoicing.export import export, load, write
-from schemas.errors import DependencyError, DifferenceError, RefusedError
+from invoicing.verify import verify
+from schemas.errors import ConfigError, DependencyError, DifferenceError, RefusedError
 from sinks.database import Connection
 from tests.invoicing.scenario import close_month
 from tests.invoicing.worlds import month_of
@@ -26,6 +28,23 @@ def test_both_files_are_written(billing: Connection, invoice: str, tmp_path: Pat
         file.name for file in files
     ]
     assert files[0].stat().st_mode & 0o777 == 0o644
+
+
+def test_the_page_is_in_the_language_of_the_account(
+    billing: Connection, invoice: str, tmp_path: Path
+) -> None:
+    def page(language: str | None = None) -> str:
+        file = export(billing, invoice, tmp_path, language)[1]
+        assert verify(file) == []
+        return PdfReader(file).pages[0].extract_text()
+
+    assert "Invoice RM-2026-000001" in page()
+    assert "Rechnung RM-2026-000001" in page("de")
+    billing.execute("UPDATE account SET language = 'de'")
+    assert "Leistungszeitraum" in page()
+    assert "Service period" in page("en")
+    with pytest.raises(ConfigError, match='No invoice is written in "fr"; languages are de, en'):
+        page("fr")
 
 
 def test_a_folder_that_is_a_file(billing: Connection, invoice: str, tmp_path: Path) -> None:

@@ -129,6 +129,19 @@ class TestAddons:
             addon_row(load(text, NAME), self.ITEM, "rent", 1, Span(EFFECTIVE))
 
 
+def test_an_account_to_pay_to_is_without_spaces() -> None:
+    bank = 'currency = "EUR"\niban = "de89 3704 0044 0532 0130 00"\nbic = "COBADEFFXXX"'
+    seller = load(changed(('currency = "EUR"', bank)), NAME).seller
+    assert (seller.iban, seller.bic) == ("DE89370400440532013000", "COBADEFFXXX")
+
+
+@pytest.mark.parametrize(("key", "value"), [("iban", "DE1"), ("bic", "COBA")])
+def test_an_account_that_cannot_be_one(key: str, value: str) -> None:
+    wrong = f'currency = "EUR"\n{key} = "{value}"'
+    with pytest.raises(ConfigError, match=f'seller.{key}: "{value}" cannot be one; write for'):
+        load(changed(('currency = "EUR"', wrong)), NAME)
+
+
 def test_an_existing_date_is_a_midnight_of_the_seller() -> None:
     catalog = load(changed(('"keep"', "2026-03-01")), NAME)
     assert catalog.existing == datetime(2026, 2, 28, 23, tzinfo=UTC)
