@@ -24,6 +24,7 @@ SECONDS ?= 60
 MUTANTS ?=
 SEED ?=
 KILLS ?= 20
+SEEDS ?= 200
 BROKER ?= embedded
 # Those of the pure modules; what starts servers or processes would only take time.
 PURE_TESTS := -q tests/fuzz tests/pipeline tests/schemas --ignore tests/pipeline/test_transport.py \
@@ -87,6 +88,9 @@ fuzz: $(VENV)/.fuzz ## look for inputs that break a law (SECONDS=60 for each of 
 
 chaos: $(VENV)/.dev ## kill workers, stop servers, cut connections; audit (SEED= KILLS=20 BROKER=kafka)
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --kills $(KILLS) --broker $(BROKER) $(ARGS)
+
+killed: $(VENV)/.dev ## closes killed at 200 random points: every invoice once, every number once (SEEDS=200)
+	RACKMETER_SEEDS=$(SEEDS) $(BIN)/pytest $(PYTEST_ARGS) tests/invoicing/test_close_killed.py
 
 mutants: $(VENV)/.mutants ## change what decides about quantities; does a test notice? (MUTANTS="*admit*")
 	$(BIN)/mutmut run --max-children 1 $(MUTANTS)

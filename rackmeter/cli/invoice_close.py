@@ -1,5 +1,6 @@
 """`rackmeter invoice close` and `preview`: from what was used to what it costs."""
 
+import os
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +14,10 @@ from rackmeter.errors import ConfigError
 
 if TYPE_CHECKING:
     from invoicing.report import CloseReport
+
+
+PROCESSES = min(2, os.cpu_count() or 1)
+"""They share the work; more would not fit into the memory that rackmeter-close.service grants."""
 
 
 def add(invoice: typer.Typer) -> None:
@@ -47,6 +52,9 @@ def close(
         str | None,
         typer.Option(metavar="VERSION|FILE", help="Whose seller issues; the newest by default."),
     ] = None,
+    processes: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Batches at a time, 150 MB each.")
+    ] = PROCESSES,
     dry_run: DryRun = False,
     yes: Yes = False,
     data_dir: DataDir = None,
@@ -57,7 +65,7 @@ def close(
     What came since for periods closed before is corrected: by a credit note, or by lines on the
     account's next invoice. With --dry-run: what that would be.
     """
-    from invoicing.close import Progress  # noqa: PLC0415 - starts slowly
+    from invoicing.close import DONE, Progress  # noqa: PLC0415 - starts slowly
     from invoicing.close import close as run  # noqa: PLC0415
     from rackmeter.cli.close_metrics import telling  # noqa: PLC0415
     from rackmeter.cli.ledger import database  # noqa: PLC0415
@@ -78,8 +86,8 @@ def close(
             seller = catalogue(conn, catalog).seller
 
         def step(at: Progress) -> None:
-            if at.step == "gate":
-                note(f"{at.done + 1} of {at.total}: {at.account}")
+            if at.step == DONE:
+                note(f"{at.done} of {at.total}: {at.account}")
 
         report = run(
             url,
@@ -93,6 +101,7 @@ def close(
             accounts=account or None,
             dry_run=dry_run,
             folder=to,
+            processes=processes,
             progress=step,
         )
         tell(report)
