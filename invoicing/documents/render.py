@@ -7,6 +7,7 @@ the time stamp from the document.
 import json
 import re
 from datetime import UTC
+from functools import cache
 from importlib.resources import files
 from typing import Final
 
@@ -48,11 +49,16 @@ def _shown(document: Document, shown: str, carried: dict[str, str]) -> bytes:
     return _compile(document, shown, carried)
 
 
+@cache
+def _compiler() -> typst.Compiler:
+    """Once a process: it opens the fonts."""
+    return typst.Compiler(ignore_system_fonts=True)
+
+
 def _compile(document: Document, shown: str, carried: dict[str, str]) -> bytes:
-    made = typst.compile(
+    made = _compiler().compile(
         TEMPLATE,
         format="pdf",
-        ignore_system_fonts=True,
         pdf_standards=[STANDARD],
         sys_inputs={"view": shown, **carried},
         timestamp=document.issued_at.astimezone(UTC),
