@@ -67,9 +67,9 @@ def forecasts(
     has come true stands.
     """
     found = []
-    for state in progress(scope, inputs, as_of):
+    for state in _forecasting(scope, inputs, as_of):
         name = f"{mark_name(state)}/{FORECAST}"
-        if not (state.charged.forecast and state.allowance):
+        if not state.allowance:
             continue
         now = Mark(as_of, Fraction(state.used))
         before = next(iter(marks.get(mark_name(state), ())), None)
@@ -86,9 +86,14 @@ def marks_now(scope: Scope, inputs: Inputs, as_of: datetime) -> dict[str, Mark]:
     """What each allowance with a forecast has come to."""
     return {
         mark_name(state): Mark(as_of, Fraction(state.used))
-        for state in progress(scope, inputs, as_of)
-        if state.charged.forecast
+        for state in _forecasting(scope, inputs, as_of)
     }
+
+
+def _forecasting(scope: Scope, inputs: Inputs, as_of: datetime) -> Iterator[Progress]:
+    """Most scopes have no forecast, and progress takes as long as a price."""
+    if any(row.price.forecast for row in scope.prices):
+        yield from (s for s in progress(scope, inputs, as_of) if s.charged.forecast)
 
 
 def mark_name(state: Progress) -> str:

@@ -30,12 +30,9 @@ def next_eval_at(scope: Scope, inputs: Inputs, as_of: datetime) -> datetime | No
 
 
 def _next_change(frame: Frame, group: Group) -> datetime | None:
-    now = _amount(frame, group, frame.as_of)
-    for segment in group:
-        instant = _next(segment, frame.as_of)
-        if instant is not None and _amount(frame, group, segment.end) != now:
-            return instant
-    return None
+    growing = [(s, at) for s in group if (at := _next(s, frame.as_of)) is not None]
+    now = _amount(frame, group, frame.as_of) if growing else None
+    return next((at for s, at in growing if _amount(frame, group, s.end) != now), None)
 
 
 def _next(segment: Segment, as_of: datetime) -> datetime | None:
