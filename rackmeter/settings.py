@@ -7,8 +7,8 @@ environment.
 """
 
 import os
-from difflib import get_close_matches
 from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 

@@ -2,7 +2,7 @@
 
 docs.stripe.com/currencies: zero-decimal currencies; UGX and ISK are written with two decimals that
 must be 00; the third decimal of dinars and the rial must be 0. What they cannot move is rounded,
-half up, and the rest of the invoice stays open in the journal (invoicing.collecting.plan carries it).
+half up, and the rest of the invoice stays open in the journal (invoicing.collecting carries it).
 """
 
 from dataclasses import dataclass

@@ -92,7 +92,8 @@ def test_it_is_what_kubernetes_allows(variant: str, version: str) -> None:
 def test_the_parts_are_there(objects: list[Object]) -> None:
     assert sorted(name(one) for one in objects if one["kind"] != "NetworkPolicy") == [
         "CronJob archive", "CronJob backup", "CronJob close", "CronJob maintain",
-        "CronJob reconcile", "Deployment api", "Deployment worker", "Job setup", "PersistentVolumeClaim state",
+        "CronJob reconcile", "Deployment api", "Deployment worker", "Job setup",
+        "PersistentVolumeClaim state",
         "PodDisruptionBudget api", "PodDisruptionBudget worker", "Service api",
         "ServiceAccount meter-rackmeter",
     ]  # fmt: skip

@@ -241,6 +241,7 @@ def test_servers_lead_to_their_scopes(customer: Connection) -> None:
         "s-3": ["i-1"],
     }
     assert scopes_of_servers(customer, asked, LATER) == {"s-2": ["i-3"], "s-3": ["i-1"]}
+
     def rented(start: datetime, end: datetime) -> list[str]:
         return [one.scope for one in rented_scopes(customer, Span(start, end), None)]
 
