@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import resource
+import sys
 import tempfile
 import threading
 import time
@@ -182,6 +183,7 @@ def measure(options: argparse.Namespace) -> Figures:
         migrate(url)
         with connect(url, autocommit=True, statement_timeout_ms=0) as conn:
             load(conn, options)
+            print(f"{options.subscriptions} subscriptions are loaded", file=sys.stderr)
             server = psutil.Process(conn.info.backend_pid).parent()
             assert server is not None
             before = _cpu(server)

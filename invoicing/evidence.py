@@ -150,7 +150,7 @@ def _series(server: str, meter: str, resource: str, total: _Sums) -> Series:
 
 
 def _add_readings(conn: Connection, found: Sequence[Part], sums: dict[Key, _Sums]) -> None:
-    """Of each origin the last reading kept before the part began, or its first, and its last."""
+    """Of each origin the last reading kept before a part began, or its first, and its last."""
     columns = _columns(found, ("line", "server", "start", "end"))
     if not found:
         return

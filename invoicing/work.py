@@ -5,6 +5,7 @@ not committed undone, like a close that is: the others end with their batch, and
 does the rest.
 """
 
+import gc
 import multiprocessing
 import os
 import threading
@@ -24,6 +25,8 @@ from sinks.database import Connection, connect
 
 STATEMENT_TIMEOUT_MS: Final = 1_800_000
 """Half an hour: the conservation of a customer with thousands of servers is one statement."""
+GC_OBJECTS: Final = 50_000
+"""New objects before Python looks for cycles: what invoices are made of has none."""
 Done = tuple[Sequence[Group], list[Closed]]
 
 
@@ -90,6 +93,7 @@ _mine: list[tuple[Connection, Work]] = []
 
 def _begin(work: Work, actor: str, reason: str) -> None:
     AMBIENT.actor, AMBIENT.reason = actor, reason
+    gc.set_threshold(GC_OBJECTS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _mine.append((session(work.url), work))
 

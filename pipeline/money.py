@@ -90,9 +90,9 @@ def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
 def exact_text(value: Exact) -> str:
     """``value`` as decimal text where that ends, else ``numerator/denominator``: exact."""
     fraction = Fraction(value)
-    rest, twos, fives = fraction.denominator, 0, 0
-    while rest % 2 == 0:
-        rest, twos = rest // 2, twos + 1
+    rest, fives = fraction.denominator, 0
+    twos = (rest & -rest).bit_length() - 1
+    rest >>= twos
     while rest % 5 == 0:
         rest, fives = rest // 5, fives + 1
     if rest != 1:

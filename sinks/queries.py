@@ -9,6 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
+
+from psycopg import Cursor
 
 from pipeline.windows import WIDTH_MS
 from schemas.billing import Inputs, Scope, Span, Usage
@@ -136,8 +139,15 @@ def sums(
     """
     if not meters:
         return
-    for first, part in _portions(segments):
-        for no, usage in _sums(conn, part, meters):
+    portions = list(_portions(segments))
+    with conn.pipeline():  # thousands of them wait for one another, not each for its answer
+        found = [_sums(conn, part, meters) for _, part in portions]
+    for (first, part), rows in zip(portions, found, strict=True):
+        for no, meter, resource, quantity, covered_ms in rows:
+            at = part[no]
+            usage = Usage(
+                at.server, meter, resource, at.low, at.high, int(quantity), int(covered_ms)
+            )
             yield first + no, usage
 
 
@@ -159,16 +169,20 @@ def _portions(segments: Sequence[Segment]) -> Iterable[tuple[int, Sequence[Segme
 
 def _sums(
     conn: Connection, segments: Sequence[Segment], meters: Sequence[str]
-) -> Iterable[tuple[int, Usage]]:
-    rows = conn.execute(
+) -> Cursor[tuple[Any, ...]]:
+    return conn.execute(
         """
         WITH u AS MATERIALIZED (
             SELECT s.no, u.set_id, u.qty, u.covered_ms
             FROM unnest(%s::int[], %s::text[], %s::timestamptz[], %s::timestamptz[])
                  AS s (no, server_id, low, high)
-            JOIN usage_row u
-              ON u.server_id = s.server_id AND u.window_start >= s.low AND u.window_start < s.high
-            WHERE u.window_start >= %s AND u.window_start < %s -- constants: for planning
+            CROSS JOIN LATERAL ( -- by index: a join would read the open windows of every server
+                SELECT r.set_id, r.qty, r.covered_ms FROM usage_row r
+                WHERE r.server_id = s.server_id
+                AND r.window_start >= s.low AND r.window_start < s.high
+                AND r.window_start >= %s AND r.window_start < %s -- constants: for planning
+                OFFSET 0
+            ) u
         ), w AS MATERIALIZED ( -- a set is taken apart once, not for each window
             SELECT t.set_id, n.meter, n.resource, n.ix
             FROM series_set t CROSS JOIN LATERAL
@@ -188,14 +202,6 @@ def _sums(
             list(meters),
         ),
     )
-    for no, meter, resource, quantity, covered_ms in rows:
-        part = segments[no]
-        yield (
-            no,
-            Usage(
-                part.server, meter, resource, part.low, part.high, int(quantity), int(covered_ms)
-            ),
-        )
 
 
 def server_totals(conn: Connection, servers: Sequence[str]) -> Mapping[tuple[str, str, str], int]:
