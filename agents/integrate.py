@@ -56,6 +56,8 @@ RULES: Final[dict[str, Rule]] = {
     "disk.used_mib_s": Rule(How.HOLDING, 2**20 * 1000),
     "gpu.busy_ms": Rule(How.TRAILING, 100),
     "gpu.alloc_ms": Rule(How.TRAILING),
+    "port.rx_bytes": Rule(How.COUNTED),
+    "port.tx_bytes": Rule(How.COUNTED),
 }
 
 WRAP: Final = 2**32

@@ -18,9 +18,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Message, Producer
-
 from agents import refusals
+from agents.client import (
+    TIMESTAMP_LOG_APPEND_TIME,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+)
 from agents.clock import Now
 from agents.frames import Waiting
 from agents.heard import Heard
@@ -62,6 +67,10 @@ class Target:
     key: Key
     kafka: Mapping[str, str | int | float | bool]
     """Client properties, ``bootstrap.servers`` among them."""
+
+    def key_of(self, server: str) -> Key | None:
+        """What signs for this server; None where its key is not here."""
+        return self.key if server == self.key.server else None
 
 
 class Publisher:
@@ -169,7 +178,7 @@ class Publisher:
             taken = self.spool.take()
             if not taken:
                 return
-            own = [one for one in taken if one.report.server == self.target.key.server]
+            own = [one for one in taken if self.target.key_of(one.report.server)]
             self.foreign += len(taken) - len(own)
             self._batch = {one.report.id: one for one in own}
             if not own:
@@ -186,11 +195,12 @@ class Publisher:
 
     def _produce(self, report_id: str, report: Report) -> None:
         target, body = self.target, encode(report)
+        key = target.key_of(report.server) or target.key
         self._producer.produce(
             target.topic,
             key=report.server.encode(),
             value=body,
-            headers=[*headers(report, body, target.key, target.environment, target.topic)],
+            headers=[*headers(report, body, key, target.environment, target.topic)],
             on_delivery=self._delivery_of(report_id),
         )
 

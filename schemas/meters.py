@@ -24,6 +24,8 @@ _ALL = (
     Meter("disk.used_mib_s", "MiBy.s", 2**31, "system.filesystem.usage", "used space over time"),
     Meter("gpu.busy_ms", "ms", 1_000, "hw.gpu.utilization", "time a GPU was executing kernels"),
     Meter("gpu.alloc_ms", "ms", 1_000, "hw.gpu.utilization", "time a GPU was held by a process"),
+    Meter("port.rx_bytes", "By", 100_000_000_000, "hw.network.io", "bytes received by a switch"),
+    Meter("port.tx_bytes", "By", 100_000_000_000, "hw.network.io", "bytes sent by a switch"),
 )
 
 METERS: Final[dict[str, Meter]] = {meter.name: meter for meter in _ALL}

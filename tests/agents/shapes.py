@@ -27,16 +27,14 @@ def plant(shape: str, root: Path) -> Path:
             _nic(root, rest.split())
         else:
             lines.append(line)
-    for path, text in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(text).rstrip("\n") + "\n", encoding="utf-8")
+    for file, text in files.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(text).rstrip("\n") + "\n", encoding="utf-8")
     return root
 
 
 def _nic(root: Path, words: list[str]) -> None:
-    """``nic NAME IFINDEX MAC``, and of ``slot= driver= perm= kind= port= lower=`` what it has, linked
-    as sysfs links it.
-    """
+    """``nic NAME IFINDEX MAC`` and what else it has, linked as sysfs links it."""
     name, ifindex, mac, *more = words
     said = dict(one.split("=", 1) for one in more)
     slot = said.get("slot")
