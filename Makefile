@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo venv test wasm helm stripe-mock bench bench-peers lint typecheck contracts fmt lock clean
+.PHONY: help demo venv test wasm helm stripe-mock bench bench-peers lint typecheck contracts fmt lock deb agent-pyz clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -102,6 +102,9 @@ fmt: $(VENV)/.dev ## format, and repair what ruff can
 
 lock: $(BIN)/uv ## requirements.lock anew, every pin at its newest
 	$(LOCKED) --upgrade --output-file $(LOCK)
+
+deb: $(VENV)/.dev ## the agent as build/deb/rackmeter-agent_VERSION_amd64.deb, where dpkg-deb is
+	@$(BIN)/python -m deploy.deb.build
 
 bench: $(VENV)/.demo ## throughput beside the limit (ARGS="--peers --kill --json"), see docs/benchmarks.md
 	@$(BIN)/python -m benchmarks.throughput $(ARGS)
