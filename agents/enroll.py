@@ -30,13 +30,15 @@ _AGAIN: Final = (429, 502, 503, 504)
 
 def enroll(url: str, token: str, key_file: Path, config: Path, ca_file: Path | None) -> str:
     """Fetch the key; what was written, in one sentence."""
-    if config.exists():
+    if _says_anything(config):
         raise ConfigError(f"{config} exists: name another file with --config, or remove it.")
-    with _kept(key_file, 0o600) as keys, _kept(config, 0o644) as settings:
+    beside = config.with_name(f"{config.name}.new")
+    with _kept(key_file, 0o600) as keys, _kept(beside, 0o644) as settings:
         given = fetch(url, token, ca_file)
         for name in ("server", "kid", "secret"):
             keys.write(f"{name} = {json.dumps(given[name])}\n")
         settings.write(settings_text(given, key_file, ca_file))
+    beside.replace(config)
     return f"{given['server']} has key {given['kid']} in {key_file}; settings are in {config}"
 
 
@@ -100,6 +102,17 @@ def settings_text(given: Mapping[str, str], key_file: Path, ca_file: Path | None
     return "\n".join(lines) + "\n"
 
 
+def _says_anything(config: Path) -> bool:
+    """Whether there is a file with more than comments, as a package lays one down."""
+    try:
+        lines = config.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return False
+    except (OSError, UnicodeDecodeError):
+        return True
+    return any(line.strip() and not line.lstrip().startswith("#") for line in lines)
+
+
 def _checked(url: str) -> str:
     parts = urllib.parse.urlsplit(url)
     if parts.scheme == "https" and parts.hostname:
@@ -148,6 +161,7 @@ def _kept(path: Path, mode: int) -> Iterator[IO[str]]:
         raise ConfigError(f"{path} cannot be written: {error.strerror}.") from None
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(descriptor, mode)  # the agent's user reads the settings, whatever the umask
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -68,8 +68,12 @@ def test_an_agent_runs_with_what_was_written(
     tmp_path: Path, certificates: Certificates,
 ) -> None:  # fmt: skip
     folder = tmp_path / "etc"
+    folder.mkdir()
+    (folder / "agent.toml").write_text("# as a package lays it down\n\n# server = \"ax-017\"\n")
     done = enroll(here.url, folder, certificates.ca, token(billing))
     assert done.stdout.startswith("ax-1 has key ax-1.")
+    assert sorted(file.name for file in folder.iterdir()) == ["agent.key", "agent.toml"]
+    assert stat.S_IMODE((folder / "agent.toml").stat().st_mode) == 0o644
     assert stat.S_IMODE((folder / "agent.key").stat().st_mode) == 0o600
     key = load(folder / "agent.key", "ax-1")
     assert load_keys(billing, VAULT)[0].get(key.kid) is not None
