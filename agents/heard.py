@@ -4,9 +4,8 @@ last try. Looks at a broker's certificate, once, when that is what is not believ
 
 from collections.abc import Mapping
 
-from confluent_kafka import KafkaError
-
 from agents import refusals
+from agents.client import KafkaError
 
 
 class Heard:

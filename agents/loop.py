@@ -1,5 +1,5 @@
 """The running agent: read, integrate, save, spool, publish, in this order, until told to stop. Owns
-signals and schedule.
+the schedule.
 
 What a crash means after each step of a report:
 1. read, integrate: nothing happened; the next agent's difference covers it.
@@ -14,7 +14,6 @@ that could not be spooled is sent from memory. A disk that is full or broken sto
 
 Readings are due at multiples of the interval on the boot-time clock, shifted by the server's name
 so that a fleet does not report in one instant: no drift, and a restarted agent keeps the beat.
-Signals are never handled in the middle of something; they are blocked and fetched between steps.
 """
 
 import logging
@@ -22,8 +21,7 @@ import os
 import signal
 import uuid
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from agents import clock, gpu
@@ -35,14 +33,13 @@ from agents.origin import start
 from agents.publish import POLL_S, Publisher, Target
 from agents.read import Sources, read_all, read_gpus
 from agents.sample import Reading
+from agents.signals import STOP, pending
 from agents.state import Store, UnreadableError, cannot_save
 from agents.status import Board, snapshot, spool_said
 from agents.systemd import Watchdog, notify, reloading
 from schemas.errors import EXIT_DONE, EXIT_INTERRUPTED, ConfigError, RackmeterError
 
 EXIT_FAILED = 1
-STOP = (signal.SIGTERM, signal.SIGINT)
-SIGNALS = (*STOP, signal.SIGUSR1, signal.SIGHUP)
 
 FLUSH_MS = 5_000
 """How long a stopping agent waits for the broker: well inside the 10 s that `docker stop` allows.
@@ -67,16 +64,6 @@ def observed_ms_max(settings: Settings) -> int:
     return max(15_000, 3 * settings.gpu_interval_ms)
 
 
-@contextmanager
-def blocked_signals() -> Iterator[None]:
-    """Before any thread of the Kafka client exists, so that they all inherit it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 @dataclass(slots=True)
 class Agent:
     settings: Settings
@@ -88,7 +75,6 @@ class Agent:
     """The settings and the key as they are now; raises RackmeterError."""
     board: Board = field(default_factory=Board)
     watchdog: Watchdog = field(default_factory=lambda: Watchdog(os.environ, os.getpid()))
-    began_at_ms: int = field(default_factory=lambda: clock.now().at_ms)
     reports: int = 0
     unsaved: str = ""
     """Why the state cannot be saved, while it cannot."""
@@ -155,7 +141,9 @@ class Agent:
         """How it is, to the board, to systemd and, where it is bad, to the log."""
         self.watchdog.alive(clock.up_ms())
         self.said_spool(spool_said(self.publisher.spool))
-        self.board.show(snapshot(self, clock.now()))
+        self.board.show(
+            snapshot(self.publisher, self.origin, self.settings, self.unsaved, clock.now())
+        )
         status = self.unsaved or self.publisher.refused or "delivering"
         status = f"{status}; {self.publisher.unsent} reports wait"
         if status != self.said_status:
@@ -249,12 +237,6 @@ def run(agent: Agent, count: int | None) -> int:
             break
         agent.report(read_all(agent.sources, clock.now()))
     return agent.stop(all_or_fail=count is not None)
-
-
-def pending(timeout_s: float) -> signal.Signals | None:
-    """The next signal sent to the agent, waiting for it at most so long."""
-    caught = signal.sigtimedwait(SIGNALS, timeout_s)
-    return signal.Signals(caught.si_signo) if caught else None
 
 
 def _next(up_ms: int, interval_ms: int, phase_ms: int) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from agents import clock, keyfile, loop, table
+from agents import clock, keyfile, loop, signals, table
 from agents import status as board
 from agents.config import Settings, settings
 from agents.integrate import integrate, numbered, report
@@ -71,7 +71,7 @@ def _run(flags: dict[str, object], environ: Mapping[str, str]) -> int:
     set_up(chosen.log_format)
     count = flags.get("count")
     store = Store(chosen.state)
-    with loop.blocked_signals():
+    with signals.blocked():
         store.open()
         try:
             spool = Spool(chosen.state / "spool", chosen.spool_bytes_max, chosen.spool_sync_ms)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from confluent_kafka import KafkaError
+from agents.client import KafkaError
 
 Kafka = Mapping[str, str | int | float | bool]
 

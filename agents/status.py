@@ -10,15 +10,15 @@ import os
 import socket
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from agents.clock import Now
+from agents.config import Settings
+from agents.integrate import Origin
 from agents.log import log
+from agents.publish import Publisher
 from agents.spool import Spool
 from schemas.errors import DependencyError
-
-if TYPE_CHECKING:
-    from agents.loop import Agent
 
 SOCKET: Final = "status.sock"
 TIMEOUT_S: Final = 5.0
@@ -92,18 +92,19 @@ def ask(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def snapshot(agent: "Agent", now: Now) -> dict[str, Any]:
-    publisher, spool, origin = agent.publisher, agent.publisher.spool, agent.origin
-    last = publisher.acknowledged
+def snapshot(
+    publisher: Publisher, origin: Origin, settings: Settings, unsaved: str, now: Now
+) -> dict[str, Any]:
+    """``unsaved``: why the state cannot be saved, while it cannot."""
+    spool, last = publisher.spool, publisher.acknowledged
     return {
         "at_ms": now.at_ms,
         "pid": os.getpid(),
-        "began_at_ms": agent.began_at_ms,
         "server": origin.server,
         "origin": origin.origin,
-        "interval_ms": agent.settings.interval_ms,
+        "interval_ms": settings.interval_ms,
         "reading": {"seq": origin.seq, "at_ms": origin.at_ms, "series": len(origin.shown)},
-        "unsaved": agent.unsaved,
+        "unsaved": unsaved,
         "spool": {
             "reports": spool.waiting,
             "bytes": spool.size,

@@ -15,7 +15,10 @@ from schemas.report import encode
 from tests.agents.words import counted, cpu, nic, reading
 from tests.fix_agents import FakeMachine, as_report
 
-HEAVY = {"typer", "pydantic", "polars", "numpy", "structlog", "faust", "psycopg", "pynvml", "rich"}
+HEAVY = {
+    *("asyncio", "faust", "numpy", "polars", "psycopg", "pydantic", "pynvml", "rich", "ssl"),
+    *("structlog", "typer"),
+}
 
 
 @pytest.fixture(autouse=True)

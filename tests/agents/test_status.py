@@ -25,7 +25,6 @@ AT_MS = 1_790_000_000_000
 WELL: dict[str, Any] = {
     "at_ms": AT_MS,
     "pid": 7,
-    "began_at_ms": AT_MS - 3_600_000,
     "server": "ax-017",
     "origin": "o1",
     "interval_ms": 60_000,
