@@ -1,7 +1,8 @@
 """Is this invoice what it says? From its file alone: no database, no network.
 
-Reads the JSON or the PDF that carries it. Recomputes every digest, every line from the pricing
-inputs, adjustments, credit, taxes and totals, the sums of days, and, for a PDF, the page itself.
+Reads the JSON, the PDF that carries it, or a bundle of both with all that was measured. Recomputes
+every digest, every line from the pricing inputs, adjustments, credit, taxes and totals, the sums of
+days, and, for a PDF, the page itself.
 What does not agree is a finding that names the place; an untouched invoice has none.
 """
 
@@ -18,11 +19,12 @@ from invoicing.page import attached, page_findings
 from invoicing.pieces import covers, metered
 from pipeline.attribute import attribute, divide
 from pipeline.rating.price import price
-from schemas.billing import Line
+from schemas.billing import Line, Usage
 from schemas.errors import ConfigError
 from schemas.serial import Json, SerialError, digest, from_json, to_json
 
 PDF_MAGIC: Final = b"%PDF-"
+ZIP_MAGIC: Final = b"PK\x03\x04"
 SIZE_BYTES_MAX: Final = 256 * 1024 * 1024
 """An invoice of ten thousand lines is a tenth of this; more is no invoice."""
 
@@ -44,29 +46,52 @@ class _NotAnInvoiceError(ValueError):
 
 def verify(path: Path) -> list[Finding]:
     """Everything in the file that does not agree; an empty list means that all of it does."""
-    file, body = _opened(path)
+    file = _opened(path)
+    if file.startswith(ZIP_MAGIC):
+        from invoicing.bundles.check import check_bundle, unpacked  # noqa: PLC0415 - built on this
+
+        files, damaged = unpacked(file)
+        return damaged or check_bundle(files)
+    body = attached(file, path) if file.startswith(PDF_MAGIC) else file
     findings = verify_json(body)
     if not findings and body is not file:
-        inside = _parse(body)
-        shown = page_findings(read(inside), body, file, inside[DIGEST])
-        findings = [Finding(where, says) for where, says in shown]
+        findings = _page(file, body)
     return findings
+
+
+def attached_findings(file: bytes, body: bytes, name: str) -> list[Finding]:
+    """Of a PDF beside its document: the one it carries, and its page."""
+    try:
+        if attached(file, Path(name)) != body:
+            return [Finding("document", "is another one than the file beside it")]
+    except ConfigError as error:
+        return [Finding("pdf", str(error))]
+    return _page(file, body)
+
+
+def _page(file: bytes, body: bytes) -> list[Finding]:
+    inside = _parse(body)
+    shown = page_findings(read(inside), body, file, inside[DIGEST])
+    return [Finding(where, says) for where, says in shown]
 
 
 def content(path: Path) -> bytes:
     """The JSON that a file is, or carries."""
-    return _opened(path)[1]
+    file = _opened(path)
+    if file.startswith(ZIP_MAGIC):
+        from invoicing.bundles.check import invoice_in, unpacked  # noqa: PLC0415 - built on this
+
+        return invoice_in(unpacked(file)[0])
+    return attached(file, path) if file.startswith(PDF_MAGIC) else file
 
 
-def _opened(path: Path) -> tuple[bytes, bytes]:
-    """The file, and the document in it: the same where it is no PDF."""
+def _opened(path: Path) -> bytes:
     try:
         if path.stat().st_size > SIZE_BYTES_MAX:
             raise ConfigError(f"{path} is too large to be an invoice.")
-        file = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
-    return file, attached(file, path) if file.startswith(PDF_MAGIC) else file
 
 
 def verify_json(content: bytes) -> list[Finding]:
@@ -191,16 +216,22 @@ def _sums(document: Document) -> Iterator[Finding]:
 
 def _inputs_of(priced: Priced, lines: list[Line], line: Line) -> dict[tuple[str, str, str], int]:
     """What the pricing inputs attribute to a line, by series."""
-    model = metered(priced.scope, line)
     sums: dict[tuple[str, str, str], int] = {}
+    for part in owned_by(priced, lines, line):
+        key = (part.server, part.meter, part.resource)
+        sums[key] = sums.get(key, 0) + part.quantity
+    return sums
+
+
+def owned_by(priced: Priced, lines: list[Line], line: Line) -> Iterator[Usage]:
+    """The parts of the usage that are a line's; ``lines`` are all of the document."""
+    model = metered(priced.scope, line)
     if model is None:
-        return sums
+        return
     same = [one for one in lines if (one.item, one.charge) == (line.item, line.charge)]
     edges = [e for one in same for e in (one.service.start, one.service.end) if e is not None]
     for owned in attribute(priced.scope, priced.inputs).owned:
         if owned.item == line.item and owned.usage.meter in model.meters:
             for part in divide(owned.usage, edges):
                 if covers(line.service, part.start):
-                    key = (part.server, part.meter, part.resource)
-                    sums[key] = sums.get(key, 0) + part.quantity
-    return sums
+                    yield part

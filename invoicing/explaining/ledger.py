@@ -11,7 +11,7 @@ from invoicing.causes import causes
 from invoicing.document import Adjusted, Document, Priced, Series
 from invoicing.evidence import READINGS
 from invoicing.explaining.line import Case
-from invoicing.explaining.rows import Row, Served, meters, rows, served
+from invoicing.explaining.rows import Row, Seal, Served, meters, rows, served
 from invoicing.explaining.tree import Node
 from invoicing.export import load
 from invoicing.pieces import WIDTH, metered
@@ -61,7 +61,7 @@ def _pool(scope: Scope, charge: str, pool: str) -> set[str]:
 def _rows_of(conn: Connection, case: Case, wanted: Iterable[str]) -> list[Row]:
     line, scope = case.row.line, case.entry.scope
     parts = served(scope, line.service, {line.item})
-    return rows(conn, parts, wanted, [scope.scope], case.document.period)
+    return rows(conn, parts, wanted, [Seal(scope.scope, case.document.period.start, 0)])
 
 
 def _conserved(conn: Connection, series: Sequence[Series]) -> Iterator[Node]:
@@ -195,7 +195,9 @@ def _since(conn: Connection, case: Case, adjusted: Adjusted) -> Iterator[Node]:
     items = {line.item} & {item.item for item in scope.items} or {i.item for i in scope.items}
     period = adjusted.priced.inputs.period
     span = Span(period.start, closed(period))
-    found = rows(conn, served(scope, span, items), meters(scope), [scope.scope], period)
+    found = rows(
+        conn, served(scope, span, items), meters(scope), [Seal(scope.scope, period.start, 0)]
+    )
     came = [row for row in found if row.seen(case.document.cut) and not row.seen(before.cut)]
     why = causes(priced, adjusted.priced, line, ("usage",) if came else ())
     at = f"{before.number}, issued {instant_text(before.issued_at)}"

@@ -43,18 +43,32 @@ class Row:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """A look at a scope and period; 0 is the seal itself."""
+
+    scope: str
+    period_start: datetime
+    look: int
+
+
 Served = tuple[str, datetime, datetime]
 """A server, and whole windows in which it served."""
 
 
 def served(scope: Scope, span: Span, items: Iterable[str]) -> list[Served]:
     """The servers of these items in the span, in whole windows; no instant of a server twice."""
-    wanted, found = frozenset(items), list[Served]()
-    parts = [
+    wanted = frozenset(items)
+    return together(
         (row.server, down(part.start), up(closed(part)))
         for row in scope.assignments
         if row.item in wanted and (part := row.valid.clip(span.start, closed(span)))
-    ]
+    )
+
+
+def together(parts: Iterable[Served]) -> list[Served]:
+    """The same time, no instant of a server twice."""
+    found: list[Served] = []
     for server, start, end in sorted(parts):
         if found and found[-1][0] == server and start <= found[-1][2]:
             found[-1] = (server, found[-1][1], max(end, found[-1][2]))
@@ -76,13 +90,9 @@ def meters(scope: Scope) -> frozenset[str]:
 
 
 def rows(
-    conn: Connection,
-    parts: Sequence[Served],
-    wanted: Iterable[str],
-    scopes: Sequence[str],
-    period: Span,
+    conn: Connection, parts: Sequence[Served], wanted: Iterable[str], seals: Sequence[Seal]
 ) -> list[Row]:
-    """The rows of these meters, by series and time; ``scopes`` and ``period`` name the seals."""
+    """The rows of these meters, by series and time; open windows as these looks counted them."""
     found = conn.execute(
         ROWS,
         {
@@ -90,8 +100,9 @@ def rows(
             "start": [part[1] for part in parts],
             "end": [part[2] for part in parts],
             "meters": sorted(wanted),
-            "scopes": list(scopes),
-            "period": period.start,
+            "scopes": [one.scope for one in seals],
+            "periods": [one.period_start for one in seals],
+            "looks": [one.look for one in seals],
             "bits": TOPIC_BITS,
         },
     ).fetchall()

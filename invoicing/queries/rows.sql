@@ -1,5 +1,5 @@
 -- Every row of the ledger in spans of servers, by series, with the checkpoint that wrote it. Open windows are those
--- that were counted when these scopes were sealed.
+-- that these looks at sealed scopes counted.
 WITH part AS (
     SELECT * FROM unnest(%(server)s::text[], %(start)s::timestamptz[], %(end)s::timestamptz[]) AS p (server_id, low, high)
 ), metered AS (
@@ -14,7 +14,8 @@ WITH part AS (
     SELECT DISTINCT 'open', o.server_id, o.window_start, o.set_id, o.qty, o.covered_ms, o.part, NULL::bigint
     FROM part p
     JOIN seal_open o ON o.server_id = p.server_id AND o.window_start >= p.low AND o.window_start < p.high
-    WHERE o.scope_id = ANY(%(scopes)s) AND o.period_start = %(period)s AND o.look = 0
+    JOIN unnest(%(scopes)s::text[], %(periods)s::timestamptz[], %(looks)s::int[]) AS k (scope_id, period_start, look)
+      USING (scope_id, period_start, look)
 )
 SELECT m.source, m.server_id, n.meter, n.resource, m.window_start, m.qty[n.ix], m.covered_ms,
        coalesce(i.topic_id::text, ''), m.part, coalesce(m.ckpt_offset & ((1::bigint << %(bits)s) - 1), 0)

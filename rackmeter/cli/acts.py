@@ -102,6 +102,7 @@ NO_ACTS: Final = {
     "catalog show": "reads",
     "dlq list": "reads",
     "dlq show": "reads",
+    "invoice bundle": "reads",
     "invoice explain": "reads",
     "invoice export": "reads",
     "invoice list": "reads",

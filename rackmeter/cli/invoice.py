@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rackmeter.cli import invoice_close, invoice_explain, invoice_outside, invoice_rerate
+from rackmeter.cli import (
+    invoice_bundle,
+    invoice_close,
+    invoice_explain,
+    invoice_outside,
+    invoice_rerate,
+)
 from rackmeter.cli.options import DataDir, Json, example
 from rackmeter.cli.output import document, lines, note, table
 from rackmeter.errors import DifferenceError, RefusedError
@@ -19,18 +25,19 @@ Number = Annotated[str, typer.Argument(metavar="NUMBER", help="Such as RM-DE-202
 def add(app: typer.Typer) -> None:
     """Put the noun into the tree."""
     invoice = typer.Typer(
-        help="Invoices: close, preview, rerate, list, show, explain, verify, export, outside,"
-        " reenter.",
+        help="Invoices: close, preview, rerate, list, show, explain, bundle, verify, export,"
+        " outside, reenter.",
         no_args_is_help=True,
     )
     invoice_close.add(invoice)
     invoice.command("list", epilog=example("invoice list --account aurora"))(list_invoices)
     invoice.command("show", epilog=example("invoice show RM-DE-2026-000001"))(show)
     invoice_explain.add(invoice)
+    invoice_bundle.add(invoice)
     invoice.command(
         "verify",
         epilog=example(
-            "invoice verify RM-DE-2026-000001.pdf", "invoice verify invoices/*.json --json"
+            "invoice verify RM-DE-2026-000001.zip", "invoice verify invoices/*.json --json"
         ),
     )(verify)
     invoice.command("export", epilog=example("invoice export RM-DE-2026-000001 --to ."))(export)
@@ -110,12 +117,12 @@ def show(number: Number, data_dir: DataDir = None, json: Json = False) -> None:
 
 
 def verify(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSON or PDF.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSON, PDF or bundle.")],
     json: Json = False,
 ) -> None:
     """Recompute invoices from their files alone.
 
-    Digests, lines, taxes, totals and the page of a PDF; no database is needed.
+    Digests, lines, taxes, totals, the page of a PDF, the windows of a bundle; without a database.
     """
     from invoicing.verify import verify as check  # noqa: PLC0415 - starts slowly
 
