@@ -6,10 +6,11 @@ the time stamp from the document.
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 import typst
 
@@ -22,6 +23,12 @@ TEMPLATE: Final = (files("invoicing.documents") / "invoice.typ").read_bytes()
 STANDARD: Final = "a-3b"
 """Archivable, and the part of PDF/A that allows attachments."""
 MISSING: Final = re.compile(r"the text `\"(.+?)\"` could not be displayed")
+ESCAPED: Final = re.compile(r"\\u\{([0-9a-f]+)\}")
+"""How Rust writes a character that is not seen."""
+UNSEEN: Final = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]"
+)
+"""Controls, joiners and marks of direction: a name that brings them must not turn a line around."""
 REPLACEMENT: Final = "?"
 ROUNDS_MAX: Final = 3
 """A replaced character can only uncover what the same run reported already."""
@@ -29,24 +36,42 @@ ROUNDS_MAX: Final = 3
 
 def pdf(document: Document, attachment: bytes, digest: str, language: str = "en") -> bytes:
     """The PDF; characters that its fonts lack are shown as ``?`` (the attachment has them all)."""
-    shown = json.dumps(view(document, digest, language), ensure_ascii=False)
     carried = {"document": attachment.decode()}
     if xml := einvoice(document):
         carried["einvoice"] = xml.decode()
-    made = _shown(document, shown, carried)
+    made = _shown(
+        document,
+        _mapped(view(document, digest, language), lambda said: UNSEEN.sub("", said)),
+        carried,
+    )
     return declared(made) if xml else made
 
 
-def _shown(document: Document, shown: str, carried: dict[str, str]) -> bytes:
+def _shown(document: Document, shown: Any, carried: dict[str, str]) -> bytes:
     for _ in range(ROUNDS_MAX):
         try:
             return _compile(document, shown, carried)
         except typst.TypstError as error:
-            missing = set("".join(MISSING.findall(error.diagnostic)))
+            said = "".join(MISSING.findall(error.diagnostic))
+            missing = set(ESCAPED.sub(lambda found: chr(int(found[1], 16)), said))
             if not missing:
                 raise
-            shown = shown.translate({ord(char): REPLACEMENT for char in missing})
+            table = str.maketrans(dict.fromkeys(missing, REPLACEMENT))
+            shown = _mapped(shown, partial(_translated, table=table))
     return _compile(document, shown, carried)
+
+
+def _translated(said: str, table: dict[int, str]) -> str:
+    return said.translate(table)
+
+
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    """Every text of the view changed, wherever it stands."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: _mapped(part, change) for key, part in value.items()}
+    return [_mapped(part, change) for part in value] if isinstance(value, list | tuple) else value
 
 
 @cache
@@ -55,12 +80,12 @@ def _compiler() -> typst.Compiler:
     return typst.Compiler(ignore_system_fonts=True)
 
 
-def _compile(document: Document, shown: str, carried: dict[str, str]) -> bytes:
+def _compile(document: Document, shown: Any, carried: dict[str, str]) -> bytes:
     made = _compiler().compile(
         TEMPLATE,
         format="pdf",
         pdf_standards=[STANDARD],
-        sys_inputs={"view": shown, **carried},
+        sys_inputs={"view": json.dumps(shown, ensure_ascii=False), **carried},
         timestamp=document.issued_at.astimezone(UTC),
     )
     assert isinstance(made, bytes)
