@@ -2,15 +2,15 @@
 
 Hints say that a scope's usage has changed; they may be lost or repeated, the truth is the ledger.
 While scopes are being rated further hints gather, each scope once; what has gathered is rated
-together. Hints and rating have a thread and a connection each: neither waits for the other.
+together. Hints have a thread with a connection, rating a process with one: neither waits for the
+other, and what a rating takes is not taken from metering.
 """
 
 import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
 
@@ -18,10 +18,11 @@ import structlog
 
 from pipeline.records import Chunk
 from rackmeter import metrics
+from rackmeter.apart import ConnectedProcess
 from rackmeter.loops import ConnectedThread, paused
+from rackmeter.rate_batch import rate_and_look
 from schemas.events import Changed, decode_changed
-from sinks.accruals import HINT_HORIZON, due_scopes, rate_many
-from sinks.database import Connection
+from sinks.accruals import HINT_HORIZON, due_scopes
 from sinks.outbox import Alert
 from sinks.scopes import scopes_of_servers
 from sinks.wallet_watch import look as look_at_wallets
@@ -34,7 +35,7 @@ SWEEP_S: Final = 5.0
 WALLETS_S: Final = 60.0
 """How late a prepaid balance that is low is noticed."""
 BATCH_SCOPES: Final = 256
-"""Rated in one snapshot: about half a second of work."""
+"""Rated in one snapshot: about a quarter of a second of work."""
 REST_S: Final = 0.1
 REST_FACTOR: Final = 5
 """A scope rests five times as long as its share of the rating took: a large pool is not summed all
@@ -48,7 +49,6 @@ PAUSE_S: Final = 2.0
 """Between attempts while the database is away."""
 AHEAD_MS_MAX: Final = 3_600_000
 """A reading from further ahead is no hint: clocks are corrected before it is written."""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 NOTED_MAX: Final = 100_000
 """Some seconds of hints; one that is forgotten is rated twice."""
 SendHint = Callable[[Changed], Awaitable[None]]
@@ -59,7 +59,7 @@ class Rater:
 
     def __init__(self, url: str, crossed: Callable[[], None] = lambda: None) -> None:
         self._hints = ConnectedThread(url, "hints")
-        self._rating = ConnectedThread(url, "rater")
+        self._rating = ConnectedProcess(url, "rater")
         self._crossed = crossed
         self._waiting: dict[str, int] = {}
         """Scope → newest reading time that a hint told."""
@@ -168,7 +168,7 @@ class Rater:
         since_ms = {scope: self._since_ms.pop(scope) for scope in batch if scope in self._since_ms}
         began = time.monotonic()
         try:
-            done = await self._rating.run(_rate_and_look, batch)
+            done = await self._rating.run(rate_and_look, batch)
         except Exception:
             for scope, at_ms in batch.items():
                 self._waiting[scope] = max(self._waiting.get(scope, 0), at_ms)
@@ -207,28 +207,3 @@ class Rater:
     def close(self) -> None:
         self._hints.close()
         self._rating.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """What came of a batch."""
-
-    periods: int
-    entered: list[tuple[str, tuple[Alert, ...]]]
-    """Of a scope or an account."""
-    failed: Mapping[str, Exception]
-
-
-def _rate_and_look(conn: Connection, batch: Mapping[str, int]) -> _Done:
-    """Rates scopes, then looks at the budgets of their accounts; ``batch`` has reading times."""
-    sampled_at = {scope: _EPOCH + timedelta(milliseconds=at_ms) for scope, at_ms in batch.items()}
-    found = rate_many(conn, sampled_at, datetime.now(UTC))
-    entered = [(one.scope.scope, one.entered) for one in found.rated]
-    newest: dict[str, datetime] = {}
-    for one in found.rated:
-        account, at = one.scope.account, sampled_at[one.scope.scope]
-        newest[account] = max(newest.get(account, at), at)
-    now = datetime.now(UTC)
-    due = due_accounts(conn, now, list(newest))
-    entered += [(account, look(conn, account, now, newest[account])) for account in due]
-    return _Done(len(found.rated), entered, found.failed)
