@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Final
 
 from pipeline.money import EXACT, round_step
+from schemas.errors import RefusedError
 
 CHANGED: Final = "amount_changed"
 FAILED: Final = "gateway_failed"
@@ -52,6 +53,12 @@ def next_try(
     if last.final or tries > len(retry_days):
         return None
     return last.ended_at + timedelta(days=retry_days[tries - 1])
+
+
+def require_step(amount: Decimal, step: Decimal, currency: str) -> None:
+    """Raises RefusedError for an amount that a gateway with such steps cannot move."""
+    if amount % step:
+        raise RefusedError(f"{amount} {currency} is no multiple of {step}, the least that moves.")
 
 
 def payable(outstanding: Decimal, carried: Decimal, step: Decimal) -> Decimal:

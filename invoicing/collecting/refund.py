@@ -7,6 +7,7 @@ same key. That key may be forgotten after a day, hence always the look-up first.
 from decimal import Decimal
 
 from invoicing.collecting.attempt import Till
+from invoicing.collecting.plan import require_step
 from invoicing.collecting.record import record_refund
 from invoicing.gateways.protocol import GatewayRefusedError, RefundOrder
 from pipeline.money import EXACT
@@ -24,7 +25,10 @@ from sinks.payments import Attempt, attempt_of
 
 
 def refund(till: Till, attempt: Attempt, amount: Decimal, reason: str, by: str) -> RefundRow:
-    """The refund as it is then. Raises RefusedError for more than is left of the payment."""
+    """The refund as it is then. Raises RefusedError for more than is left of the payment, and for
+    what the gateway cannot move: its order would never come to an end.
+    """
+    require_step(amount, till.gateway.step(attempt.currency), attempt.currency)
     row = order_refund(till.conn, attempt.attempt, amount, reason, by, till.clock())
     return _send(till, attempt, row, fresh=True)
 
