@@ -30,14 +30,15 @@ import psycopg
 from invoicing.collecting.attempt import INTENDED, Till, advance
 from invoicing.collecting.dunning import Policy
 from invoicing.collecting.entries import carry
-from invoicing.collecting.events import handle_waiting
+from invoicing.collecting.events import handle
 from invoicing.collecting.plan import Chosen, Past, next_try, payable
 from invoicing.collecting.refund import finish_refunds
 from invoicing.collecting.standing import Moved, see_accounts
 from invoicing.gateways.protocol import Gateway, GatewayBusyError, GatewayUnknownError
-from schemas.errors import DependencyError
+from schemas.errors import DependencyError, DifferenceError, RefusedError
 from sinks.database import Connection, connect, require_schema
 from sinks.journal import post
+from sinks.payment_events import waiting_events
 from sinks.payment_methods import SavedMethod, method_in_force
 from sinks.payments import Attempt, attempts_of, intend, under_way, without_fee
 from sinks.payments_due import Due, carried, due_invoices, due_of
@@ -68,7 +69,7 @@ class CollectReport:
     collected: list[Collected] = field(default_factory=list)
     moved: list[Moved] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
-    """Sentences about calls without an answer: the next run asks."""
+    """Sentences about calls without an answer, and what could not be booked: the next run asks."""
 
     @property
     def exit_code(self) -> int:
@@ -136,7 +137,8 @@ def _finish(run: _Run) -> None:
             _try(run, attempt.invoice, _resume, run, till, attempt)
     for till in run.tills.values():
         _try(run, "refunds", finish_refunds, till)
-        _try(run, "events", handle_waiting, till)
+        for told in waiting_events(run.conn, till.gateway.name):
+            _try(run, f"event {told.event}", handle, till, told)
     for attempt in without_fee(run.conn, run.clock() - FEES_FOR):
         if till := run.tills.get(attempt.gateway):
             _try(run, attempt.invoice, _fee, till, attempt)
@@ -157,10 +159,10 @@ def _fee(till: Till, attempt: Attempt) -> None:
 
 
 def _try(run: _Run, what: str, act: Callable[P, object], *args: P.args, **rest: P.kwargs) -> None:
-    """A call without an answer is of one invoice; the others go on."""
+    """A call without an answer, or what the books refuse, is of one invoice; the others go on."""
     try:
         act(*args, **rest)
-    except GatewayUnknownError as error:
+    except (GatewayUnknownError, RefusedError, DifferenceError) as error:
         run.report.unknown.append(f"{what}: {error}")
 
 

@@ -19,7 +19,7 @@ from invoicing.collecting.record import (
     record_refund,
 )
 from invoicing.gateways.protocol import About, Event, GatewayRefusedError, Teller
-from sinks.payment_events import Told, handled, receive, waiting_events
+from sinks.payment_events import Told, handled, receive
 from sinks.payment_methods import account_of, keep_methods
 from sinks.payments import find_attempt
 
@@ -33,20 +33,17 @@ def take_event(till: Till, body: bytes, signature: str) -> str:
     digest, at = hashlib.sha256(body).hexdigest(), till.clock()
     told = Told(till.gateway.name, event.event, event.kind, _object(event), digest, at, None, "")
     kept = receive(till.conn, told)
-    return AGAIN if kept.handled_at is not None else _handle(till, kept)
-
-
-def handle_waiting(till: Till) -> None:
-    """Events that were received and could not be looked into then."""
-    for told in waiting_events(till.conn, till.gateway.name):
-        _handle(till, told)
+    return AGAIN if kept.handled_at is not None else handle(till, kept)
 
 
 def _object(event: Event) -> str:
     return f"{event.about}/{event.reference}"
 
 
-def _handle(till: Till, told: Told) -> str:
+def handle(till: Till, told: Told) -> str:
+    """What came of an event that was received. Raises the gateway's errors, and RefusedError or
+    DifferenceError where it cannot be booked: then it still waits.
+    """
     about, _, reference = told.object.partition("/")
     try:
         outcome = _look(till, About(about), reference, till.clock())

@@ -1,12 +1,14 @@
 """What one payment, refund or event cannot do keeps nobody else's from being done."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from invoicing.collecting.refund import refund
 from schemas.errors import RefusedError
-from tests.payments.world import World
+from sinks.payment_events import Told, receive
+from tests.payments.world import NOW, World
 
 D = Decimal
 
@@ -22,3 +24,26 @@ def test_a_refund_that_cannot_be_moved_is_refused_before_it_is_ordered(
         refund(world.till(), world.attempt(number), D(amount), "goodwill", "operator")
     assert world.conn.execute("SELECT FROM payment_refund").fetchall() == []
     assert world.collect().exit_code == 0
+
+
+def test_an_event_that_cannot_be_booked_stops_no_other(world: World) -> None:
+    """More was sent back with their tools than we know of as received."""
+    number = world.bill(world.account(), "10.00")
+    world.collect()
+    intent = world.attempt(number).reference
+    over = {"id": "re_over", "object": "refund", "payment_intent": intent, "amount": 2000,
+            "currency": "eur", "status": "succeeded"}  # fmt: skip
+    world.stripe.objects["/v1/refunds/re_over"] = over
+    payout = {"id": "po_1", "object": "payout", "amount": 700, "currency": "eur", "status": "paid"}
+    world.stripe.objects["/v1/payouts/po_1"] = payout
+    for at, about in enumerate(("refund/re_over", "payout/po_1")):
+        told = Told("stripe", f"evt_{at}", "x", about, "d", NOW + timedelta(seconds=at), None, "")
+        receive(world.conn, told)
+    other = world.bill(world.account("bolt"), "20.00")
+    report = world.collect()
+    assert world.status(other) == "paid"
+    assert report.exit_code != 0
+    assert any("cannot be sent back" in one for one in report.unknown)
+    assert world.conn.execute(
+        "SELECT event_id, handled_at IS NOT NULL FROM payment_event ORDER BY 1"
+    ).fetchall() == [("evt_0", False), ("evt_1", True)]
