@@ -133,13 +133,17 @@ def _open(till: Till, attempt: Attempt, intent: Intent) -> Payment | Attempt:
 
 
 def _confirm(till: Till, attempt: Attempt, intent: Intent, found: Payment) -> Attempt:
-    """What is charged is what is open now; else the attempt is over before it was charged."""
+    """What is charged is what is open now; else the attempt is over before it was charged. So it
+    is where they refuse, as a method that was taken away meanwhile.
+    """
     if _open_now(till, attempt) != attempt.amount:
         return cancel(till, attempt, CHANGED)
     try:
         payment = till.ask(lambda: till.gateway.confirm(intent, found.reference))
     except GatewayUnknownError:
         payment = till.ask(lambda: till.gateway.payment(found.reference))
+    except GatewayRefusedError as error:
+        return cancel(till, attempt, str(error))
     till.step(CONFIRMED)
     attempt = till.keep(attempt, payment)
     till.step(BOOKED)

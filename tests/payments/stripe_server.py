@@ -158,7 +158,7 @@ def _handler(state: StripeState) -> type[BaseHTTPRequestHandler]:
             path, key = urlsplit(self.path).path, self.headers.get("idempotency-key", "")
             state.calls.append(Call(method, path, key, form))
             fault = state.take(method, path)
-            if fault and fault.kind in ("401", "429"):  # said before the layer of keys
+            if fault and fault.kind in ("400", "401", "429"):  # said before the layer of keys
                 self._say(int(fault.kind), b'{"error": {"message": "No."}}')
                 return
             if fault and not fault.after and self._fail(fault, key):

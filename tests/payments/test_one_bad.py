@@ -8,6 +8,7 @@ import pytest
 from invoicing.collecting.refund import refund
 from schemas.errors import RefusedError
 from sinks.payment_events import Told, receive
+from tests.payments.stripe_server import CONFIRM, Fault
 from tests.payments.world import NOW, World
 
 D = Decimal
@@ -47,3 +48,15 @@ def test_an_event_that_cannot_be_booked_stops_no_other(world: World) -> None:
     assert world.conn.execute(
         "SELECT event_id, handled_at IS NOT NULL FROM payment_event ORDER BY 1"
     ).fetchall() == [("evt_0", False), ("evt_1", True)]
+
+
+def test_a_confirmation_that_is_refused_ends_its_attempt_alone(world: World) -> None:
+    """As where the saved method was taken away between opening and confirming."""
+    first = world.bill(world.account("acme"), "10.00", due_at=NOW - timedelta(days=1))
+    second = world.bill(world.account("bolt"), "20.00")
+    world.stripe.faults = [Fault("400", CONFIRM)]
+    world.collect()
+    assert world.status(second) == "paid"
+    ((state, why),) = world.attempts(first)
+    assert (state, "No." in why) == ("canceled", True)
+    assert world.collect().exit_code == 0
