@@ -46,6 +46,11 @@ def due_of(conn: Connection, number: str) -> Due | None:
     return None if row is None else Due(*row)
 
 
+def hold_carried(conn: Connection, account: str) -> None:
+    """Until the transaction ends nobody else asks for, books or adds to what is carried."""
+    conn.execute("SELECT pg_advisory_xact_lock(hashtext('carry'), hashtext(%s))", (account,))
+
+
 def carried(conn: Connection, account: str, currency: str) -> Decimal:
     """What no payment could move until now: of the account, and of no invoice."""
     row = conn.execute(
@@ -58,6 +63,18 @@ def carried(conn: Connection, account: str, currency: str) -> Decimal:
     ).fetchone()
     assert row is not None, "an aggregate has a row"
     return Decimal(row[0])
+
+
+def to_carry(conn: Connection, account: str, currency: str) -> Decimal:
+    """What is carried and a new payment asks for: nothing while another one is under way, which may
+    have asked for it.
+    """
+    busy = conn.execute(
+        "SELECT FROM payment_attempt"
+        " WHERE account_id = %s AND currency = %s AND ended_at IS NULL LIMIT 1",
+        (account, currency),
+    ).fetchone()
+    return Decimal(0) if busy is not None else carried(conn, account, currency)
 
 
 def oldest_unpaid(conn: Connection) -> dict[str, tuple[datetime, str]]:

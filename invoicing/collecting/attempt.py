@@ -136,7 +136,7 @@ def _confirm(till: Till, attempt: Attempt, intent: Intent, found: Payment) -> At
     """What is charged is what is open now; else the attempt is over before it was charged. So it
     is where they refuse, as a method that was taken away meanwhile.
     """
-    if _open_now(till, attempt) != attempt.amount:
+    if not _still_asked(till, attempt):
         return cancel(till, attempt, CHANGED)
     try:
         payment = till.ask(lambda: till.gateway.confirm(intent, found.reference))
@@ -152,7 +152,7 @@ def _confirm(till: Till, attempt: Attempt, intent: Intent, found: Payment) -> At
 
 def _patience(till: Till, attempt: Attempt) -> Attempt:
     """The customer has so long; and nothing to do any more when the invoice is paid otherwise."""
-    if _open_now(till, attempt) != attempt.amount:
+    if not _still_asked(till, attempt):
         return cancel(till, attempt, CHANGED)
     patience = till.gateway.patience
     if patience is not None and till.clock() > attempt.intended_at + patience:
@@ -160,13 +160,14 @@ def _patience(till: Till, attempt: Attempt) -> Attempt:
     return attempt
 
 
-def _open_now(till: Till, attempt: Attempt) -> Decimal:
-    """What the invoice would be paid with now."""
+def _still_asked(till: Till, attempt: Attempt) -> bool:
+    """The invoice would be paid with that now, with or without what is carried."""
     due = due_of(till.conn, attempt.invoice)
     if due is None or due.balance <= 0:
-        return Decimal(0)
+        return False
     rest = carried(till.conn, attempt.account, attempt.currency)
-    return payable(due.balance, rest, till.gateway.step(attempt.currency))
+    step = till.gateway.step(attempt.currency)
+    return attempt.amount in {payable(due.balance, one, step) for one in (rest, Decimal(0))}
 
 
 def cancel(till: Till, attempt: Attempt, reason: str) -> Attempt:

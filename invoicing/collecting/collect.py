@@ -41,7 +41,7 @@ from sinks.journal import post
 from sinks.payment_events import waiting_events
 from sinks.payment_methods import SavedMethod, method_in_force
 from sinks.payments import Attempt, attempts_of, intend, under_way, without_fee
-from sinks.payments_due import Due, carried, due_invoices, due_of
+from sinks.payments_due import Due, due_invoices, due_of, hold_carried, to_carry
 
 P = ParamSpec("P")
 
@@ -116,7 +116,7 @@ def collect(
                 if isinstance(what, _Charge):
                     _try(run, due.number, _charge, run, due, what)
                 elif what == _CARRIED:
-                    _carry(run, due)
+                    _try(run, due.number, _carry, run, due)
             report.moved += see_accounts(conn, policy, clock())
     except GatewayBusyError as error:
         report.unknown.append(f"A gateway is busy, the rest waits for the next run: {error}")
@@ -207,14 +207,18 @@ def _planned(run: _Run) -> Iterator[tuple[Due, _Charge | str]]:
 
 def _charge(run: _Run, planned: Due, what: _Charge) -> None:
     with _held(run.conn, planned.number) as mine:
-        due = due_of(run.conn, planned.number)
-        if not mine or due is None or due.balance != planned.balance:
-            return  # somebody else is at it, or was
-        amount = payable(due.balance, _carried(run, due), what.till.gateway.step(due.currency))
-        attempt = intend(
-            run.conn, invoice_id=due.invoice_id, gateway=what.method.gateway,
-            token=what.method.token, amount=amount, at=run.clock(),
-        )  # fmt: skip
+        if not mine:
+            return  # somebody else is at it
+        with run.conn.transaction():  # no other payment asks for what is carried
+            hold_carried(run.conn, planned.account)
+            due = due_of(run.conn, planned.number)
+            if due is None or due.balance != planned.balance:
+                return
+            amount = payable(due.balance, _carried(run, due), what.till.gateway.step(due.currency))
+            attempt = intend(
+                run.conn, invoice_id=due.invoice_id, gateway=what.method.gateway,
+                token=what.method.token, amount=amount, at=run.clock(),
+            )  # fmt: skip
         if attempt is None:
             return
         run.step(INTENDED)
@@ -223,13 +227,17 @@ def _charge(run: _Run, planned: Due, what: _Charge) -> None:
 
 def _carry(run: _Run, due: Due) -> None:
     with run.conn.transaction():
+        hold_carried(run.conn, due.account)
+        now_due = due_of(run.conn, due.number)
+        if now_due is None or now_due.balance != due.balance:
+            return  # it was paid meanwhile, or carried
         entry = carry(due.account, due.number, due.currency, due.balance, run.clock())
         post(run.conn, entry)
     run.report.collected.append(_would(due, _CARRIED))
 
 
 def _carried(run: _Run, due: Due) -> Decimal:
-    return carried(run.conn, due.account, due.currency)
+    return to_carry(run.conn, due.account, due.currency)
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from sinks.outbox import enqueue
 from sinks.payment_alerts import payment_alert
 from sinks.payment_events import RefundRow, find_refund_row, keep_refund, order_refund
 from sinks.payments import Attempt, Found, attempt_of, find_attempt, keep
-from sinks.payments_due import carried, due_of
+from sinks.payments_due import carried, due_of, hold_carried
 
 THEIR_TOOLS: Final = "made with the gateway's own tools"
 _TOLD: Final = {
@@ -64,13 +64,12 @@ def _book(conn: Connection, gateway: Gateway, attempt: Attempt, at: datetime) ->
     """A payment of what was open, but for rounding, pays the invoice exactly; the rounding is the
     account's, like what was carried to this payment. Another amount is the invoice's, whole.
     """
-    conn.execute(
-        "SELECT pg_advisory_xact_lock(hashtext('carry'), hashtext(%s))", (attempt.account,)
-    )
+    hold_carried(conn, attempt.account)
     due, received = due_of(conn, attempt.invoice), attempt.received or Decimal(0)
     balance = due.balance if due else Decimal(0)
-    asked = EXACT.add(balance, carried(conn, attempt.account, attempt.currency))
-    rounded = abs(EXACT.subtract(received, asked)) < gateway.step(attempt.currency)
+    rest, step = carried(conn, attempt.account, attempt.currency), gateway.step(attempt.currency)
+    over = EXACT.subtract(received, balance)
+    rounded = any(abs(EXACT.subtract(over, one)) < step for one in (rest, Decimal(0)))
     mine = balance if rounded else received
     post(conn, books.paid(attempt, gateway.clearing, mine, at))
 

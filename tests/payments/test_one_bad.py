@@ -60,3 +60,27 @@ def test_a_confirmation_that_is_refused_ends_its_attempt_alone(world: World) -> 
     ((state, why),) = world.attempts(first)
     assert (state, "No." in why) == ("canceled", True)
     assert world.collect().exit_code == 0
+
+
+def test_what_is_carried_is_asked_for_once(world: World) -> None:
+    """Two payments under way at once: the rest of an earlier invoice is in one of them alone."""
+    world.account()
+    world.bill("acme", "0.30", due_at=NOW - timedelta(days=1))
+    world.collect()
+    world.conn.execute("UPDATE payment_method SET removed_at = now()")
+    world.transfers("acme")
+    numbers = [world.bill("acme", gross) for gross in ("100.00", "50.00")]
+    world.collect()
+    asked = world.conn.execute("SELECT reference, amount FROM bank_transfer").fetchall()
+    assert sorted(amount for _, amount in asked) in ([D("50.00"), D("100.30")],
+                                                     [D("50.30"), D("100.00")])  # fmt: skip
+    world.collect()  # nothing has changed: both are still expected
+    assert [state for n in numbers for state, _ in world.attempts(n)] == ["action"] * 2
+    for reference, amount in asked:
+        world.conn.execute(
+            "UPDATE bank_transfer SET received = %s, received_at = %s WHERE reference = %s",
+            (amount, world.now, reference),
+        )
+    world.collect()
+    assert [world.status(number) for number in numbers] == ["paid", "paid"]
+    assert "receivable" not in world.balances()
