@@ -77,8 +77,8 @@ def to_carry(conn: Connection, account: str, currency: str) -> Decimal:
     return Decimal(0) if busy is not None else carried(conn, account, currency)
 
 
-def oldest_unpaid(conn: Connection) -> dict[str, tuple[datetime, str]]:
-    """Account → due date and number of its oldest invoice that nobody is paying.
+def oldest_unpaid(conn: Connection, account: str | None = None) -> dict[str, tuple[datetime, str]]:
+    """Account → due date and number of its oldest invoice that nobody is paying; of all or of one.
 
     One whose money is under way is being paid; one that waits for the customer is not.
     """
@@ -86,9 +86,11 @@ def oldest_unpaid(conn: Connection) -> dict[str, tuple[datetime, str]]:
         """
         SELECT DISTINCT ON (account_id) account_id, due_at, number
         FROM invoice_status s WHERE balance > 0 AND refunded = 0
+        AND (%(account)s::text IS NULL OR account_id = %(account)s)
         AND NOT EXISTS (SELECT FROM payment_attempt a
                         WHERE a.invoice_id = s.invoice_id AND a.state = 'processing')
         ORDER BY account_id, due_at, number
-        """
+        """,
+        {"account": account},
     ).fetchall()
     return {account: (due_at, number) for account, due_at, number in rows}

@@ -5,7 +5,7 @@ each is once for its account, state and time of being late: provisioning that he
 does it once. Nobody but a person terminates.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -40,7 +40,7 @@ def see_accounts(conn: Connection, policy: Policy, now: datetime) -> Iterator[Mo
     late = {row.account for row in rows.standings(conn)}
     for account in sorted(unpaid.keys() | late):
         with conn.transaction():
-            moved = _see(conn, account, unpaid.get(account), policy, now)
+            moved = _see(conn, account, unpaid, policy, now)
         if moved is not None:
             yield moved
 
@@ -49,7 +49,7 @@ def terminate(conn: Connection, account: str, policy: Policy, by: str, now: date
     """A person ends what an account has. Raises RefusedError unless it is time for that."""
     with conn.transaction():
         row = rows.standing_of(conn, account)
-        unpaid = oldest_unpaid(conn).get(account)
+        unpaid = oldest_unpaid(conn, account).get(account)
         due_at, invoice = unpaid or (None, "")
         standing = Standing(Stand(row.state), row.noticed_at) if row else Standing(Stand.CURRENT)
         if not isinstance(move(standing, due_at, now, policy), ForAPerson):
@@ -67,14 +67,19 @@ def terminate(conn: Connection, account: str, policy: Policy, by: str, now: date
 def _see(
     conn: Connection,
     account: str,
-    unpaid: tuple[datetime, str] | None,
+    known: Mapping[str, tuple[datetime, str]],
     policy: Policy,
     now: datetime,
 ) -> Moved | None:
+    """``known`` may be old by now: what is unpaid is read again before anything is done."""
     row = rows.standing_of(conn, account)
     stand = Stand(row.state) if row else Stand.CURRENT
+    standing = Standing(stand, row.noticed_at if row else None)
+    if move(standing, known.get(account, (None, ""))[0], now, policy) is None:
+        return None
+    unpaid = oldest_unpaid(conn, account).get(account)
     due_at, invoice = unpaid or (None, "")
-    found = move(Standing(stand, row.noticed_at if row else None), due_at, now, policy)
+    found = move(standing, due_at, now, policy)
     because = f"{invoice} is unpaid" if unpaid else "everything is paid"
     match found:
         case Step(stand=to):

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from invoicing.collecting.refund import refund
+from invoicing.collecting.standing import see_accounts
 from schemas.errors import RefusedError
 from sinks.payment_events import Told, receive
 from tests.payments.stripe_server import CONFIRM, Fault
@@ -84,3 +85,14 @@ def test_what_is_carried_is_asked_for_once(world: World) -> None:
     world.collect()
     assert [world.status(number) for number in numbers] == ["paid", "paid"]
     assert "receivable" not in world.balances()
+
+
+def test_who_pays_while_others_are_looked_at_is_not_suspended(world: World) -> None:
+    """Their invoices are looked at again before a step is taken."""
+    for name in ("acme", "bolt"):
+        world.account(name, card=None)
+    numbers = [world.bill(name, "10.00", due_at=NOW) for name in ("acme", "bolt")]
+    seen = see_accounts(world.conn, world.policy, NOW + timedelta(days=2))
+    assert next(seen).account == "acme"
+    world.settle(numbers[1])
+    assert list(seen) == []
