@@ -11,7 +11,7 @@ from invoicing.document import CREDIT_NOTE, INVOICE, Document, Position
 from invoicing.export import load
 from invoicing.lines import Header, draft
 from invoicing.recompute import Look
-from invoicing.sorting import Next, apart, by_invoice, exceeds
+from invoicing.sorting import Next, apart, by_invoice, exceeds, may_ride
 from pipeline.money import exact_sum
 from schemas.billing import TaxLine
 from schemas.errors import RefusedError
@@ -67,7 +67,8 @@ def papers(conn: Connection, looks: Sequence[Look], header: Header, terms: Terms
         if paper.header.corrects and invoice is not None:
             taxes = paper.draft(()).taxes
             paper = replace(paper, excess=exceeds(invoice, _credited(conn, number), taxes))
-        if apart(mine, paper.header.profile, then) and (then.ended or not paper.excess):
+        profile = paper.header.profile
+        if apart(mine, profile, then) and not (paper.excess and may_ride(profile, then)):
             own.append(paper)
         else:
             rides += mine

@@ -4,7 +4,7 @@ By the invoice that is corrected: where it comes to less, by the least that a cr
 for, a credit note that names it; all else is lines on the next invoice. A document of its own is
 also what cannot be there: an account that has ended has no next invoice, and another tax treatment
 does not mix. Never more is credited than was invoiced, by tax category and rate: what exceeds that
-(it was billed on later invoices) goes to the next invoice.
+(it was billed on later invoices) goes to the next invoice, or, where it cannot, to a person.
 """
 
 from collections import defaultdict
@@ -40,12 +40,17 @@ def by_invoice(looks: Iterable[Look]) -> dict[str, list[Look]]:
     return dict(found)
 
 
+def may_ride(profile: TaxProfile, then: Next) -> bool:
+    """Lines taxed as ``profile`` can be on the next invoice: there is one, and it is taxed so."""
+    same = (profile.mode, profile.rounding) == (then.profile.mode, then.profile.rounding)
+    return same and not then.ended
+
+
 def apart(looks: Sequence[Look], profile: TaxProfile, then: Next) -> bool:
     """The corrections of one invoice, taxed as ``profile``, make a document of their own."""
     net = exact_sum(look.net for look in looks)
-    mixes = (profile.mode, profile.rounding) == (then.profile.mode, then.profile.rounding)
     credited = bool(looks[0].adjusted.invoice) and net < 0 and -net >= then.least
-    return then.ended or not mixes or credited
+    return credited or not may_ride(profile, then)
 
 
 def exceeds(
