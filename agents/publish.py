@@ -38,7 +38,7 @@ from schemas.report import Report, encode
 FIXED: Final = {
     "enable.idempotence": True,
     "partitioner": "murmur2_random",  # librdkafka's default agrees with Java's for 34 of 500 keys
-    "linger.ms": 200,
+    "linger.ms": 10,  # a batch is handed over at once
     "message.timeout.ms": 10_000,  # the most that a sending stamp can be out of date
     "queue.buffering.max.messages": 2_000,
     "queue.buffering.max.kbytes": 16_384,

@@ -6,12 +6,13 @@ and then nothing is appended any more.
 
 import errno
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agents.frames import Waiting, frame, frames, thinned, waiting_of
+from agents.frames import Waiting, frame, frames, waiting_of
 
 BLOCK: Final = 4096
 
@@ -21,6 +22,8 @@ class Segment:
     path: Path
     size: int = 0
     records: int = 0
+    at_ms: int = 0
+    """When the last of them was read."""
     ended: bool = False
     """Nothing is appended any more: full, taken, or not to be trusted behind ``size``."""
     dirty: bool = False
@@ -59,14 +62,15 @@ class Segment:
                 found.append(waiting_of(payload))
         lost = self.size - end
         self.size, self.records = end, len(found)
+        self.at_ms = found[-1].report.at_ms if found else 0
         return found, lost
 
-    def halve(self) -> int:
-        """Every second report gives way; how many. None where that frees no block. In place: that
+    def thin(self, keep: Callable[[list[Waiting]], list[Waiting]]) -> int:
+        """What is not kept gives way; how many. None where that frees no block. In place: that
         needs no room. Raises OSError, and the file may be anything then.
         """
         before, _ = self.read()
-        kept = thinned(before)
+        kept = keep(before)
         data = b"".join(map(frame, kept))
         after = Segment(self.path, len(data), len(kept))
         if after.cost >= self.cost:

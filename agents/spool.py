@@ -13,20 +13,21 @@ Segments of 64 KiB are appended to in turn. Steps, and what a crash after each m
 A torn or flipped record ends what is read of its segment; the rest of it is counted as lost.
 
 Full means ``bytes_max``, or a disk that takes no more. Then every second report of one segment
-after the other gives way, in place, as that needs no room; the last of each origin in a segment
-stays. When nothing can be thinned the oldest segment goes, and what cannot be written waits in
-memory, at most 100 reports.
+after the other gives way, in place, as that needs no room; then the segment whose neighbours are
+nearest in time. The last of an origin never does. What cannot be written waits in memory, at most
+100 reports.
 """
 
 import errno
 import os
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from agents.frames import Waiting, frame
+from agents.frames import Waiting, frame, thinned
 from agents.segment import BLOCK, Segment, fsync
 
 SEGMENT_BYTES: Final = 64 * 1024
@@ -48,7 +49,7 @@ class Spool:
     loose: deque[Waiting] = field(default_factory=deque)
     """Newer than all segments: what could not be written."""
     highest: dict[str, int] = field(default_factory=dict)
-    """By origin, the highest number that lay here at the beginning."""
+    """By origin, the highest number that came here."""
     thinned: int = 0
     """Reports that gave way, since the agent began."""
     lost: int = 0
@@ -86,6 +87,7 @@ class Spool:
         """Append, at ``up_ms`` of the boot-time clock. Raises nothing: what cannot be written waits
         in memory.
         """
+        self._note(waiting)
         self.loose.append(waiting)
         self.write()
         if len(self.loose) > LOOSE_MAX:
@@ -99,7 +101,7 @@ class Spool:
         try:
             while self.loose:
                 self._append(frame(self.loose[0]))
-                self.loose.popleft()
+                self.segments[-1].at_ms = self.loose.popleft().report.at_ms
                 self.failing = ""
         except OSError as error:
             self._fails(error)
@@ -148,7 +150,7 @@ class Spool:
             self._write(data)
         except OSError as error:
             # Once: where something else fills the disk, what lies here must not pay for it.
-            if error.errno not in _NO_ROOM or self.failing or not self._halve_one():
+            if error.errno not in _NO_ROOM or self.failing or not self._thin():
                 raise
             self._make_room(len(data))
             self._write(data)
@@ -183,37 +185,45 @@ class Spool:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _thin(self) -> bool:
-        """Something gives way, if anything can."""
-        if self._halve_one():
-            return True
-        closed = self._closed()
-        if closed:
-            self.thinned += closed[0].records
-            self._remove(closed[0])
-        return bool(closed)
-
-    def _halve_one(self) -> bool:
+        """Something gives way, if anything can: half of a segment, or one that can be spared."""
         closed = self._closed()
         for _ in closed:
             self._turn = (self._turn + 1) % len(closed)
-            if self._halved(closed[self._turn]):
+            if self._gave_way(closed[self._turn], thinned):
                 return True
-        return False
+        return any(self._gave_way(one, self._lasts) for one in self._spared())
+
+    def _spared(self) -> list[Segment]:
+        """The closed ones; first those with the least time between their neighbours, the oldest
+        last.
+        """
+        order = zip(self.segments, self.segments[1:], self.segments[2:], strict=False)
+        spans = [(after.at_ms - before.at_ms, one) for before, one, after in order]
+        inner = [one for _, one in sorted(spans, key=lambda span: span[0])]
+        return [one for one in (*inner, *self.segments[:-1][:1]) if one is not self._taken_from]
+
+    def _lasts(self, reports: list[Waiting]) -> list[Waiting]:
+        return [one for one in reports if one.report.seq == self.highest[one.report.origin]]
 
     def _closed(self) -> list[Segment]:
         """Neither what is being sent, nor what is appended to."""
         return [one for one in self.segments[:-1] if one is not self._taken_from]
 
-    def _halved(self, segment: Segment) -> bool:
-        """Whether half of a segment's reports gave way."""
+    def _gave_way(self, segment: Segment, keep: Callable[[list[Waiting]], list[Waiting]]) -> bool:
         records = segment.records
         try:
-            gave_way = segment.halve()
+            gave_way = segment.thin(keep)
         except OSError:
             gave_way = records
-            self._remove(segment)
+            segment.records = 0
         self.thinned += gave_way
+        if not segment.records:
+            self._remove(segment)
         return bool(gave_way)
+
+    def _note(self, waiting: Waiting) -> None:
+        report = waiting.report
+        self.highest[report.origin] = max(report.seq, self.highest.get(report.origin, 0))
 
     def _read(self, segment: Segment) -> list[Waiting]:
         found, lost = segment.read()
@@ -225,8 +235,7 @@ class Spool:
             segment = Segment(path, path.stat().st_size)
             whole = segment.size
             for waiting in self._read(segment):
-                report = waiting.report
-                self.highest[report.origin] = max(report.seq, self.highest.get(report.origin, 0))
+                self._note(waiting)
             segment.ended = segment.size < whole
             self.segments.append(segment)
             if not segment.records:

@@ -4,10 +4,11 @@ full; a disk that fails.
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -168,6 +169,41 @@ def test_older_reports_give_way_the_newest_and_the_last_of_an_origin_never(tmp_p
     gaps = [later - one for one, later in pairwise(own)]
     assert max(gaps) <= 64, "thinned, not cut off"
     assert gaps[-200:] == [1] * 200, "the newest are all there"
+
+
+@pytest.mark.parametrize("limit", ["spool", "disk"])
+def test_large_reports_give_way_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    """A segment holds three of them, and soon one: then whole segments give way, evenly, and what
+    is new still comes on the disk.
+    """
+    spool = Spool(tmp_path / "spool", 2**20 if limit == "spool" else 2**30, 2_000)
+    if limit == "disk":
+        free = spool_free_of(spool, 2**20)
+        monkeypatch.setattr(module.os, "statvfs", free)
+    spool.open()
+    spool.put(waiting(7, FORMER, more=20_000), 0)
+    for seq in range(1, 301):
+        spool.put(waiting(seq, more=20_000), seq)
+        assert (spool.failing, len(spool.loose)) == ("", 0)
+        assert spool.size <= 2**20
+    kept = spool_in(tmp_path)
+    found: list[Waiting] = []
+    while taken := kept.take():
+        found += taken
+        kept.done()
+    assert (found[0].report.origin, found[0].report.seq) == (FORMER, 7)
+    own = seqs(found[1:])
+    assert own == sorted(own)
+    assert own[-1] == 300
+    assert max(later - one for one, later in pairwise([0, *own])) <= 30, "thinned, not cut off"
+    assert spool.thinned == 301 - len(found)
+
+
+def spool_free_of(spool: Spool, whole: int) -> Callable[[Path], SimpleNamespace]:
+    """A disk of so many bytes that has nothing else on it."""
+    return lambda _: SimpleNamespace(f_bavail=max(0, whole - spool.size), f_frsize=1)
 
 
 class Disk:

@@ -108,9 +108,9 @@ class Site:
         except DependencyError:
             return {}
 
-    def delivered(self) -> str:
+    def delivered(self, interval_s: float = 0.05) -> str:
         """The agent has sent all that waited, and a report of the present values; what it said."""
-        child = self.start(broker=True)
+        child = self.start(broker=True, interval_s=interval_s)
         wait_for(self.agents.seq, "first report")
         self.reported()
         wait_for(lambda: _caught_up(self.asked()), "delivery")

@@ -36,14 +36,14 @@ def test_a_full_megabyte(make_site: MakeSite) -> None:
     """The spool makes room for itself and leaves it for the state; another's file takes even that,
     and the agent counts on, is killed, starts, and counts on.
     """
-    site = make_site(nics=150)
+    site = make_site(nics=300)
     with small_disk(site.state, "1m"):
         child = site.start(broker=False)
         wait_for(site.asked, "an agent that answers")
         while not site.asked()["spool"]["thinned"]:
-            site.live(0.2)
+            site.live(0.1)
         before = site.agents.seq()
-        wait_for(lambda: site.agents.seq() > before + 5, "reports on a full disk")
+        wait_for(lambda: site.agents.seq() > before + 2, "reports on a full disk")
         filler = site.state / "filler"
         with pytest.raises(OSError, match="No space") as full:
             filler.write_bytes(bytes(2**20))
@@ -63,7 +63,7 @@ def test_a_full_megabyte(make_site: MakeSite) -> None:
         wait_for(lambda: site.agents.seq() > before, "state saved")
         child.kill()
         child.wait()
-        site.delivered()
+        site.delivered(interval_s=0.5)  # large reports, sent by three
         assert (site.state / "spool").exists()
         (arrived,) = numbers(site.reports()).values()
         assert arrived == sorted(arrived)
