@@ -106,6 +106,9 @@ lock: $(BIN)/uv ## requirements.lock anew, every pin at its newest
 deb: $(VENV)/.dev ## the agent as build/deb/rackmeter-agent_VERSION_amd64.deb, where dpkg-deb is
 	@$(BIN)/python -m deploy.deb.build
 
+agent-pyz: $(VENV)/.dev ## the agent as build/rackmeter-agent.pyz, one file for a look: ... sample
+	@$(BIN)/python -m deploy.deb.pyz
+
 bench: $(VENV)/.demo ## throughput beside the limit (ARGS="--peers --kill --json"), see docs/benchmarks.md
 	@$(BIN)/python -m benchmarks.throughput $(ARGS)
 

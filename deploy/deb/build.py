@@ -1,4 +1,5 @@
-"""``python -m deploy.deb.build`` writes build/deb/rackmeter-agent_VERSION_amd64.deb.
+"""``python -m deploy.deb.build`` writes build/deb/rackmeter-agent_VERSION_amd64.deb, and
+beside it what it is made of.
 
 The same commit gives the same bytes: dates are the commit's, modes are set here, `dpkg-deb` sorts.
 """
@@ -15,11 +16,13 @@ from pathlib import Path
 from typing import Final
 
 from deploy.deb.parts import PYTHONS, ROOT, epoch, gather, project
+from deploy.deb.sbom import sbom
 
 HERE: Final = Path(__file__).parent
 SYSTEMD: Final = ROOT / "deploy/systemd"
 UNIT: Final = "rackmeter-agent.service"
 SCRIPTS: Final = ("postinst", "prerm", "postrm")
+SBOM: Final = "usr/share/doc/rackmeter-agent/sbom.cdx.json"
 DROP_INS: Final = (
     SYSTEMD / "rackmeter-.service.d/10-hardening.conf",
     SYSTEMD / f"{UNIT}.d/20-machine.conf",
@@ -43,6 +46,9 @@ def build(out: Path, dated: int) -> Path:
         root = Path(folder) / "root"
         gather(root / "usr/lib/rackmeter-agent")
         _lay(root, version, dated)
+        made_of = sbom(root / "usr/lib/rackmeter-agent", version, dated)
+        for file in (out / f"{package.stem}.cdx.json", root / SBOM):
+            file.write_text(made_of, encoding="utf-8")
         _describe(root, version)
         _settle(root)
         subprocess.run(

@@ -1,5 +1,7 @@
 """The agent's package: the same bytes each time, and its life on a bare Debian under dpkg."""
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -7,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.deb.build import SCRIPTS, build
-from deploy.deb.parts import PYTHONS
+from deploy.deb.build import SBOM, SCRIPTS, build
+from deploy.deb.parts import PYTHONS, dependencies
 from tests.deploy.debian import Debian, debian, needs
 
 HERE = Path(__file__).parents[2] / "deploy/deb"
@@ -59,6 +61,20 @@ def test_two_builds_are_the_same_bytes(package: Path, tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert again.read_bytes() == package.read_bytes()
+
+
+def test_it_says_what_it_is_made_of(package: Path, tmp_path: Path) -> None:
+    beside = package.with_suffix(".cdx.json")
+    subprocess.run(["dpkg-deb", "-x", str(package), str(tmp_path)], check=True)
+    assert (tmp_path / SBOM).read_bytes() == beside.read_bytes()
+    said = {one["name"]: one for one in json.loads(beside.read_text())["components"]}
+    assert said.keys() == {*dependencies(), "librdkafka"}
+    lock = (HERE.parents[1] / "requirements.lock").read_text()
+    for name in dependencies():
+        assert f"\n{name}=={said[name]['version']} " in lock
+    [library] = (tmp_path / PROGRAM / "confluent_kafka.libs").iterdir()
+    [digest] = said["librdkafka"]["hashes"]
+    assert digest["content"] == hashlib.sha256(library.read_bytes()).hexdigest()
 
 
 def test_it_holds_the_agent_for_every_python_and_no_other_room(package: Path) -> None:
