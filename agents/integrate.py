@@ -58,6 +58,8 @@ RULES: Final[dict[str, Rule]] = {
     "gpu.alloc_ms": Rule(How.TRAILING),
     "port.rx_bytes": Rule(How.COUNTED),
     "port.tx_bytes": Rule(How.COUNTED),
+    "agent.spool_dropped_reports": Rule(How.COUNTED),
+    "agent.spool_lost_bytes": Rule(How.COUNTED),
 }
 
 WRAP: Final = 2**32

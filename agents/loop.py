@@ -21,7 +21,7 @@ import os
 import signal
 import uuid
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from agents import clock, gpu
@@ -29,6 +29,7 @@ from agents.config import Settings
 from agents.frames import Waiting
 from agents.integrate import Origin, integrate, numbered, report, settled
 from agents.log import Once, log, set_up
+from agents.losses import counted_before, with_losses
 from agents.origin import start
 from agents.publish import POLL_S, Publisher, Target
 from agents.read import Sources, read_all, read_gpus
@@ -75,6 +76,8 @@ class Agent:
     """The settings and the key as they are now; raises RackmeterError."""
     board: Board = field(default_factory=Board)
     watchdog: Watchdog = field(default_factory=lambda: Watchdog(os.environ, os.getpid()))
+    lost_before: Mapping[str, int] = field(default_factory=dict)
+    """By meter, what earlier runs had lost."""
     reports: int = 0
     unsaved: str = ""
     """Why the state cannot be saved, while it cannot."""
@@ -97,8 +100,9 @@ class Agent:
 
     def commit(self, reading: Reading) -> None:
         """Raises OSError before anything is sent."""
-        self.integrate(reading)
-        self.publisher.spool.write()  # the state is about to forget what only memory has
+        spool = self.publisher.spool
+        self.integrate(with_losses(reading, self.lost_before, spool.thinned, spool.lost))
+        spool.write()  # the state is about to forget what only memory has
         after = numbered(settled(self.origin, self.publisher.delivered), reading)
         self.store.save(after)
         self.origin = after
@@ -201,6 +205,7 @@ def begin(
     begun = start(saved, reading, settings.server, boot_id, uuid.uuid4().hex, why_lost)
     log.info("server %s: %s", settings.server, begun.said)
     agent = Agent(settings, sources, store, publisher, begun.origin)
+    agent.lost_before = counted_before(begun.origin)
     spool = publisher.spool
     spool.open()
     if spool.waiting:

@@ -135,6 +135,9 @@ def _check_meters(
 
 
 def _known_to_agent(meter: Table, key: str, name: str) -> bool:
+    if name.startswith("agent."):
+        meter.wrong(key, f'"{name}" counts what the agent itself lost; it is never billed')
+        return False
     if name in METERS or not name:
         return True
     near = get_close_matches(name, METERS, n=1)

@@ -26,6 +26,10 @@ _ALL = (
     Meter("gpu.alloc_ms", "ms", 1_000, "hw.gpu.utilization", "time a GPU was held by a process"),
     Meter("port.rx_bytes", "By", 100_000_000_000, "hw.network.io", "bytes received by a switch"),
     Meter("port.tx_bytes", "By", 100_000_000_000, "hw.network.io", "bytes sent by a switch"),
+    Meter(
+        "agent.spool_dropped_reports", "{report}", 2**20, "", "reports that a full spool gave up"
+    ),
+    Meter("agent.spool_lost_bytes", "By", 2**30, "", "bytes of a spool that could not be read"),
 )
 
 METERS: Final[dict[str, Meter]] = {meter.name: meter for meter in _ALL}

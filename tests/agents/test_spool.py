@@ -181,7 +181,7 @@ def test_large_reports_give_way_too(
     spool = Spool(tmp_path / "spool", 2**20 if limit == "spool" else 2**30, 2_000)
     if limit == "disk":
         free = spool_free_of(spool, 2**20)
-        monkeypatch.setattr(module.os, "statvfs", free)
+        monkeypatch.setattr(os, "statvfs", free)
     spool.open()
     spool.put(waiting(7, FORMER, more=20_000), 0)
     for seq in range(1, 301):
