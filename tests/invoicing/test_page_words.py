@@ -46,7 +46,7 @@ def test_a_language_is_complete_and_fills_in_the_same(words: Words) -> None:
 EVERYTHING = replace(PAPER, seller=replace(SELLER, iban="DE89370400440532013000", bic="COBADEFF"))
 PAGES = {
     "german": (EVERYTHING, "de", (
-        "Rechnung RM-2026-000001", "Rechnungsdatum 2. März 2026",
+        "Rechnung RM-2026-000001", "Ausstellungsdatum 2. März 2026",
         "Leistungszeitraum 1. – 28. Februar 2026", "Frankreich", "Ihre USt-IdNr. FR40303265045",
         "Zahlbar bis 16. März 2026", "16 % USt. auf -1,00 €", "Nettobetrag 44,52 €",
         "korrigiert Rechnung RM-2025-000007, 1. – 28. Februar 2026", "Guthaben",
