@@ -94,7 +94,7 @@ def record_refund(
         if row is None:
             row = order_refund(conn, attempt.attempt, refund.amount, THEIR_TOOLS, gateway.name, at)
         after = keep_refund(conn, row.refund, refund.state, refund.reference, at)
-        if refund.state is RefundState.DONE:
+        if after.state == "done":
             post(conn, books.refunded(attempt, refund, gateway.clearing, at))
             alert = payment_alert(
                 events.PAYMENT_REFUNDED, attempt, at, amount=refund.amount,

@@ -5,10 +5,15 @@ from decimal import Decimal
 
 import pytest
 
+from invoicing.collecting.attempt import till_of
+from invoicing.collecting.record import record_refund
 from invoicing.collecting.refund import refund
 from invoicing.collecting.standing import see_accounts
+from invoicing.collecting.transfer import transfer_arrived
+from invoicing.gateways.protocol import Refund, RefundState
+from invoicing.gateways.transfer_gateway import TransferGateway
 from schemas.errors import RefusedError
-from sinks.payment_events import Told, receive
+from sinks.payment_events import Told, order_refund, receive
 from tests.payments.stripe_server import CONFIRM, Fault
 from tests.payments.world import NOW, World
 
@@ -96,3 +101,27 @@ def test_who_pays_while_others_are_looked_at_is_not_suspended(world: World) -> N
     assert next(seen).account == "acme"
     world.settle(numbers[1])
     assert list(seen) == []
+
+
+def test_a_refund_that_failed_stays_so_whatever_an_older_answer_says(world: World) -> None:
+    """Two events at once: who asked first may be the last to write down what he heard."""
+    number = world.bill(world.account(), "100.00")
+    world.collect()
+    attempt, before = world.attempt(number), world.balances()
+    row = order_refund(world.conn, attempt.attempt, D("5.00"), "goodwill", "ann", world.now)
+    for state in (RefundState.FAILED, RefundState.DONE):
+        said = Refund("re_1", str(row.refund), str(attempt.reference), D("5.00"), state)
+        record_refund(world.conn, world.gateway, said, world.now)
+    assert world.balances() == before
+
+
+def test_a_transfer_finer_than_its_currency_is_refused(world: World) -> None:
+    world.account(card=None)
+    world.transfers("acme")
+    world.bill("acme", "10.00")
+    world.collect()
+    (reference,) = world.conn.execute("SELECT reference FROM bank_transfer").fetchone() or ("",)
+    till = till_of(world.conn, TransferGateway(world.conn, world.clock))
+    with pytest.raises(RefusedError, match="no multiple"):
+        transfer_arrived(till, reference, D("10.001"), world.now)
+    assert "bank" not in world.balances()
