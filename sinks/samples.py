@@ -68,11 +68,14 @@ def _rows(
     return conn.execute(
         """
         WITH u AS MATERIALIZED (
-            SELECT u.server_id, u.set_id, u.window_start, u.qty
+            SELECT p.server_id, u.set_id, u.window_start, u.qty
             FROM unnest(%s::text[], %s::timestamptz[], %s::timestamptz[])
                  AS p (server_id, low, high)
-            JOIN usage_row u ON u.server_id = p.server_id
-                            AND u.window_start >= p.low AND u.window_start < p.high
+            CROSS JOIN LATERAL ( -- by index, as in sinks.queries
+                SELECT r.set_id, r.window_start, r.qty FROM usage_row r
+                WHERE r.server_id = p.server_id
+                AND r.window_start >= p.low AND r.window_start < p.high OFFSET 0
+            ) u
         ), w AS MATERIALIZED (
             SELECT t.set_id, n.meter, n.resource, n.ix
             FROM series_set t CROSS JOIN LATERAL
