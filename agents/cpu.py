@@ -1,5 +1,5 @@
-"""Busy time of all processors, from /proc/stat. Reads one line of one file; no arithmetic across
-readings.
+"""Busy time of all processors and their time in each mode, from /proc/stat. Reads one line of
+one file; no arithmetic across readings.
 """
 
 import os
@@ -7,11 +7,12 @@ from pathlib import Path
 
 from agents.sample import Sample
 
-METERS = frozenset({"cpu.busy_ms"})
+METERS = frozenset({"cpu.busy_ms", "cpu.mode_ms"})
 
 # Columns of the "cpu" line, see proc_stat(5): user nice system idle iowait irq softirq steal guest
 # guest_nice. Guest time is already inside user and nice; idle and iowait are not busy.
 _BUSY = (0, 1, 2, 5, 6, 7)
+MODES = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 
 
 def read(root: Path) -> list[Sample]:
@@ -27,4 +28,11 @@ def read(root: Path) -> list[Sample]:
     except (OSError, ValueError, IndexError):
         return []
     busy = sum(jiffies[i] for i in _BUSY if i < len(jiffies))
-    return [Sample("cpu.busy_ms", "", busy * 1000 // os.sysconf("SC_CLK_TCK"))]
+    second = os.sysconf("SC_CLK_TCK")
+    return [
+        Sample("cpu.busy_ms", "", busy * 1000 // second),
+        *(
+            Sample("cpu.mode_ms", mode, ticks * 1000 // second, mode)
+            for mode, ticks in zip(MODES, jiffies, strict=False)
+        ),
+    ]

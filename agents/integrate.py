@@ -56,6 +56,18 @@ RULES: Final[dict[str, Rule]] = {
     "disk.used_mib_s": Rule(How.HOLDING, 2**20 * 1000),
     "gpu.busy_ms": Rule(How.TRAILING, 100),
     "gpu.alloc_ms": Rule(How.TRAILING),
+    "gpu.memory_mib_s": Rule(How.TRAILING, 2**20 * 1000),
+    "gpu.energy_mj": Rule(How.COUNTED),
+    "gpu.ecc_errors": Rule(How.COUNTED),
+    "gpu.xid_errors": Rule(How.COUNTED),
+    "gpu.lost_ms": Rule(How.TRAILING),
+    "cpu.mode_ms": Rule(How.STEADY),
+    "cpu.energy_mj": Rule(How.COUNTED, 1000),
+    "memory.used_mib_s": Rule(How.HOLDING, 2**20 * 1000),
+    "pressure.some_us": Rule(How.STEADY),
+    "pressure.full_us": Rule(How.STEADY),
+    "block.read_bytes": Rule(How.COUNTED),
+    "block.written_bytes": Rule(How.COUNTED),
     "port.rx_bytes": Rule(How.COUNTED),
     "port.tx_bytes": Rule(How.COUNTED),
     "agent.spool_dropped_reports": Rule(How.COUNTED),
@@ -195,7 +207,7 @@ def _step(
     sample: Sample, origin: Origin, reading: Reading, observed_ms_max: int
 ) -> tuple[int, Mark, list[str]]:
     """What a sample adds to its series, and the device's new mark."""
-    how = RULES[sample.meter].how
+    how, divisor = RULES[sample.meter]
     mark = origin.marks.get((sample.meter, sample.device))
     here = Mark(sample.value, reading.at_up_ms)
     if how in (How.HOLDING, How.TRAILING):
@@ -207,7 +219,7 @@ def _step(
         return 0, mark, []
     gained = _gained(sample, mark, origin.serial_hi)
     elapsed_ms = max(0, reading.at_up_ms - (mark.up_ms if mark else origin.at_up_ms))
-    if gained * 1000 > per_second_max(sample.meter) * (elapsed_ms + TIME_SLACK_MS):
+    if gained * 1000 > per_second_max(sample.meter) * divisor * (elapsed_ms + TIME_SLACK_MS):
         # The mark stays: a value that was noise is made up for by the next one, and one that was
         # real becomes possible as time passes.
         said = f"{sample.meter} of {sample.resource or 'the machine'} shows {sample.value}"
@@ -221,8 +233,9 @@ def _gained(sample: Sample, mark: Mark | None, serial_hi: int) -> int:
     forward = sample.value - mark.value
     if forward >= 0:
         return forward
-    if sample.bits == 32 and mark.value < WRAP and forward + WRAP < WRAP // 2:
-        return forward + WRAP
+    wrap = sample.wrap or (WRAP if sample.bits == 32 else 0)
+    if mark.value < wrap and forward + wrap < wrap // 2:
+        return forward + wrap
     return sample.value
 
 

@@ -66,8 +66,8 @@ def read(root: Path, choice: Choice) -> tuple[list[Sample], int]:
         bits = 32 if _matches(name, choice.wrap32) else 64
         device, card = str(serial), card_of(folder)
         samples += [
-            Sample("net.rx_bytes", name, rx, device, serial, bits, card),
-            Sample("net.tx_bytes", name, tx, device, serial, bits, card),
+            Sample("net.rx_bytes", name, rx, device, serial, bits, card=card),
+            Sample("net.tx_bytes", name, tx, device, serial, bits, card=card),
         ]
     return samples, serial_hi
 

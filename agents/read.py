@@ -5,11 +5,15 @@ arithmetic.
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents import cpu, gpu, network, storage
+from agents import block, cpu, gpu, memory, network, power, pressure, storage
 from agents.clock import Now
 from agents.sample import Reading
 
-ALL_METERS = cpu.METERS | network.METERS | storage.METERS | gpu.METERS
+PLAIN = (cpu, memory, pressure, block, power)
+"""Sources that need nothing but the tree they read."""
+ALL_METERS = frozenset().union(
+    *(source.METERS for source in PLAIN), network.METERS, storage.METERS, gpu.METERS
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,8 @@ class Sources:
 def read_all(sources: Sources, now: Now) -> Reading:
     """The NICs first: what this reading itself causes comes after them."""
     samples, serial_hi = network.read(sources.root, sources.network)
-    samples += cpu.read(sources.root)
+    for source in PLAIN:
+        samples += source.read(sources.root)
     samples += sources.gpus.read(now.up_ms)
     samples += storage.read(sources.root, sources.storage)
     return Reading(now.at_ms, now.up_ms, tuple(samples), ALL_METERS, serial_hi)

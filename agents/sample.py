@@ -33,6 +33,10 @@ class Sample:
     serial: int = 0
     bits: int = 64
     """Width of the source's own counter: only a 32-bit one can wrap."""
+    wrap: int = 0
+    """What the source's own counter comes to before it starts again at zero, where that is known
+    and no power of two.
+    """
     card: Card = NO_CARD
     """Whose counter it is, where names may change hands."""
 

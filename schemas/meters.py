@@ -15,8 +15,9 @@ class Meter:
     description: str
 
 
-# Bounds: 800 Gbit/s is the fastest NIC sold (ConnectX-8); 2,048 threads the largest single machine
-# listed by SPEC CPU2017; 2**31 MiB = 2 PiB one file system; a GPU is busy at most all of the time.
+# Bounds: 800 Gbit/s is the fastest NIC sold (ConnectX-8) and more than a disk reads; 2,048 threads
+# and 64 TiB of memory the largest single machine listed by SPEC CPU2017; 2**31 MiB = 2 PiB one file
+# system; 4 TiB of memory and 4 kW are beyond any GPU or socket; a GPU is busy at most all the time.
 _ALL = (
     Meter("cpu.busy_ms", "ms", 2_048_000, "system.cpu.time", "busy time of all processors"),
     Meter("net.rx_bytes", "By", 100_000_000_000, "system.network.io", "bytes received by a NIC"),
@@ -24,6 +25,20 @@ _ALL = (
     Meter("disk.used_mib_s", "MiBy.s", 2**31, "system.filesystem.usage", "used space over time"),
     Meter("gpu.busy_ms", "ms", 1_000, "hw.gpu.utilization", "time a GPU was executing kernels"),
     Meter("gpu.alloc_ms", "ms", 1_000, "hw.gpu.utilization", "time a GPU was held by a process"),
+    Meter("gpu.memory_mib_s", "MiBy.s", 2**22, "hw.gpu.memory.usage", "used GPU memory over time"),
+    Meter("gpu.energy_mj", "mJ", 4_000_000, "hw.energy", "energy a GPU took"),
+    Meter("gpu.ecc_errors", "{error}", 2**20, "hw.errors", "memory errors a GPU could not correct"),
+    Meter("gpu.xid_errors", "{error}", 2**20, "hw.errors", "critical errors of a GPU's driver"),
+    Meter("gpu.lost_ms", "ms", 1_000, "hw.status", "time a GPU that was there did not answer"),
+    Meter("cpu.mode_ms", "ms", 2_048_000, "system.cpu.time", "time of all processors by mode"),
+    Meter("cpu.energy_mj", "mJ", 4_000_000, "hw.energy", "energy a processor or its memory took"),
+    Meter("memory.used_mib_s", "MiBy.s", 2**26, "system.memory.usage", "used memory over time"),
+    Meter("pressure.some_us", "us", 1_000_000, "system.psi.time", "time in which some work waited"),
+    Meter("pressure.full_us", "us", 1_000_000, "system.psi.time", "time in which all work waited"),
+    Meter("block.read_bytes", "By", 100_000_000_000, "system.disk.io", "bytes read from a disk"),
+    Meter(
+        "block.written_bytes", "By", 100_000_000_000, "system.disk.io", "bytes written to a disk"
+    ),
     Meter("port.rx_bytes", "By", 100_000_000_000, "hw.network.io", "bytes received by a switch"),
     Meter("port.tx_bytes", "By", 100_000_000_000, "hw.network.io", "bytes sent by a switch"),
     Meter(
