@@ -1,11 +1,11 @@
 """What the agent costs a rented machine, beside Debian's node exporter in the same minutes.
 
-``python -m benchmarks.agent [--json] [--minutes N] [--interval S]``. The agent is a process of its
-own with this machine's /proc, /sys and mounts, the real pynvml, and eight GPUs of a library that
-stands in for NVIDIA's (agent_nvml.c, so ``cc`` is needed). CPU and memory are the kernel's own
-figures over real minutes, after a settling time. The spool is filled by hurried reports while no
-broker answers; a day of it follows from the bytes of a report. Then a broker answers again, and
-every report must be on the topic.
+``python -m benchmarks.agent [--json] [--minutes N] [--interval S] [--gpus 0]``. The agent is a
+process of its own with this machine's /proc, /sys and mounts, the real pynvml, and eight GPUs of a
+library that stands in for NVIDIA's (agent_nvml.c, so ``cc`` is needed). CPU and memory are the
+kernel's own figures over real minutes, after a settling time. The spool is filled by hurried
+reports while no broker answers; a day of it follows from the bytes of a report. Then a broker
+answers again, and every report must be on the topic.
 """
 
 import argparse
@@ -41,7 +41,9 @@ DAY_S: Final = 86_400
 class Figures:
     """MB are 10⁶ bytes. ``spool_mb_per_day``: while no broker answers, at this interval."""
 
-    seconds: float
+    gpus: int
+    interval_s: float
+    seconds: int
     rss_mb_peak: float
     cpu_percent_of_core: float
     bytes_per_report: int
@@ -58,22 +60,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--interval", type=float, default=10.0, help="seconds between reports")
+    parser.add_argument("--gpus", type=int, choices=(0, 8), default=8)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="rackmeter-bench-") as folder:
-        found = asdict(measure(Path(folder), given.minutes * 60, given.interval))
+        found = asdict(measure(Path(folder), given))
     if given.json:
-        print(json.dumps({"machine": machine(), "interval_s": given.interval, **found}))
+        print(json.dumps({"machine": machine(), **found}))
         return
     for name, value in found.items():
         print(f"{name:30} {value}")
 
 
-def measure(folder: Path, seconds: float, interval: float) -> Figures:
+def measure(folder: Path, given: argparse.Namespace) -> Figures:
     """First with a broker, then without, then with one again: one state, one topic."""
+    seconds, interval = given.minutes * 60, given.interval
     with Stack.start(folder / "servers", postgres=False) as stack, exporting() as exporter:
         create_topics(stack.bootstrap, {TOPIC: 2})
-        agents = rented(folder, stack.bootstrap)
+        agents = rented(folder, stack.bootstrap, given.gpus)
         child = agents.start("--interval", str(interval))
         watched = [child.pid, *(process.pid for process, _ in exporter)]
         time.sleep(SETTLE_S)
@@ -94,6 +98,8 @@ def measure(folder: Path, seconds: float, interval: float) -> Figures:
     numbers = {(one["origin"], one["seq"]) for one in map(json.loads, bodies)}
     shares = [round(100 * one / passed, 3) for one in spent]
     return Figures(
+        gpus=given.gpus,
+        interval_s=interval,
         seconds=round(passed),
         rss_mb_peak=peaks[0],
         cpu_percent_of_core=shares[0],
@@ -108,10 +114,10 @@ def measure(folder: Path, seconds: float, interval: float) -> Figures:
     )
 
 
-def rented(folder: Path, bootstrap: str) -> Agents:
-    """Agents of this machine with eight GPUs: its own root, and beside it what says NVIDIA."""
+def rented(folder: Path, bootstrap: str, gpus: int) -> Agents:
+    """Agents of this machine, with GPUs: its own root, and in it what says NVIDIA."""
     root = folder / "root"
-    (root / "proc/driver/nvidia").mkdir(parents=True)
+    (root / ("proc/driver/nvidia" if gpus else "proc/driver")).mkdir(parents=True)
     for name in (path.name for path in Path("/").iterdir()):
         if name != "proc":
             (root / name).symlink_to(f"/{name}")

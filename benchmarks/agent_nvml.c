@@ -6,7 +6,10 @@
 typedef struct { unsigned gpu, memory; } rates;
 typedef struct { unsigned pid; unsigned long long memory; unsigned a, b; } process;
 
+typedef struct { unsigned long long total, free, used; } memory;
+
 static long cards[8];
+static unsigned long long energy;
 
 int nvmlInitWithFlags(unsigned flags) { return 0; }
 int nvmlInit_v2(void) { return 0; }
@@ -39,4 +42,24 @@ int nvmlDeviceGetComputeRunningProcesses_v3(void *card, unsigned *count, process
 int nvmlDeviceGetMigMode(void *card, unsigned *current, unsigned *pending) {
   *current = *pending = 0;
   return 0;
+}
+int nvmlDeviceGetMemoryInfo(void *card, memory *found) {
+  found->total = 80ULL << 30;
+  found->used = 16ULL << 30;
+  found->free = found->total - found->used;
+  return 0;
+}
+int nvmlDeviceGetTotalEnergyConsumption(void *card, unsigned long long *mj) {
+  *mj = energy += 300000;
+  return 0;
+}
+int nvmlDeviceGetTotalEccErrors(void *card, int kind, int counter, unsigned long long *count) {
+  *count = 0;
+  return 0;
+}
+int nvmlEventSetCreate(void **set) { *set = &cards; return 0; }
+int nvmlEventSetFree(void *set) { return 0; }
+int nvmlDeviceRegisterEvents(void *card, unsigned long long kinds, void *set) { return 0; }
+int nvmlEventSetWait_v2(void *set, void *found, unsigned ms) {
+  return 10; /* NVML_ERROR_TIMEOUT: nothing happened */
 }
