@@ -21,6 +21,7 @@ from agents import status as board
 from agents.config import Settings, settings
 from agents.integrate import integrate, numbered, report
 from agents.log import set_up
+from agents.losses import counted_before, with_losses
 from agents.options import parser
 from agents.origin import start
 from agents.publish import Publisher, Target
@@ -109,6 +110,7 @@ def _sample(flags: dict[str, object], environ: Mapping[str, str]) -> int:
     saved, why_lost = loop.load(Store(chosen.state))
     boot_id = clock.boot_id(chosen.root)
     begun = start(saved, reading, chosen.server, boot_id, uuid.uuid4().hex, why_lost)
+    reading = with_losses(reading, counted_before(begun.origin), 0, 0)
     after, notes = integrate(begun.origin, reading, loop.observed_ms_max(chosen))
     would_be = report(numbered(after, reading))
     if flags.get("json"):

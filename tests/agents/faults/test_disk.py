@@ -68,6 +68,11 @@ def test_a_full_megabyte(make_site: MakeSite) -> None:
         (arrived,) = numbers(site.reports()).values()
         assert arrived == sorted(arrived)
         assert site.billed() == site.kernel.used
+        dropped = site.conn.execute(
+            "SELECT sum(quantity) FROM usage WHERE meter = 'agent.spool_dropped_reports'"
+        ).fetchone()
+        assert dropped is not None
+        assert dropped[0] > 0, "the provider knows"
         assert site.refused() == {}
 
 
