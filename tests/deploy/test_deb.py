@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -92,6 +93,30 @@ def test_it_holds_the_agent_for_every_python_and_no_other_room(package: Path) ->
     for python in PYTHONS:
         tag = f"cpython-{python.replace('.', '')}"
         assert f"{PROGRAM}/confluent_kafka/cimpl.{tag}-x86_64-linux-gnu.so" in names
+
+
+def test_systemd_reads_the_unit_without_a_word(package: Path, tmp_path: Path) -> None:
+    """As packaged it has a user of its own, and is as little exposed as the unit it is made of."""
+    program = needs("systemd-analyze", "systemd")
+    subprocess.run(["dpkg-deb", "-x", str(package), str(tmp_path)], check=True)
+    units = tmp_path / "usr/lib/systemd/system"
+    unit = units / "rackmeter-agent.service"
+    text = unit.read_text()
+    assert "ExecStart=/usr/bin/rackmeter agent run" in text
+    unit.write_text(text.replace("/usr/bin/rackmeter", "/bin/true"))
+    environment = {"SYSTEMD_UNIT_PATH": f"{units}:", "PATH": "/usr/bin:/bin", "SYSTEMD_COLORS": "0"}
+    said = [
+        subprocess.run(
+            [program, "--no-pager", *words, unit.name],
+            capture_output=True, text=True, check=True, env=environment,
+        )
+        for words in (["verify", "--man=no"], ["security", "--offline=true"])
+    ]  # fmt: skip
+    assert said[0].stderr == ""
+    assert "static non-root user identity" in said[1].stdout
+    found = re.search(r"Overall exposure level for .*: ([\d.]+)", said[1].stdout)
+    assert found
+    assert float(found[1]) <= 2.0, said[1].stdout
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
