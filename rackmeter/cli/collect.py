@@ -32,6 +32,13 @@ def add(app: typer.Typer) -> None:
             "collect snmp --config /etc/rackmeter/snmp.toml",
         ),
     )(snmp)
+    noun.command(
+        "scrape",
+        epilog=example(
+            "collect scrape --config /etc/rackmeter/scrape.toml --once --json",
+            "collect scrape --config /etc/rackmeter/scrape.toml",
+        ),
+    )(scrape)
 
 
 def snmp(*, config: Config, once: Once = False, json: Json = False) -> None:
@@ -43,6 +50,17 @@ def snmp(*, config: Config, once: Once = False, json: Json = False) -> None:
 
     said = read(config, Snmp)
     _run(said, switches(said), once=once, json=json)
+
+
+def scrape(*, config: Config, once: Once = False, json: Json = False) -> None:
+    """Meter what exporters of Prometheus show, until told to stop.
+
+    Exit code 1: stopped with reports unsent (they wait), or nothing answered with --once.
+    """
+    from rackmeter.collect.config import Scrape, exporters, read  # noqa: PLC0415 - starts slowly
+
+    said = read(config, Scrape)
+    _run(said, exporters(said), once=once, json=json)
 
 
 def _run(said: "Collect", sources: "Sequence[Source]", *, once: bool, json: bool) -> None:

@@ -3,13 +3,23 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 
 from agents import keyfile
+from agents.integrate import RULES
 from agents.publish import Target
+from rackmeter.collect.scrape import Exporter, Rule
 from rackmeter.collect.snmp import Engines, Login, Switch
 from rackmeter.errors import ConfigError
 from schemas.envelope import Key
@@ -55,6 +65,39 @@ class Collect(_Strict):
     kafka: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
 
+class RuleTable(_Strict):
+    """``[[exporter.rule]]``"""
+
+    metric: Text
+    meter: Text
+    server: Text
+    resource: str = ""
+    scale: Decimal = Field(Decimal(1), gt=0)
+    where: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("meter")
+    @classmethod
+    def _known(cls, meter: str) -> str:
+        if meter not in RULES:
+            raise ValueError(f"{meter} is no meter; known are {', '.join(sorted(RULES))}")
+        return meter
+
+
+class ExporterTable(_Strict):
+    """``[[exporter]]``"""
+
+    name: Text
+    url: Annotated[str, StringConstraints(pattern=r"^https?://")]
+    servers: frozenset[Server] = Field(min_length=1)
+    rule: tuple[RuleTable, ...] = Field(min_length=1)
+
+
+class Scrape(Collect):
+    """The file of ``rackmeter collect scrape``."""
+
+    exporter: tuple[ExporterTable, ...] = Field(min_length=1)
+
+
 class Snmp(Collect):
     """The file of ``rackmeter collect snmp``."""
 
@@ -94,12 +137,28 @@ def read(path: Path, kind: type[Read]) -> Read:
         raise ConfigError(f"{path}: {where}: {first['msg']}.") from error
 
 
+def exporters(said: Scrape) -> list[Exporter]:
+    """Raises ConfigError for two exporters of one name."""
+    _unlike("exporters", [one.name for one in said.exporter])
+    return [
+        Exporter(one.name, one.url, tuple(_rule(rule) for rule in one.rule), one.servers)
+        for one in said.exporter
+    ]
+
+
+def _rule(one: RuleTable) -> Rule:
+    return Rule(one.metric, one.meter, one.server, one.resource, one.scale, one.where)
+
+
+def _unlike(what: str, names: list[str]) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"two {what} are called {twice}; their series would be one.")
+
+
 def switches(said: Snmp) -> list[Switch]:
     """Raises ConfigError for a login that is incomplete, or two switches of one name."""
-    names = [one.name for one in said.switch]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ConfigError(f"two switches are called {twice}; their ports would be one series.")
+    _unlike("switches", [one.name for one in said.switch])
     engines = Engines()
     return [
         Switch(one.name, one.host, one.port, _login(one), one.ports, engines) for one in said.switch
