@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Final, cast
 
 from invoicing.document import Document
-from schemas.serial import Json, canonical_text, digest, to_json
+from schemas.serial import Json, canonical_text, text_digest, to_json
 
 DIGESTS: Final = "digests"
 DIGEST: Final = "digest"
@@ -74,9 +74,9 @@ def part_digests(body: dict[str, Json]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in body.items():
         if isinstance(value, list):
-            found |= {f"{name}[{i}]": digest(part) for i, part in enumerate(value)}
+            found |= {f"{name}[{i}]": text_digest(part) for i, part in enumerate(value)}
         else:
-            found[name] = digest(value)
+            found[name] = text_digest(value)
     return found
 
 

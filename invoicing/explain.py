@@ -78,7 +78,7 @@ def explain_document(document: Document, position: int = WHOLE) -> Explanation:
 
 
 def explain_file(path: Path, reference: str) -> Explanation:
-    """The same from a file that a customer has; the invoice must be whole (``invoicing.verify``)."""
+    """The same from a file that a customer has, where nothing of it was altered."""
     findings = verify(path)
     if findings:
         raise DifferenceError(f"{path} was altered: {findings[0]}.")

@@ -30,7 +30,7 @@ from pipeline.periods import closed, midnight, zone
 from pipeline.rating.settle import settle
 from pipeline.rating.tax import DOMESTIC
 from schemas.billing import Line, Scope, Seller, Span
-from schemas.serial import digest, to_json
+from schemas.serial import text_digest, to_json
 from schemas.terms import Credit, TaxProfile
 
 INVOICES: Final = UUID("6d1c1f2c-54a6-5f0e-9d3a-2f6e0b7c9a41")
@@ -136,7 +136,7 @@ def invoice_id(header: Header, scopes: Sequence[str], adjusted: Sequence[Adjuste
     said = [header.seller.entity, header.kind, to_json(header.period), sorted(scopes)]
     if adjusted and not scopes:  # several may correct the same period
         said.append(sorted([one.priced.scope.scope, str(one.number)] for one in adjusted))
-    return str(uuid5(INVOICES, digest(said)))
+    return str(uuid5(INVOICES, text_digest(said)))
 
 
 def taxed_at(period: Span) -> datetime:

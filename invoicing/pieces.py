@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from pipeline.periods import closed
-from pipeline.windows import WIDTH_MS
 from schemas.billing import Assignment, Item, Line, LineKind, PriceRow, Scope, Span
 from schemas.prices import Sum
+from schemas.spans import WIDTH_MS
 
 WIDTH = timedelta(milliseconds=WIDTH_MS)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -15,13 +15,12 @@ from typing import Any, Final
 from invoicing.digest import DIGEST, DIGESTS, part_digests
 from invoicing.document import FORMAT, Document, DocumentLine, Priced, of_scopes
 from invoicing.lines import Header, document_lines, draft, local_days
-from invoicing.page import attached, page_findings
 from invoicing.pieces import covers, metered
 from pipeline.attribute import attribute, divide
 from pipeline.rating.price import price
 from schemas.billing import Line, Usage
 from schemas.errors import ConfigError
-from schemas.serial import Json, SerialError, digest, from_json, to_json
+from schemas.serial import Json, SerialError, from_json, text_digest, to_json
 
 PDF_MAGIC: Final = b"%PDF-"
 ZIP_MAGIC: Final = b"PK\x03\x04"
@@ -52,7 +51,7 @@ def verify(path: Path) -> list[Finding]:
 
         files, damaged = unpacked(file)
         return damaged or check_bundle(files)
-    body = attached(file, path) if file.startswith(PDF_MAGIC) else file
+    body = _carried(file, path)
     findings = verify_json(body)
     if not findings and body is not file:
         findings = _page(file, body)
@@ -62,7 +61,7 @@ def verify(path: Path) -> list[Finding]:
 def attached_findings(file: bytes, body: bytes, name: str) -> list[Finding]:
     """Of a PDF beside its document: the one it carries, and its page."""
     try:
-        if attached(file, Path(name)) != body:
+        if _carried(file, Path(name)) != body:
             return [Finding("document", "is another one than the file beside it")]
     except ConfigError as error:
         return [Finding("pdf", str(error))]
@@ -70,6 +69,8 @@ def attached_findings(file: bytes, body: bytes, name: str) -> list[Finding]:
 
 
 def _page(file: bytes, body: bytes) -> list[Finding]:
+    from invoicing.page import page_findings  # noqa: PLC0415 - needs the extra `server`
+
     inside = _parse(body)
     shown = page_findings(read(inside), body, file, inside[DIGEST])
     return [Finding(where, says) for where, says in shown]
@@ -82,7 +83,16 @@ def content(path: Path) -> bytes:
         from invoicing.bundles.check import invoice_in, unpacked  # noqa: PLC0415 - built on this
 
         return invoice_in(unpacked(file)[0])
-    return attached(file, path) if file.startswith(PDF_MAGIC) else file
+    return _carried(file, path)
+
+
+def _carried(file: bytes, path: Path) -> bytes:
+    """The JSON of a PDF; anything else is it."""
+    if not file.startswith(PDF_MAGIC):
+        return file
+    from invoicing.page import attached  # noqa: PLC0415 - needs the extra `server`
+
+    return attached(file, path)
 
 
 def _opened(path: Path) -> bytes:
@@ -147,7 +157,7 @@ def _digests(body: dict[str, Any]) -> Iterator[Finding]:
     for part in [*computed, *(stated.keys() - computed.keys())]:
         if stated.get(part) != computed.get(part):
             yield Finding(part, "was altered: its content does not have the digest stated for it")
-    whole = digest({key: value for key, value in body.items() if key != DIGEST})
+    whole = text_digest({key: value for key, value in body.items() if key != DIGEST})
     if body.get(DIGEST) != whole:
         yield Finding(DIGEST, f"the invoice says {body.get(DIGEST)}, its content has {whole}")
 

@@ -11,9 +11,9 @@ from fractions import Fraction
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from pipeline.windows import WIDTH_MS
 from schemas.billing import Span
 from schemas.errors import ConfigError
+from schemas.spans import WIDTH_MS
 
 QUARTER_MS: Final = 900_000
 """Offsets of time zones are multiples of 15 minutes (Nepal +5:45, Chatham +12:45)."""

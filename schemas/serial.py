@@ -16,8 +16,6 @@ from enum import Enum
 from types import NoneType
 from typing import Any, Final, NoReturn
 
-import rfc8785
-
 from schemas.serial_read import KINDS, SerialError, from_json
 
 __all__ = [
@@ -30,6 +28,7 @@ __all__ = [
     "digest",
     "from_json",
     "instant_text",
+    "text_digest",
     "to_json",
 ]
 
@@ -94,6 +93,8 @@ def canonical(value: object) -> bytes:
     if is_dataclass(value):
         return canonical_text(to_json(value))
     _refuse_float(value)
+    import rfc8785  # noqa: PLC0415 - whoever verifies an invoice may not have it
+
     return rfc8785.dumps(value)  # type: ignore[arg-type]  # it checks every part itself
 
 
@@ -103,6 +104,8 @@ def canonical_text(value: Json) -> bytes:
     """
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     if not text.isascii() and _BEYOND.search(text):
+        import rfc8785  # noqa: PLC0415 - for few texts
+
         return rfc8785.dumps(value)
     return text.encode()
 
@@ -110,6 +113,11 @@ def canonical_text(value: Json) -> bytes:
 def digest(value: object) -> str:
     """SHA-256, in hex, of the canonical form: equal exactly when the content is."""
     return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def text_digest(value: Json) -> str:
+    """The same of what has no numbers, such as whatever ``to_json`` has written."""
+    return hashlib.sha256(canonical_text(value)).hexdigest()
 
 
 def decimal_text(value: Decimal) -> str:

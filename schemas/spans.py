@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
+
+WIDTH_MS: Final = 300_000
+"""Of a window. Divides 15 minutes, so midnight of every time zone is a window edge."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

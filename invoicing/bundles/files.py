@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Final
 
 from invoicing.digest import DIGEST, DIGESTS, part_digests, pretty
-from schemas.serial import Json, digest
+from schemas.serial import Json, text_digest
 
 FORMAT: Final = "rackmeter.bundle/1"
 MANIFEST: Final = "manifest.json"
@@ -84,7 +84,7 @@ def manifest(number: str, proof: str, language: str, files: dict[str, bytes]) ->
         ],
     }
     body[DIGESTS] = dict(part_digests(body))
-    body[DIGEST] = digest(body)
+    body[DIGEST] = text_digest(body)
     return (pretty(body) + "\n").encode()
 
 
@@ -94,7 +94,7 @@ def altered_parts(body: dict[str, Json]) -> Iterator[str]:
     stated, computed = body.get(DIGESTS), part_digests(inner)
     known = stated if isinstance(stated, dict) else {}
     yield from (part for part in {**computed, **known} if known.get(part) != computed.get(part))
-    if body.get(DIGEST) != digest({key: body[key] for key in body if key != DIGEST}):
+    if body.get(DIGEST) != text_digest({key: body[key] for key in body if key != DIGEST}):
         yield DIGEST
 
 

@@ -16,10 +16,10 @@ from invoicing.explaining.tree import Node
 from invoicing.export import load
 from invoicing.pieces import WIDTH, metered
 from pipeline.periods import closed
-from pipeline.windows import WIDTH_MS
 from schemas.billing import Scope, Span
 from schemas.prices import Allocation, Percentile
 from schemas.serial import instant_text
+from schemas.spans import WIDTH_MS
 from sinks.database import Connection
 
 MOST: Final = 20

@@ -14,10 +14,10 @@ from pipeline.rating.billable import time_share
 from pipeline.rating.cut import Segment, cut
 from pipeline.rating.lots import available
 from pipeline.rating.percentile import EPOCH, Pooled, Windows, pooled, pools
-from pipeline.windows import WIDTH_MS
 from schemas.billing import Inputs, Line, LineKind, Span
 from schemas.prices import Allocation, Bill, Every, Fee, Hours, Missing, Percentile, Sum, Take
 from schemas.serial import instant_text
+from schemas.spans import WIDTH_MS
 
 HIGHEST: Final = 5
 """How many of the windows that are passed over are shown one by one."""

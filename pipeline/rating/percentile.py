@@ -15,9 +15,9 @@ from typing import Final
 
 from pipeline.periods import closed
 from pipeline.rating.cut import Group
-from pipeline.windows import WIDTH_MS
 from schemas.billing import Samples, Scope, Span
 from schemas.prices import Missing, Percentile, Take
+from schemas.spans import WIDTH_MS
 
 WIDTH: Final = timedelta(milliseconds=WIDTH_MS)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -3,6 +3,8 @@
 import json
 import random
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -196,3 +198,19 @@ def put(body: Any, path: tuple[Any, ...]) -> None:
         body = body[step]
     old = body[path[-1]]
     body[path[-1]] = "x" if not isinstance(old, bool) else not old
+
+
+def test_it_needs_nothing_but_python(tmp_path: Path) -> None:
+    """No package of any kind: isolated, without site-packages."""
+    file = tmp_path / "a.json"
+    file.write_bytes(BODY)
+    program = (
+        f"import sys, runpy; sys.path.insert(0, {str(Path(__file__).parents[2])!r});"
+        f" sys.argv = ['verify', {str(file)!r}]; runpy.run_module('invoicing', run_name='__main__')"
+    )
+    for body, code in ((BODY, 0), (BODY.replace(b'"49.00"', b'"48.00"', 1), 3)):
+        file.write_bytes(body)
+        ran = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", program], capture_output=True, check=False, text=True
+        )
+        assert ran.returncode == code, ran
