@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer
@@ -70,7 +71,7 @@ def test_a_look_and_a_service(tmp_path: Path, bootstrap: str, topic_prefix: str)
     assert len(reports) > 3
 
 
-def arrived(bootstrap: str, topic: str) -> list[dict[str, object]]:
+def arrived(bootstrap: str, topic: str) -> list[dict[str, Any]]:
     consumer = Consumer(
         {"bootstrap.servers": bootstrap, "group.id": topic, "auto.offset.reset": "earliest"}
     )
