@@ -69,7 +69,7 @@ def test_an_agent_runs_with_what_was_written(
 ) -> None:  # fmt: skip
     folder = tmp_path / "etc"
     folder.mkdir()
-    (folder / "agent.toml").write_text("# as a package lays it down\n\n# server = \"ax-017\"\n")
+    (folder / "agent.toml").write_text('# as a package lays it down\n\n# server = "ax-017"\n')
     done = enroll(here.url, folder, certificates.ca, token(billing))
     assert done.stdout.startswith("ax-1 has key ax-1.")
     assert sorted(file.name for file in folder.iterdir()) == ["agent.key", "agent.toml"]
