@@ -32,15 +32,14 @@ WITH part (line, server_id, low, high) AS (
     FROM part p
     JOIN seal_open o ON o.server_id = p.server_id AND o.window_start >= p.low AND o.window_start < p.high
     WHERE %(is_cut)s AND (o.scope_id, o.period_start, o.look) = (%(scope)s, (%(days)s::timestamptz[])[1], %(look)s)
+), named AS MATERIALIZED ( -- a set is taken apart once, not for each window
+    SELECT t.set_id, s.meter, s.resource, s.ix
+    FROM series_set t CROSS JOIN LATERAL unnest(t.meter, t.resource) WITH ORDINALITY AS s (meter, resource, ix)
+    WHERE t.set_id IN (SELECT set_id FROM metered) AND s.meter = ANY(%(meters)s)
 )
 SELECT m.line, m.server_id, n.meter, n.resource,
        width_bucket(m.window_start, %(days)s::timestamptz[]) - 1 AS day,
        sum(m.qty[n.ix]::numeric), count(DISTINCT m.window_start),
        min(m.window_start), max(m.window_start), sum(m.covered_ms)
-FROM metered m
-CROSS JOIN LATERAL (
-    SELECT s.meter, s.resource, s.ix
-    FROM series_set t, unnest(t.meter, t.resource) WITH ORDINALITY AS s (meter, resource, ix)
-    WHERE t.set_id = m.set_id AND s.meter = ANY(%(meters)s)
-) n
+FROM metered m JOIN named n USING (set_id)
 GROUP BY 1, 2, 3, 4, 5
