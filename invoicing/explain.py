@@ -7,7 +7,6 @@ become a tree is in ``invoicing.explaining``: ``line`` from the document alone, 
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,16 +15,15 @@ from invoicing.document import OF_THE_WHOLE, Document, Series, of_scopes
 from invoicing.evidence import Seen, evidence
 from invoicing.explaining.ledger import told
 from invoicing.explaining.line import Case, again, case_of, tree
-from invoicing.explaining.tree import Node
+from invoicing.explaining.tree import Explanation, Node
 from invoicing.explaining.whole import whole
 from invoicing.export import load
 from invoicing.lines import local_days
 from invoicing.pieces import metered
+from invoicing.proof import read, recomputed
 from invoicing.recount import recount
-from invoicing.verify import content, read, recomputed, verify
-from schemas.billing import Line
+from invoicing.verify import content, verify
 from schemas.errors import DependencyError, DifferenceError, RefusedError
-from schemas.serial import Json, to_json
 from sinks.database import Connection
 
 POSITION: Final = re.compile(r"(?P<number>\S+)[/:](?P<position>[1-9][0-9]*)")
@@ -33,25 +31,6 @@ WHOLE: Final = 0
 """Position of an explanation of the whole invoice."""
 LEDGER: Final = "every figure was computed again from the ledger and agrees"
 FILE: Final = "every figure was computed again from the document and agrees"
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """A line, or all of them, the tree of its figures, and what does not agree."""
-
-    number: str
-    position: int
-    currency: str
-    line: Line | None
-    tree: Node
-    differences: tuple[str, ...]
-
-    def to_text(self) -> str:
-        return self.tree.to_text()
-
-    def to_json(self) -> Json:
-        said: Json = to_json(self)
-        return said
 
 
 def explain(conn: Connection, reference: str) -> Explanation:

@@ -1,7 +1,7 @@
 """Is this bundle what it says? From the file alone: no database, no network.
 
 Each file against the manifest, each row against its check, the invoice and its page by
-``invoicing.verify``, and what was measured by ``invoicing.bundles.measured``. A finding names file
+``invoicing.proof``, and what was measured by ``invoicing.bundles.measured``. A finding names file
 and place.
 """
 
@@ -31,7 +31,7 @@ from invoicing.bundles.files import (
 from invoicing.bundles.measured import readings_findings, windows_findings
 from invoicing.bundles.words import TEXTS, names, readme
 from invoicing.document import Document
-from invoicing.verify import Finding, attached_findings, read, verify_json
+from invoicing.proof import Finding, attached_findings, read, verify_json
 from schemas.errors import ConfigError
 
 SIZE_BYTES_MAX: Final = 1024 * 1024 * 1024

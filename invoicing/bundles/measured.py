@@ -15,7 +15,7 @@ from invoicing.bundles.files import READINGS, WINDOWS, Table
 from invoicing.document import Document, Priced, Series, of_scopes
 from invoicing.lines import local_days
 from invoicing.pieces import WIDTH, metered
-from invoicing.verify import Finding, owned_by
+from invoicing.proof import Finding, owned_by
 from pipeline.periods import closed
 from schemas.billing import Usage
 from schemas.prices import Sum

@@ -8,13 +8,10 @@ import re
 from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from invoicing.explaining.chart import svg
-from invoicing.explaining.tree import Node
-
-if TYPE_CHECKING:
-    from invoicing.explain import Explanation
+from invoicing.explaining.tree import Explanation, Node
 
 STYLE: Final = (files("invoicing.explaining") / "page.css").read_text(encoding="utf-8")
 MANY: Final = 24
@@ -26,7 +23,7 @@ LARGE: Final = re.compile(r"(?<![\w.:/-])\d{6,}(?![\w:/-])")
 """Whole numbers in a sentence, not parts of names."""
 
 
-def page(found: "Explanation") -> str:
+def page(found: Explanation) -> str:
     """The whole document as text."""
     title = escape(found.tree.name)
     agrees = "differs" if found.differences else "agrees"

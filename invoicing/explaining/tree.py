@@ -4,6 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from schemas.billing import Line
+from schemas.serial import Json, to_json
+
 
 @dataclass(frozen=True, slots=True)
 class Chart:
@@ -44,3 +47,22 @@ class Node:
             yield f"{head}{child.name}: {child.value}"
             for line in child._below():
                 yield f"{rest}{line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A line, or all of them, the tree of its figures, and what does not agree."""
+
+    number: str
+    position: int
+    currency: str
+    line: Line | None
+    tree: Node
+    differences: tuple[str, ...]
+
+    def to_text(self) -> str:
+        return self.tree.to_text()
+
+    def to_json(self) -> Json:
+        said: Json = to_json(self)
+        return said

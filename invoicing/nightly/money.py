@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from invoicing.nightly.base import Found, Night, snapshot
+from invoicing.proof import verify_json
 from invoicing.reconcile import Difference
-from invoicing.verify import verify_json
 from pipeline.periods import closed
 from schemas.billing import Inputs, Span
 from sinks.accruals import load_accrual

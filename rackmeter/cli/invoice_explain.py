@@ -10,7 +10,7 @@ from rackmeter.cli.output import document, lines, note
 from rackmeter.errors import DifferenceError
 
 if TYPE_CHECKING:
-    from invoicing.explain import Explanation
+    from invoicing.explaining.tree import Explanation
 
 
 def add(invoice: typer.Typer) -> None:

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from invoicing.digest import sealed, text
 from invoicing.document import Document
 from invoicing.documents.render import pdf
-from invoicing.verify import verify, verify_json
+from invoicing.proof import verify_json
+from invoicing.verify import verify
 from schemas.errors import ConfigError
 from tests.invoicing.papers import priced_paper
 

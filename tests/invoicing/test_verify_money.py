@@ -14,7 +14,8 @@ from invoicing.digest import sealed, text
 from invoicing.document import CREDIT_NOTE, Adjusted, Document
 from invoicing.documents.render import pdf
 from invoicing.lines import Header, draft
-from invoicing.verify import verify, verify_json
+from invoicing.proof import verify_json
+from invoicing.verify import verify
 from pipeline.rating.price import price
 from schemas.billing import BilledLine, LineKind
 from schemas.terms import Credit, CreditKind, TaxMode, TaxProfile, TaxRounding
