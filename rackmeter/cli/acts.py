@@ -64,6 +64,7 @@ ACTS: Final = {
 NO_ACTS: Final = {
     "archive": "writes the archive of raw reports only",
     "agent": "runs on servers, without the database",
+    "collect": "sends signed reports, without the database",
     "demo": "makes a ledger of its own",
     "dev": "makes a ledger of its own",
     "fleet": "makes a topic of its own",
