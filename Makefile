@@ -19,7 +19,7 @@ INSTALL = env -u VIRTUAL_ENV -u CONDA_PREFIX -u UV_PYTHON $(BIN)/uv pip install 
 LOCKED = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --extra demo \
 	--group dev --group fuzz --group mutants --generate-hashes --no-emit-index-url --no-header --no-annotate
 ARGS ?=
-PYTEST_ARGS ?= -n 2
+PYTEST_ARGS ?= -n 4
 SECONDS ?= 60
 MUTANTS ?=
 SEED ?=

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 
-from invoicing.pieces import up
 from invoicing.plan import end_of_service
 from pipeline.periods import closed
 from schemas.billing import Assignment, Scope, Span
@@ -110,15 +109,14 @@ def _servers(
         assert served is not None
         assert served.end is not None
         reading = at.get(server)
-        end = up(served.end)  # then its last window is finished
-        if reading is not None and reading >= end:
+        if reading is not None and reading >= served.end:
             continue
         since = max(reading or served.start, served.start)
         if since < served.end and _declared(conn, assignment.item, Span(since, served.end)):
             continue
         said = "never reported" if reading is None else f"last reported at {_text(reading)}"
         yield (
-            f"Server {server} {said}, before {_text(end)}: wait for its next report,"
+            f"Server {server} {said}, before {_text(served.end)}: wait for its next report,"
             f" or declare an interval of item {assignment.item} that covers the gap."
         )
 

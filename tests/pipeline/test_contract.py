@@ -125,7 +125,7 @@ MISTAKES = """
 
     charges = ["rent"]
     charges = ["rental"]
-    discount.loyalty.charges: found ["rental"]; no plan has a charge "rental"; known are bw-10tb,
+    discount.loyalty.charges: found ["rental"]; no plan has a charge "rental"; known are bw-100tb,
 
     until = 2026-07-01
     until = 2026-01-01

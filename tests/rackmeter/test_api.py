@@ -95,7 +95,7 @@ def test_what_does_not_answer_is_named_and_its_address_is_not(
 def test_the_document_of_what_it_answers(here: Api) -> None:
     shown = here.get("/openapi.json").json()
     validate(shown)
-    assert {*shown["paths"]} == {"/healthz", "/readyz", "/v1/agents/enroll"}
+    assert {*shown["paths"]} == {"/healthz", "/payments/stripe", "/readyz", "/v1/agents/enroll"}
     documented = {*shown["paths"]["/v1/agents/enroll"]["post"]["responses"]}
     assert documented == {"201", "400", "401", "403", "409", "410", "413", "422", "429", "503"}
 

@@ -70,6 +70,7 @@ def test_acts_are_linked_in_order(billing: Connection) -> None:
 
 def test_who_acts(billing: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever the act names, else whoever the process acts for, else the database's login."""
+    monkeypatch.setattr(AMBIENT, "actor", "")
     enter(billing, act())
     monkeypatch.setattr(AMBIENT, "actor", "ann@desk")
     monkeypatch.setattr(AMBIENT, "reason", "spring")
