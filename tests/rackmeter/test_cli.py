@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -238,8 +239,9 @@ def test_dev_runs_until_it_is_told_to_stop(tmp_path: Path) -> None:
             assert dev.stdout is not None
             variables = dict(dev.stdout.readline().rstrip("\n").split("=", 1) for _ in range(3))
             assert variables["RACKMETER_DATA_DIR"] == str(tmp_path)
-            done = rackmeter("doctor", "--data-dir", str(tmp_path), "--json")
-            assert done.returncode == 0, done.stdout
+            deadline = time.monotonic() + 60  # the worker may not have claimed its partitions yet
+            while (done := rackmeter("doctor", "--data-dir", str(tmp_path), "--json")).returncode:
+                assert time.monotonic() < deadline, done.stdout
             found = {one["check"]: one["found"] for one in json.loads(done.stdout)["findings"]}
             assert variables["RACKMETER_KAFKA_BOOTSTRAP"] in found["broker"]
             assert "at revision" in found["database"]

@@ -115,7 +115,11 @@ def runs_on(process: psutil.Process) -> bool:
 
 
 def names(processes: list[psutil.Process]) -> set[str]:
-    return {process.name() for process in processes}
+    found = set[str]()
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):  # a backend may have ended meanwhile
+            found.add(process.name())
+    return found
 
 
 def start_again(folder: Path) -> None:

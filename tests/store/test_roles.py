@@ -11,8 +11,9 @@ from tests.fix_billing import START, TX, a_catalog, meter_windows, rent_small
 
 def test_a_customer_there_sees_his_own(wasm_server: str) -> None:
     with psycopg.connect(wasm_server, autocommit=True) as conn:
-        conn.execute("CREATE SCHEMA ledger_roles")
-        conn.execute("SET search_path = ledger_roles, public")
+        conn.execute("ALTER SCHEMA public RENAME TO before_roles")
+        conn.execute("CREATE SCHEMA public")
+        conn.execute("SET search_path = public, extensions")
     migrate(wasm_server)
     with connect(wasm_server, autocommit=True) as conn:
         assert differences(conn) == ([], [])
@@ -33,4 +34,4 @@ def test_a_customer_there_sees_his_own(wasm_server: str) -> None:
             assert conn.execute("SELECT item_id FROM customer.item").fetchall() == [("i-acme",)]
         finally:
             conn.execute("RESET ROLE")
-            conn.execute("DROP SCHEMA customer, ledger_roles CASCADE")
+            conn.execute("DROP SCHEMA customer CASCADE")
