@@ -13,8 +13,11 @@ from sinks.audit import Act, record
 from sinks.database import Connection
 from sinks.outbox import Channel
 
-LEASE = timedelta(seconds=60)
-"""A claimed event belongs to its claimer this long: four times what one try may take."""
+LEASE = timedelta(seconds=30)
+"""A claimed event belongs to its claimer this long: twice what one try may take. What a crash
+interrupted is tried again after it."""
+MAIL_LEASE = timedelta(seconds=60)
+"""A try of a mail may take longer."""
 RECEIVER_MAX: Final = 8
 """Tries of one account's alerts under way at once: a slow receiver holds up itself."""
 LOOK_MAX: Final = 1000
@@ -80,7 +83,8 @@ def claim_due(
             AND o.delivered_at IS NULL AND o.failed IS NULL AND o.next_try_at <= %(now)s
             ORDER BY o.next_try_at, o.number LIMIT %(limit)s FOR UPDATE OF o SKIP LOCKED
         )
-        UPDATE alert_outbox o SET attempts = attempts + 1, next_try_at = %(until)s
+        UPDATE alert_outbox o SET attempts = attempts + 1,
+            next_try_at = CASE o.channel WHEN 'mail' THEN %(mail)s ELSE %(until)s END
         FROM due, account a
         WHERE o.alert_id = due.alert_id AND a.account_id = o.account_id
         RETURNING o.alert_id, o.account_id, o.body, o.attempts,
@@ -90,6 +94,7 @@ def claim_due(
         {
             "now": now,
             "until": now + LEASE,
+            "mail": now + MAIL_LEASE,
             "limit": limit,
             "look": LOOK_MAX,
             "most": RECEIVER_MAX,

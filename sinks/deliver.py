@@ -34,7 +34,7 @@ from sinks.vault import Vault
 from sinks.webhooks import secret_row
 
 TIMEOUT_S = 15
-"""Standard Webhooks asks for 15 to 30; a quarter of the lease."""
+"""Standard Webhooks asks for 15 to 30; half of the lease."""
 RETRY_AFTER_S = (5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """The Standard Webhooks schedule: ten tries in three days."""
 JITTER = 0.2

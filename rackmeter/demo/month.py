@@ -20,6 +20,7 @@ from rackmeter.fleet.mishaps import Schedule
 from rackmeter.fleet.publish import Destination, StoppedError, publish
 from rackmeter.fleet.truth import Truth
 from schemas.envelope import Key
+from sinks.claims import LEASE
 from sinks.database import Connection
 from sinks.outbox import CLEARED
 
@@ -27,7 +28,7 @@ POLL_SECONDS: Final = 0.1
 STALLED_SECONDS: Final = 120.0
 """No progress for so long means that something is broken; a killed worker is replaced in ten."""
 
-DELIVERY_SECONDS: Final = 20.0
+DELIVERY_SECONDS: Final = LEASE.total_seconds() + 10
 """A webhook that was under way when the worker was killed is sent again when its lease is over."""
 AHEAD: Final = 5
 """A kill finds a fifth of the reports since the last one sent and perhaps not yet metered."""

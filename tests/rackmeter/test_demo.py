@@ -65,7 +65,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, An
     folder = tmp_path_factory.mktemp("demo") / "data"
     running = demo(folder, "--seed", "7", "--kills", "1", "--json")
     out, err = running.communicate(timeout=170)
-    assert running.returncode == 0, err
+    assert running.returncode == 0, f"{out}\n{err}"
     return folder, json.loads(out), err
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sinks.claims import (
     LEASE,
+    MAIL_LEASE,
     RECEIVER_MAX,
     Claimed,
     claim_due,
@@ -15,7 +16,15 @@ from sinks.claims import (
     record_retry,
 )
 from sinks.database import Connection, connect
-from sinks.outbox import Alert, announcements, enqueue, enqueue_all, latencies
+from sinks.outbox import (
+    Alert,
+    Channel,
+    Recipient,
+    announcements,
+    enqueue,
+    enqueue_all,
+    latencies,
+)
 from sinks.webhooks import secret_row
 from tests.fix_billing import SECRET, START
 from tests.vault import VAULT
@@ -101,6 +110,15 @@ def test_a_lease_keeps_others_away_until_it_runs_out(billing: Connection) -> Non
     assert claim_due(billing, NOW + LEASE - timedelta(seconds=1)) == ()
     (second,) = claim_due(billing, NOW + LEASE)
     assert (second.alert_id, second.attempt) == (first.alert_id, 2)
+
+
+def test_a_mail_is_leased_for_as_long_as_it_may_take(billing: Connection) -> None:
+    put_scope(billing)
+    enqueue(billing, an_alert(), NOW, [Recipient(Channel.MAIL, "ops@example.com")])
+    (first,) = claim_due(billing, NOW)
+    assert first.channel is Channel.MAIL
+    assert claim_due(billing, NOW + MAIL_LEASE - timedelta(seconds=1)) == ()
+    assert claim_due(billing, NOW + MAIL_LEASE)
 
 
 def test_whoever_lost_the_lease_decides_nothing(billing: Connection) -> None:
