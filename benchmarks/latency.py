@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.load import Load
-from benchmarks.open_loop import Plan, ready
+from benchmarks.open_loop import Plan, ready, spread
 from benchmarks.scene import (
     PARTITIONS,
     RETENTION,
@@ -134,7 +134,7 @@ def _at(share: float, rate: float, servers: Servers, options: argparse.Namespace
     with ExitStack() as running:
         receiver = running.enter_context(Arrivals())
         conn = running.enter_context(connect(url, autocommit=True))
-        _rent(conn, servers, receiver, keys[: options.watched])
+        _rent(conn, servers, receiver, [keys[n] for n in spread(options.servers, options.watched)])
         worker = worker_on(
             servers, url, servers.folder / "worker", allow_private_webhooks="true",
             flush_interval_ms=str(options.flush_ms),
@@ -184,7 +184,7 @@ def _webhooks(plan: Plan, keys: Sequence[Key], receiver: Arrivals) -> tuple[Floa
     """Of each crossing, from the reading that made it to its arrival; and how many are missing."""
     due = {
         (keys[n].server, percent): due_ms
-        for n in range(plan.watched)
+        for n in spread(plan.servers, plan.watched)
         for percent, due_ms in plan.crossings(n).items()
     }
     arrived = due.keys() & receiver.first.keys()

@@ -2,7 +2,8 @@
 
 All reports are made and signed before the first one is due, so that sending costs little. A report
 that is sent late, because broker or sender stood still, is late from its own time on: nothing is
-omitted. Watched servers are rented and cross 50, 80 and 100 % of their allowance on the way.
+omitted. Watched servers are rented and cross 50, 80 and 100 % of their allowance on the way; they are
+spread evenly over the fleet, so that they report all the time and not all at once.
 """
 
 import time
@@ -33,6 +34,11 @@ _SIGNED_PER_S: Final = 12_000
 
 Place = tuple[str, str]
 """Bootstrap address and topic."""
+
+
+def spread(servers: int, watched: int) -> tuple[int, ...]:
+    """Numbers of the watched servers."""
+    return tuple(n * servers // watched for n in range(watched))
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ class Plan:
         life = self.fleet.life(n, self.start_ms)
         gains = np.ones(life.value.shape, np.int64)
         gains[0] = 0
-        if n < self.watched:
+        if n in spread(self.servers, self.watched):
             gains[1:, life.meter.index("net.tx_bytes")] = self._step(n)
             others = [m == "net.tx_bytes" for m in life.meter]
             others[life.meter.index("net.tx_bytes")] = False
@@ -97,7 +103,7 @@ class Plan:
 
     def _step(self, n: int) -> int:
         """Bytes a report: all thresholds are crossed, each server's at times of its own."""
-        return int(ALLOWANCE * (1.05 + 2 * n / max(self.watched, 1)) / self.ticks) + 1
+        return int(ALLOWANCE * (1.05 + 2 * n / self.servers) / self.ticks) + 1
 
 
 def ready(servers: int, watched: int, rate: float, seconds: float, place: Place) -> "Sender":

@@ -34,7 +34,7 @@ from sinks.keys import load_keys
 from sinks.positions import TopicIdentity, register_topic
 from sinks.vault import Vault
 
-TICK_S = 0.1
+TICK_S = 0.025
 FETCH_BYTES_MAX = 4 * 1024 * 1024
 """Of one partition: the default of 1 MiB holds 1,300 reports of 24 series, too few for a matrix."""
 GC_OBJECTS = 50_000
