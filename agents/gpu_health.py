@@ -7,62 +7,48 @@ starts them at zero. Xid errors are events, counted here: from zero in each run 
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any
 
+from agents.nvml import Handle, Nvml, NvmlError
 from agents.sample import Sample
 
-Nvml = Any
-_UNCORRECTED, _SINCE_LOADED = 1, 0
-"""NVML_MEMORY_ERROR_TYPE_UNCORRECTED and NVML_VOLATILE_ECC of nvml.h."""
-_XID_CRITICAL = 8
-"""nvmlEventTypeXidCriticalError of nvml.h."""
 _EVENTS_MAX = 100
 """Taken at one look; what is more waits in the driver's queue."""
 
 
-def memory(nvml: Nvml, handle: Any, uuid: str) -> Iterator[Sample]:
-    try:
-        used = int(nvml.nvmlDeviceGetMemoryInfo(handle).used)
-    except nvml.NVMLError:
-        return
-    yield Sample("gpu.memory_mib_s", uuid, used, uuid)
+def memory(nvml: Nvml, handle: Handle, uuid: str) -> Iterator[Sample]:
+    with suppress(NvmlError):
+        yield Sample("gpu.memory_mib_s", uuid, nvml.memory_used(handle), uuid)
 
 
-def health(nvml: Nvml, handle: Any, uuid: str) -> Iterator[Sample]:
-    with suppress(nvml.NVMLError):
-        energy = int(nvml.nvmlDeviceGetTotalEnergyConsumption(handle))
-        yield Sample("gpu.energy_mj", uuid, energy, uuid)
-    with suppress(nvml.NVMLError):
-        errors = int(nvml.nvmlDeviceGetTotalEccErrors(handle, _UNCORRECTED, _SINCE_LOADED))
-        yield Sample("gpu.ecc_errors", uuid, errors, uuid)
+def health(nvml: Nvml, handle: Handle, uuid: str) -> Iterator[Sample]:
+    with suppress(NvmlError):
+        yield Sample("gpu.energy_mj", uuid, nvml.energy_mj(handle), uuid)
+    with suppress(NvmlError):
+        yield Sample("gpu.ecc_errors", uuid, nvml.ecc_errors(handle), uuid)
 
 
 class Xids:
     """The driver's critical events of all GPUs, by UUID."""
 
     def __init__(self) -> None:
-        self._events: Any = None
         self._seen: Counter[str] = Counter()
 
     def open(self, nvml: Nvml, count: int) -> None:
         """After each loading of the driver. A GPU that offers no events has none."""
-        self._events = None
-        with suppress(nvml.NVMLError):
-            events = nvml.nvmlEventSetCreate()
-            for index in range(count):
-                with suppress(nvml.NVMLError):
-                    handle = nvml.nvmlDeviceGetHandleByIndex(index)
-                    nvml.nvmlDeviceRegisterEvents(handle, _XID_CRITICAL, events)
-            self._events = events
+        handles = []
+        for index in range(count):
+            with suppress(NvmlError):
+                handles.append(nvml.handle(index))
+        with suppress(NvmlError):
+            nvml.watch(handles)
 
     def read(self, nvml: Nvml, uuid: str) -> Iterator[Sample]:
-        if self._events is None:
+        if not nvml.watches:
             return
         for _ in range(_EVENTS_MAX):
             try:
-                event = nvml.nvmlEventSetWait_v2(self._events, 0)
-                name = nvml.nvmlDeviceGetUUID(event.device)
-            except nvml.NVMLError:  # none waits
+                name = nvml.uuid(nvml.event())
+            except NvmlError:  # none waits
                 break
-            self._seen[name.decode() if isinstance(name, bytes) else name] += 1
+            self._seen[name] += 1
         yield Sample("gpu.xid_errors", uuid, self._seen[uuid], uuid)

@@ -1,8 +1,8 @@
 """What the agent costs a rented machine, beside Debian's node exporter in the same minutes.
 
 ``python -m benchmarks.agent [--json] [--minutes N] [--interval S] [--gpus 0]``. The agent is a
-process of its own with this machine's /proc, /sys and mounts, the real pynvml, and eight GPUs of a
-library that stands in for NVIDIA's (agent_nvml.c, so ``cc`` is needed). CPU and memory are the
+process of its own with this machine's /proc, /sys and mounts, and eight GPUs of a library that
+stands in for NVIDIA's (tests/agents/nvml.c, so ``cc`` is needed). CPU and memory are the
 kernel's own figures over real minutes, after a settling time. The spool is filled by hurried
 reports while no broker answers; a day of it follows from the bytes of a report. Then a broker
 answers again, and every report must be on the topic.
@@ -26,10 +26,10 @@ from typing import Final
 from benchmarks.throughput import machine
 from rackmeter.stack import Stack
 from rackmeter.topics import create_topics
+from tests.agents.nvml import compiled
 from tests.deploy.prometheus import free_port
 from tests.fix_agents import SECRET, Agents
 
-NVML: Final = Path(__file__).with_name("agent_nvml.c")
 TOPIC: Final = "usage.reports"
 EXPORTER: Final = "prometheus-node-exporter"
 SETTLE_S: Final = 15.0
@@ -124,9 +124,7 @@ def rented(folder: Path, bootstrap: str, gpus: int) -> Agents:
     for name in (path.name for path in Path("/proc").iterdir()):
         if name != "driver" and not name.isdigit():
             (root / "proc" / name).symlink_to(f"/proc/{name}")
-    subprocess.run(
-        ["cc", "-shared", "-fPIC", "-O2", "-o", folder / "libnvidia-ml.so.1", NVML], check=True
-    )
+    compiled(folder)
     os.environ["LD_LIBRARY_PATH"] = str(folder)
     key = folder / "key"
     key.write_text(f'kid = "k1"\nsecret = "{SECRET.hex()}"\n')

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("agents", "invoicing", "pipeline", "rackmeter", "schemas", "sinks")
-BASE = ("confluent-kafka", "nvidia-ml-py", "psutil")
+BASE = ("confluent-kafka",)
 # The agent's memory is paid on every rented machine; each of these costs megabytes there.
 TOO_HEAVY = {
     *("aiokafka", "alembic", "faust", "httpx2", "numpy", "polars", "prometheus_client"),

@@ -16,7 +16,6 @@ from confluent_kafka import libversion
 NAME: Final = "rackmeter-agent"
 LICENCES: Final = {
     "confluent-kafka": "Apache-2.0",
-    "nvidia-ml-py": "BSD-3-Clause",
     "librdkafka": "BSD-2-Clause",
 }
 """By SPDX; a part that is not here fails the build, so nothing is shipped unread."""

@@ -16,7 +16,7 @@ from tests.agents.words import counted, cpu, nic, reading
 from tests.fix_agents import FakeMachine, as_report
 
 HEAVY = {
-    *("asyncio", "faust", "numpy", "polars", "psycopg", "pydantic", "pynvml", "rich", "ssl"),
+    *("asyncio", "ctypes", "faust", "numpy", "polars", "psycopg", "pydantic", "rich", "ssl"),
     *("structlog", "typer"),
 }
 

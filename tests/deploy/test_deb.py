@@ -88,7 +88,7 @@ def test_it_holds_the_agent_for_every_python_and_no_other_room(package: Path) ->
     rooms = {name.split("/")[3] for name in names if name.startswith(f"{PROGRAM}/")}
     about = {room for room in rooms if room.endswith(".dist-info")}
     assert rooms - about == {
-        "", "agents", "confluent_kafka", "confluent_kafka.libs", "pynvml.py", "schemas",
+        "", "agents", "confluent_kafka", "confluent_kafka.libs", "schemas",
     }  # fmt: skip
     for python in PYTHONS:
         tag = f"cpython-{python.replace('.', '')}"
