@@ -1,57 +1,35 @@
-"""The golden month in a real ledger: rented by the commands, metered, closed to the same cents."""
+"""The golden month in a real ledger: rented by the commands, metered, closed to the same cents.
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from decimal import Decimal
+Its windows come two ways: written as a clerk would spread the usage, and metered by a worker's lane
+from the reports of agents. Both have to be the same windows and the same invoice.
+"""
+
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from invoicing.close import close
 from invoicing.document import Document
 from invoicing.export import load as load_document
 from invoicing.report import Status
 from invoicing.verify import verify
-from pipeline.catalog import Catalog, load
-from schemas.prices import IntervalKind
-from schemas.terms import CreditKind
-from sinks import timelines
-from sinks.alterations import add_addon, resize
-from sinks.catalogs import apply, apply_contract
+from pipeline.catalog import Catalog
+from pipeline.lanes import Taken
+from pipeline.records import Chunk
+from sinks.checkpoint import Checkpointer
 from sinks.database import Connection, connect
-from sinks.intervals import suspend
-from sinks.versions import read_contract
-from sinks.wallet import Grant, grant
 from tests.fix_billing import series_set
 from tests.invoicing import ledger
 from tests.invoicing.scenario import GRACE_MS
+from tests.scenarios import reports
+from tests.scenarios.october import CLOSED, FOLDER, USED, Used, october
 from tests.scenarios.table import rows, single, sums
 
-FOLDER = Path(__file__).parent / "berlin-october"
-BERLIN = ZoneInfo("Europe/Berlin")
-TB, MBPS, GIB_MONTH = 10**12, 37_500_000, 2_691_072_000
-WINDOWS = 745 * 12
+CHUNK = 4000
+"""Messages of a checkpoint."""
 
 
-def local(text: str) -> datetime:
-    """Of October in Berlin: ``05 14:30``; the first of November is ``32``."""
-    day, _, time = text.partition(" ")
-    date = f"2026-11-{int(day) - 31:02}" if int(day) > 31 else f"2026-10-{day}"
-    at = datetime.fromisoformat(f"{date}T{time or '00:00'}").replace(tzinfo=BERLIN)
-    return at.astimezone(UTC)
-
-
-START, END = local("01"), local("32")
-CLOSED = local("34 12:00")
-
-
-def metered(conn: Connection, server: str, start: str, end: str, totals: Mapping[str, int]) -> None:
-    """Usage spread evenly over the windows, and the readings that say the same at both ends."""
-    set_id, low, high = (
-        series_set(conn, [(meter, "1") for meter in totals]),
-        local(start),
-        local(end),
-    )
-    units = list(totals.values())
+def written(conn: Connection, used: Used) -> None:
+    """The windows of a usage, and the readings that say the same at both ends."""
+    set_id, units = series_set(conn, [(m, "1") for m in used.totals]), list(used.totals.values())
     conn.execute(
         """
         INSERT INTO usage_window
@@ -62,76 +40,70 @@ def metered(conn: Connection, server: str, start: str, end: str, totals: Mapping
                300000, 0, 1000
         FROM generate_series(0, %(n)s - 1) AS k
         """,
-        {"server": server, "low": low, "set": set_id, "units": units,
-         "n": (high - low) // ledger.WINDOW},
+        {"server": used.server, "low": used.start, "set": set_id, "units": units,
+         "n": used.windows},
     )  # fmt: skip
-    since, at = (int(instant.timestamp() * 1000) for instant in (low, high))
+    since, at = (int(instant.timestamp() * 1000) for instant in (used.start, used.end))
     conn.execute(
         "INSERT INTO reading_anchor VALUES (%s, %s, %s, 'opening', 1, %s, %s, %s, 0, 1)",
-        (server, ledger.ORIGIN, low, set_id, [0] * len(units), ledger.TOPIC),
+        (used.server, ledger.ORIGIN, used.start, set_id, [0] * len(units), ledger.TOPIC),
     )
     conn.execute(
         "INSERT INTO server_state"
         " VALUES (0, %s, %s, %s, 2, '', %s, %s, %s, %s, NULL, %s, %s, 0, '')",
-        (server, ledger.ORIGIN, since, at + 60_000, at + 60_000 - since, set_id, units,
+        (used.server, ledger.ORIGIN, since, at + 60_000, at + 60_000 - since, set_id, units,
          at, [0] * len(units)),
     )  # fmt: skip
 
 
-def rented(conn: Connection, prices: Catalog, item: str, plan: str, at: str = "01") -> None:
-    timelines.rent(
-        conn, item=item, title=item, plan=plan, account="acme", server=f"s-{item}", at=local(at),
-        catalog=prices, entered_at=START, scope="acme",
+def metered(url: str) -> dict[str, int]:
+    """The reports of all agents into the ledger, as a worker takes them; verdict → reports."""
+    worker, counts = Checkpointer(url), dict[str, int]()
+    known, now_ms = reports.intake(USED), int(CLOSED.timestamp() * 1000)
+    for part, log in reports.topic(USED).items():
+        lane = worker.claim(ledger.TOPIC, part)
+        for first in range(0, len(log), CHUNK):
+            chunk = Chunk(reports.TOPIC, part, log[first : first + CHUNK])
+            assert lane.take(chunk, known, now_ms) is Taken.METERED
+            worker.flush(lane)
+        for verdict, count in lane.counts.items():
+            counts[verdict] = counts.get(verdict, 0) + count
+    worker.close()
+    return counts
+
+
+def windows(conn: Connection) -> set[tuple[object, ...]]:
+    """What was used in each window, and how much of it was observed; nothing that used nothing."""
+    found = conn.execute(
+        "SELECT w.server_id, w.window_start, s.meter, s.resource, w.qty, w.covered_ms"
+        " FROM usage_window w JOIN series_set s USING (set_id)"
+    ).fetchall()
+    return {
+        (server, start, meter, resource, quantity, covered)
+        for server, start, meters, resources, quantities, covered in found
+        for meter, resource, quantity in zip(meters, resources, quantities, strict=True)
+        if quantity
+    }
+
+
+def closed(url: str, conn: Connection, prices: Catalog, folder: Path) -> None:
+    """October is closed, and what is sealed is what the clerk wrote."""
+    report = close(
+        url, seller=prices.seller, issued_at=CLOSED, grace_ms=GRACE_MS,
+        numbers=folder / "numbers", period_month="2026-10", accounts=["acme"],
+        folder=folder / "out",
     )  # fmt: skip
-
-
-def october(conn: Connection) -> Catalog:
-    """What happened, by the commands, as `usage.toml` tells it."""
-    text, agreed = ((FOLDER / f"{name}.toml").read_text("utf-8") for name in ("prices", "contract"))
-    base = load(text, "prices.toml")
-    apply(conn, base, text, START)
-    ledger.topic(conn, CLOSED)
-    for account in ("acme", "bolt"):
-        timelines.add_account(
-            conn, account=account, name=f"{account} GmbH", country="DE", currency="EUR",
-            timezone="Europe/Berlin", address=("Straße 1", "10115 Berlin"),
-        )  # fmt: skip
-    rented(conn, base, "web", "ax")
-    contract = read_contract(conn, agreed, "contract.toml")
-    apply_contract(conn, contract, agreed, START)
-    prices = contract.catalog
-    for name, count in (("ipv4", 4), ("handbook", 1), ("bw-10tb", 1), ("bw-5tb", 1)):
-        add_addon(conn, "web", addon=name, count=count, at=START, catalog=prices, entered_at=START)
-    for item, plan in (("edge", "edge"), ("gpu", "h100"), ("slice", "slice"), ("space", "storage")):
-        rented(conn, prices, item, plan)
-    rented(conn, prices, "shop", "ax", "05 14:30")
-    rented(conn, prices, "db", "dx", "21")
-    timelines.swap(conn, "web", "s-web-2", local("05 09:30"), START)
-    resize(conn, "web", plan="ax-large", at=local("16"), catalog=prices, entered_at=START)
-    timelines.hand_over(
-        conn, "shop", to="kiosk", account="bolt", at=local("20 09:10"), catalog=base,
-        entered_at=START,
-    )  # fmt: skip
-    for item, kind, at, until in (
-        ("gpu", IntervalKind.EXCLUSION, "24 12:00", "25 12:00"),
-        ("slice", IntervalKind.TRIAL, "01", "08"),
-    ):
-        suspend(conn, item, kind=kind, at=local(at), until=local(until), entered_at=START)
-    gifts = (("welcome", CreditKind.PROMOTIONAL, "50.00"), ("top-up", CreditKind.PAID, "1000.00"))
-    for name, credit, amount in gifts:
-        grant(conn, Grant("acme", name, credit, Decimal(amount), START), "op", START, "bank")
-    return prices
-
-
-def used(conn: Connection) -> None:
-    before = 50 * TB * (105 * 12 + 6) // WINDOWS
-    metered(conn, "s-web", "01", "05 09:30", {"net.tx_bytes": before})
-    metered(conn, "s-web-2", "05 09:30", "32", {"net.tx_bytes": 50 * TB - before})
-    metered(conn, "s-shop", "05 14:30", "20 09:10", {"net.tx_bytes": 8 * TB})
-    rates = {"port.rx_bytes": 120 * MBPS, "port.tx_bytes": 3125 * MBPS // 10}
-    metered(conn, "s-edge", "01", "32", {m: rate * WINDOWS for m, rate in rates.items()})
-    stored = {"volume.used_mib_s": 1200 * GIB_MONTH, "port.rx_bytes": 201 * 10**9}
-    metered(conn, "s-space", "01", "32", stored)
+    assert [one.status for one in report.outcomes] == [Status.ISSUED], report
+    document = invoice(conn, "acme")
+    found = sorted((x.line.item, x.line.charge, x.line.net) for x in document.lines)
+    assert found == single(rows(FOLDER))
+    totals = document.totals
+    assert {
+        "net": str(totals.net), "tax": str(totals.tax), "gross": str(totals.gross),
+        "due": str(totals.due),
+    } == sums(FOLDER)  # fmt: skip
+    (file,) = (folder / "out").rglob("*.json")
+    assert verify(file) == []
 
 
 def invoice(conn: Connection, account: str) -> Document:
@@ -145,20 +117,21 @@ def invoice(conn: Connection, account: str) -> Document:
 def test_the_close_is_what_the_clerk_wrote(billing_url: str, tmp_path: Path) -> None:
     with connect(billing_url, autocommit=True) as conn:
         prices = october(conn)
-        used(conn)
-        report = close(
-            billing_url, seller=prices.seller, issued_at=CLOSED, grace_ms=GRACE_MS,
-            numbers=tmp_path / "numbers", period_month="2026-10", accounts=["acme"],
-            folder=tmp_path / "out",
-        )  # fmt: skip
-        assert [one.status for one in report.outcomes] == [Status.ISSUED], report
-        document = invoice(conn, "acme")
-    found = sorted((x.line.item, x.line.charge, x.line.net) for x in document.lines)
-    assert found == single(rows(FOLDER))
-    totals = document.totals
-    assert {
-        "net": str(totals.net), "tax": str(totals.tax), "gross": str(totals.gross),
-        "due": str(totals.due),
-    } == sums(FOLDER)  # fmt: skip
-    (file,) = (tmp_path / "out").rglob("*.json")
-    assert verify(file) == []
+        for used in USED:
+            written(conn, used)
+        closed(billing_url, conn, prices, tmp_path)
+
+
+def test_the_reports_of_agents_come_to_the_same(billing_url: str, tmp_path: Path) -> None:
+    with connect(billing_url, autocommit=True) as conn:
+        prices = october(conn)
+        with conn.transaction(force_rollback=True):
+            for used in USED:
+                written(conn, used)
+            by_hand = windows(conn)
+        counts = metered(billing_url)
+        sent = sum(used.windows + 2 for used in USED)
+        again = sum((used.windows + 2) // reports.AGAIN_EVERY for used in USED)
+        assert counts == {"accepted": sent, "duplicate": again}
+        assert windows(conn) == by_hand
+        closed(billing_url, conn, prices, tmp_path)
