@@ -135,7 +135,7 @@ _NOTE: Final = """
     INSERT INTO close_outcome AS o (account_id, currency, period_start, period_end, closed_at,
                                     status, scopes, checked, differences, reasons)
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-    ON CONFLICT (account_id, currency, period_start) DO UPDATE
+    ON CONFLICT (account_id, currency, period_start, correction, corrects) DO UPDATE
     SET closed_at = excluded.closed_at, status = excluded.status, scopes = excluded.scopes,
         checked = excluded.checked, differences = excluded.differences,
         reasons = excluded.reasons

@@ -87,7 +87,7 @@ GRANT UPDATE (next) ON invoice_number TO rackmeter_invoicer;
 GRANT SELECT, INSERT ON adjustment, adjustment_line, seal_open TO rackmeter_invoicer;
 GRANT SELECT, INSERT, DELETE ON adjust_due TO rackmeter_invoicer;
 GRANT SELECT, INSERT, UPDATE ON adjust_mark TO rackmeter_invoicer;
-GRANT SELECT ON adjustment_line TO rackmeter_writer;
+GRANT SELECT ON adjustment, adjustment_line TO rackmeter_writer;
 -- Money: who closes taxes, draws and books; a worker and the API book what providers tell.
 GRANT SELECT ON invoice_status, journal_entry, journal_posting, tax_profile, wallet_credit, wallet_draw,
     wallet_threshold
@@ -117,8 +117,8 @@ GRANT SELECT (alert_id, account_id, channel, scope_id, period_start, threshold, 
               delivered_at, last_error, failed) ON alert_outbox TO rackmeter_customer;
 GRANT USAGE ON SCHEMA customer TO rackmeter_customer;
 GRANT SELECT ON
-    customer.account, customer.alert, customer.charge, customer.invoice, customer.invoice_line, customer.item,
-    customer.usage_day, customer.usage_hour, customer.usage_month
+    customer.account, customer.alert, customer.charge, customer.invoice, customer.invoice_line, customer.invoice_status,
+    customer.item, customer.statement, customer.usage_day, customer.usage_hour, customer.usage_month
     TO rackmeter_customer;
 GRANT EXECUTE ON FUNCTION customer.current_account TO rackmeter_customer;
 
