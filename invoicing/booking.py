@@ -21,6 +21,7 @@ from schemas.terms import TaxMode
 from sinks import wallet
 from sinks.database import Connection
 from sinks.journal import Entry, Kind, Posting, post_all
+from sinks.receipts import recover
 
 Place = tuple[str, date | None]
 """Ledger and month of service."""
@@ -33,6 +34,8 @@ def book(conn: Connection, documents: Sequence[Document]) -> None:
         if taken := draws(document):
             wallet.draw(conn, document.number, taken, document.issued_at)
     post_all(conn, [entry for document in numbered for entry in entries(document)])
+    if noted := [one for one in numbered if one.kind == CREDIT_NOTE]:
+        recover(conn, [one.corrects for one in noted], max(one.issued_at for one in noted))
     _hold_deferred(conn, sorted({document.buyer.account for document in documents}))
     post_all(conn, _recognitions(conn, documents))
 
@@ -58,27 +61,41 @@ def _recognitions(conn: Connection, documents: Sequence[Document]) -> Iterator[E
 
 
 def draws(document: Document) -> list[Draw]:
-    """What the document takes from each credit, promotional and paid."""
+    """What the document takes from each credit, promotional and paid; below zero it gives back."""
     taken: dict[str, Decimal] = defaultdict(Decimal)
     for row in document.lines:
         if row.line.kind is LineKind.CREDIT:
             taken[row.line.title.removeprefix("credit ")] -= row.line.net
-    return [*(Draw(credit, amount) for credit, amount in taken.items()), *document.paid]
+    return [*(Draw(credit, amount) for credit, amount in taken.items() if amount), *document.paid]
+
+
+def owed(document: Document) -> dict[str, Decimal]:
+    """What it changes of which invoice's receivable: an invoice its own, a credit note those of the
+    invoices that it takes back of; all together its gross.
+    """
+    if document.kind != CREDIT_NOTE:
+        return {document.number: document.totals.gross}
+    found = {document.corrects: document.totals.gross}
+    with_tax = document.profile.mode is TaxMode.INCLUSIVE
+    for one in document.taken:
+        back = one.back if with_tax else EXACT.add(one.back, one.back_tax)
+        found[one.invoice] = EXACT.subtract(found.get(one.invoice, Decimal(0)), back)
+        found[document.corrects] = EXACT.add(found[document.corrects], back)
+    return found
 
 
 def entries(document: Document) -> Iterator[Entry]:
     """The document itself, and the paid credit that settles it."""
     note = document.kind == CREDIT_NOTE
-    owed_by = document.corrects if note else document.number
     sides = [
-        Posting("receivable", document.totals.gross, invoice=owed_by),
+        *(Posting("receivable", amount, invoice=by) for by, amount in owed(document).items()),
         *(Posting(place, -amount, month) for (place, month), amount in earned(document)),
         Posting("tax", -document.totals.tax),
     ]
     yield _entry(Kind.CREDIT_NOTE if note else Kind.INVOICE, document.number, document, sides)
     if document.paid:
         paid = exact_sum(one.amount for one in document.paid)
-        sides = [Posting("wallet", paid), Posting("receivable", -paid, invoice=owed_by)]
+        sides = [Posting("wallet", paid), Posting("receivable", -paid, invoice=document.number)]
         yield _entry(Kind.DRAW, document.number, document, sides)
 
 

@@ -1,6 +1,7 @@
 """The gateways that are set up, and the rules of dunning, from the settings in force."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from itertools import pairwise
 from typing import Final
 
@@ -10,6 +11,7 @@ from invoicing.collecting.dunning import Policy
 from invoicing.gateways.protocol import Gateway
 from invoicing.gateways.stripe_gateway import ANSWER_S, CONNECT_S, StripeGateway, StripeKeys
 from invoicing.gateways.transfer_gateway import TransferGateway
+from pipeline.money import MINOR_UNITS
 from rackmeter.errors import ConfigError
 from rackmeter.settings import Settings
 from sinks.database import Connection
@@ -52,13 +54,24 @@ def stripe_gateway(
     )
 
 
+def _minimum(text: str) -> dict[str, Decimal]:
+    """``5.00 EUR,800 JPY`` by currency."""
+    pairs = [one.split() for one in text.split(",") if one.strip()]
+    if unknown := [currency for _, currency in pairs if currency not in MINOR_UNITS]:
+        raise ConfigError(
+            f"RACKMETER_DUNNING_MINIMUM names {', '.join(unknown)}, which is no currency of"
+            " ISO 4217; write 5.00 EUR,800 JPY."
+        )
+    return {currency: Decimal(amount) for amount, currency in pairs}
+
+
 def policy(settings: Settings) -> Policy:
     """The days, which must go up."""
     days = [int(day) for day in settings.dunning_retry_days.split(",") if day]
     found = Policy(
         tuple(days), settings.dunning_overdue_days, settings.dunning_restrict_days,
         settings.dunning_suspend_days, settings.dunning_terminate_days,
-        settings.dunning_notice_days,
+        settings.dunning_notice_days, _minimum(settings.dunning_minimum),
     )  # fmt: skip
     steps = (
         found.overdue_days, found.restrict_days, found.suspend_days, found.terminate_days,

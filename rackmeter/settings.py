@@ -186,6 +186,13 @@ class Settings(BaseSettings):
     dunning_suspend_days: int = Field(default=21, ge=1, le=365)
     dunning_terminate_days: int = Field(default=45, ge=1, le=365)
     dunning_notice_days: int = Field(default=7, ge=1, le=90)
+    # What an account owes at least before it is dunned, by currency; where none is said, what cards
+    # pay at least (0.50 EUR). Less than that nobody is written to for, nor loses a server.
+    dunning_minimum: str = Field(
+        default="",
+        pattern=r"^(\d+(\.\d+)? [A-Z]{3}(, ?\d+(\.\d+)? [A-Z]{3})*)?$",
+        description="should be amounts with currencies and commas between, as 5.00 EUR,800 JPY",
+    )
 
     # The API. Without a certificate it gives keys only to this machine and to trusted proxies'
     # https; those are addresses or networks, several with commas, and "*" is everybody.

@@ -72,7 +72,7 @@ def by_reference(conn: Connection, reference: str) -> Transfer:
 
 
 def arrived(conn: Connection, reference: str, amount: Decimal, at: datetime) -> Transfer:
-    """It is on our account; also where another amount came, or it was no longer expected.
+    """It is on our account; also where another amount came, or it was not expected any more.
 
     Raises RefusedError where it has arrived before.
     """
@@ -83,10 +83,6 @@ def arrived(conn: Connection, reference: str, amount: Decimal, at: datetime) -> 
             raise RefusedError(
                 f"{reference} arrived {found.received_at:%Y-%m-%d} with {found.received}"
                 f" {found.currency}; enter another payment with `rackmeter journal receive`."
-            )
-        if found.canceled_at is not None:
-            raise RefusedError(
-                f"{reference} is no longer expected: enter it with `rackmeter journal receive`."
             )
         conn.execute(
             "UPDATE bank_transfer SET received = %s, received_at = %s WHERE reference = %s",

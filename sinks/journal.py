@@ -37,6 +37,8 @@ class Kind(StrEnum):
     WRITE_OFF = "write-off"
     CARRY = "carry"
     """A rest that no gateway can move goes on to the account, to be paid with another invoice."""
+    APPLY = "apply"
+    """What was open in a customer's favour on one invoice pays another."""
     FEE = "fee"
     PAYOUT = "payout"
 
@@ -73,6 +75,25 @@ class Balance:
     currency: str
     ledger: str
     amount: Decimal
+
+
+def hold_account(conn: Connection, account: str) -> None:
+    """Until the transaction ends nobody else asks for, moves or gives back what the account has.
+
+    Taken after the locks of rows, never before them.
+    """
+    conn.execute("SELECT pg_advisory_xact_lock(hashtext('carry'), hashtext(%s))", (account,))
+
+
+def numbered(conn: Connection, kind: Kind, invoice: str) -> int:
+    """1, 2, … of the next entry of a kind that moves an invoice's receivable."""
+    row = conn.execute(
+        "SELECT 1 + count(DISTINCT entry_id) FROM journal_posting JOIN journal_entry"
+        " USING (entry_id) WHERE invoice = %s AND invoice <> '' AND kind = %s",
+        (invoice, kind),
+    ).fetchone()
+    assert row is not None, "an aggregate has a row"
+    return int(row[0])
 
 
 def post(conn: Connection, entry: Entry) -> bool:

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 from schemas.errors import RefusedError
 from sinks.audit import Act, record
 from sinks.database import Connection
+from sinks.journal import hold_account
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ def order_refund(
             raise RefusedError(
                 f"{amount} cannot be sent back: {left} {currency} of that payment is left."
             )
+        hold_account(conn, account)
         refund = uuid4()
         conn.execute(
             """

@@ -4,7 +4,7 @@ ever comes here: a label that could hold one is refused by the database.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sinks.database import Connection
 
@@ -63,7 +63,11 @@ def keep_methods(
     found: Sequence[tuple[str, str, str]],
     at: datetime,
 ) -> None:
-    """What is saved there now: (token, kind, label), the newest first. Others are removed."""
+    """What is saved there now: (token, kind, label), the newest first. Others are removed.
+
+    Of several that are seen at once each was added a microsecond before the next newer one, so that
+    the newest is in force. One that was removed and is back was added now.
+    """
     with conn.transaction():
         conn.execute(
             """
@@ -72,14 +76,16 @@ def keep_methods(
             """,
             (at, account, gateway, [token for token, _, _ in found]),
         )
-        for token, kind, label in reversed(found):
+        for older, (token, kind, label) in enumerate(found):
             conn.execute(
                 """
                 INSERT INTO payment_method VALUES (%s, %s, %s, %s, %s, %s)
                 ON CONFLICT (gateway, token)
-                DO UPDATE SET label = excluded.label, removed_at = NULL
+                DO UPDATE SET label = excluded.label, removed_at = NULL,
+                    added_at = CASE WHEN payment_method.removed_at IS NULL
+                                    THEN payment_method.added_at ELSE excluded.added_at END
                 """,
-                (gateway, token, account, kind, label, at),
+                (gateway, token, account, kind, label, at - timedelta(microseconds=older)),
             )
 
 

@@ -1,7 +1,7 @@
 """Attempts to have invoices paid, as rows: committed before a gateway hears of them.
 
 No gateway is called from here. An invoice has one attempt under way at most, which the database
-sees to; one that has ended never changes again.
+sees to. One that was paid stays so; one that was given up is paid when money comes all the same.
 """
 
 from dataclasses import dataclass, fields
@@ -33,6 +33,8 @@ class Attempt:
     token: str
     currency: str
     amount: Decimal
+    owed: Decimal
+    """What of the amount the invoice owed; the rest was carried to it."""
     state: str
     reference: str | None
     received: Decimal | None
@@ -60,7 +62,7 @@ class Found:
 
 _ROW: Final = """
     SELECT a.attempt_id, a.invoice_id, a.number, a.account_id, a.gateway, a.customer, a.token,
-           a.currency, a.amount, a.state, a.reference, a.received, a.fee, a.reason, a.final,
+           a.currency, a.amount, a.owed, a.state, a.reference, a.received, a.fee, a.reason, a.final,
            a.link, a.intended_at, a.ended_at, i.number
     FROM payment_attempt a JOIN invoice i USING (invoice_id)
 """
@@ -74,6 +76,7 @@ def intend(
     gateway: str,
     token: str,
     amount: Decimal,
+    owed: Decimal,
     at: datetime,
 ) -> Attempt | None:
     """A new attempt, committed; None where another one is under way.
@@ -86,16 +89,16 @@ def intend(
             conn.execute(
                 """
                 INSERT INTO payment_attempt (attempt_id, invoice_id, number, account_id, gateway,
-                                             customer, token, currency, amount, intended_at)
+                                             customer, token, currency, amount, owed, intended_at)
                 SELECT %s, i.invoice_id,
                        1 + (SELECT count(*) FROM payment_attempt p
                             WHERE p.invoice_id = i.invoice_id),
-                       i.account_id, %s, c.customer, %s, i.currency, %s, %s
+                       i.account_id, %s, c.customer, %s, i.currency, %s, %s, %s
                 FROM invoice i JOIN payment_customer c ON c.account_id = i.account_id
                                                       AND c.gateway = %s
                 WHERE i.invoice_id = %s
                 """,
-                (attempt, gateway, token, amount, at, gateway, invoice_id),
+                (attempt, gateway, token, amount, owed, at, gateway, invoice_id),
             )
             row = attempt_of(conn, attempt)
             said = {"amount": amount, "currency": row.currency, "gateway": gateway}
@@ -109,9 +112,11 @@ def intend(
 def keep(conn: Connection, attempt: UUID, found: Found, at: datetime) -> Attempt:
     """Writes down what a gateway said, in the caller's transaction; the row is locked till its end.
 
-    An end is for good: what comes later, or was seen earlier, changes nothing but the fee.
+    To be paid is for good. What was given up changes only when money has come all the same;
+    whatever else comes later, or was seen earlier, changes nothing but the fee.
     """
-    if attempt_of(conn, attempt, lock=True).ended_at is None:
+    before = attempt_of(conn, attempt, lock=True)
+    if before.ended_at is None or (before.state, found.state) == ("canceled", "paid"):
         conn.execute(
             """
             UPDATE payment_attempt

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Final
 from uuid import UUID
 
 from sinks.database import Connection
@@ -10,7 +11,7 @@ from sinks.database import Connection
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """An invoice of which something is open."""
+    """An invoice, and how it stands."""
 
     invoice_id: UUID
     number: str
@@ -18,19 +19,26 @@ class Due:
     currency: str
     due_at: datetime
     balance: Decimal
+    asked: Decimal
+    """What may be asked for. Where money went back, by a refund or a charge-back, nobody but a
+    person asks for that part again.
+    """
+    status: str
+    applied: Decimal
+    """What balances of other invoices have paid of it; below zero, what its own paid of others."""
 
 
-_ROW = "SELECT invoice_id, number, account_id, currency, due_at, balance FROM invoice_status"
+_ROW: Final = """
+    SELECT invoice_id, number, account_id, currency, due_at, balance, asked, status, applied
+    FROM invoice_status s
+"""
 
 
 def due_invoices(conn: Connection, now: datetime) -> list[Due]:
-    """Unpaid and due, the oldest first, with nothing under way.
-
-    Where money went back, by a refund or a charge-back, nobody but a person asks for it again.
-    """
+    """Something is to be asked for and due, the oldest first, with nothing under way."""
     rows = conn.execute(
         f"""
-        {_ROW} s WHERE balance > 0 AND due_at <= %s AND refunded = 0 AND charged_back = 0
+        {_ROW} WHERE balance > 0 AND asked > 0 AND due_at <= %s
         AND NOT EXISTS (SELECT FROM payment_attempt a
                         WHERE a.invoice_id = s.invoice_id AND a.ended_at IS NULL)
         ORDER BY due_at, number
@@ -44,11 +52,6 @@ def due_of(conn: Connection, number: str) -> Due | None:
     """One invoice, whether it is due or not; None where there is none."""
     row = conn.execute(f"{_ROW} WHERE number = %s", (number,)).fetchone()
     return None if row is None else Due(*row)
-
-
-def hold_carried(conn: Connection, account: str) -> None:
-    """Until the transaction ends nobody else asks for, books or adds to what is carried."""
-    conn.execute("SELECT pg_advisory_xact_lock(hashtext('carry'), hashtext(%s))", (account,))
 
 
 def carried(conn: Connection, account: str, currency: str) -> Decimal:
@@ -77,20 +80,36 @@ def to_carry(conn: Connection, account: str, currency: str) -> Decimal:
     return Decimal(0) if busy is not None else carried(conn, account, currency)
 
 
-def oldest_unpaid(conn: Connection, account: str | None = None) -> dict[str, tuple[datetime, str]]:
-    """Account → due date and number of its oldest invoice that nobody is paying; of all or of one.
+@dataclass(frozen=True, slots=True)
+class Unpaid:
+    """What an account owes a legal entity in a currency, and nobody is paying."""
 
-    One whose money is under way is being paid; one that waits for the customer is not.
+    account: str
+    currency: str
+    owed: Decimal
+    """Less what is open in its favour."""
+    due_at: datetime
+    """Of its oldest invoice."""
+    number: str
+
+
+def unpaid(conn: Connection, account: str | None = None) -> list[Unpaid]:
+    """Of all accounts or of one, the oldest first. An invoice whose money is under way is being
+    paid, one that waits for the customer is not; what was refunded nobody owes.
     """
     rows = conn.execute(
         """
-        SELECT DISTINCT ON (account_id) account_id, due_at, number
-        FROM invoice_status s WHERE balance > 0 AND refunded = 0
-        AND (%(account)s::text IS NULL OR account_id = %(account)s)
-        AND NOT EXISTS (SELECT FROM payment_attempt a
-                        WHERE a.invoice_id = s.invoice_id AND a.state = 'processing')
-        ORDER BY account_id, due_at, number
+        SELECT account_id, currency, sum(CASE WHEN balance < 0 THEN balance ELSE unpaid END),
+               min(due_at) FILTER (WHERE unpaid > 0),
+               (array_agg(number ORDER BY due_at, number) FILTER (WHERE unpaid > 0))[1]
+        FROM invoice_status s
+        WHERE balance <> 0 AND (%(account)s::text IS NULL OR account_id = %(account)s)
+        AND (balance < 0 OR unpaid > 0 AND NOT EXISTS (
+            SELECT FROM payment_attempt a
+            WHERE a.invoice_id = s.invoice_id AND a.state = 'processing'))
+        GROUP BY account_id, currency, entity HAVING bool_or(unpaid > 0)
+        ORDER BY 4, 5
         """,
         {"account": account},
     ).fetchall()
-    return {account: (due_at, number) for account, due_at, number in rows}
+    return [Unpaid(*row) for row in rows]

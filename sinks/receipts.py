@@ -1,5 +1,6 @@
 """Money that a person enters: transfers into our bank, and losses. What is owed, by age."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -9,7 +10,7 @@ from pipeline.money import round_money
 from schemas.errors import ConfigError, RefusedError
 from sinks.audit import Act, record
 from sinks.database import Connection
-from sinks.journal import Entry, Kind, Posting, post
+from sinks.journal import Entry, Kind, Posting, hold_account, numbered, post
 
 RECEIVABLE: Final = "receivable"
 BANK: Final = "bank"
@@ -44,36 +45,70 @@ def receive(
     conn: Connection, reference: str, at: datetime, amount: Decimal, of: Standing, by: str
 ) -> bool:
     """A transfer for an invoice; False when the same is in the books. More than is owed is taken
-    too: it is the customer's, and the invoice is over-paid.
+    too: it is the customer's, and pays his next invoice.
     """
+    _require_money(amount, of.currency)
     sides = Posting(BANK, amount), Posting(RECEIVABLE, -amount, invoice=of.number)
     entry = Entry(Kind.PAYMENT, reference, at, of.account, of.currency, sides)
-    return _enter(conn, "journal.receive", entry, of, by)
+    with conn.transaction():
+        hold_account(conn, of.account)
+        new = _enter(conn, "journal.receive", entry, of, by)
+        recover(conn, [of.number], at)
+    return new
 
 
-def write_off(conn: Connection, at: datetime, amount: Decimal, of: Standing, by: str) -> bool:
-    """What nobody will pay any more of an invoice: a loss, once an invoice."""
-    if not 0 < amount <= of.balance:
-        raise RefusedError(
-            f"{of.number} is {of.status} with {of.balance} {of.currency} open: {amount} cannot be"
-            " written off."
-        )
-    sides = Posting("bad_debt", amount), Posting(RECEIVABLE, -amount, invoice=of.number)
-    entry = Entry(Kind.WRITE_OFF, of.number, at, of.account, of.currency, sides)
-    return _enter(conn, "journal.write-off", entry, of, by)
+def write_off(conn: Connection, at: datetime, amount: Decimal, number: str, by: str) -> None:
+    """What nobody will pay any more of an invoice is a loss. Raises RefusedError for more than is
+    open when it is entered.
+    """
+    _require_money(amount, standing(conn, number).currency)
+    with conn.transaction():
+        hold_account(conn, standing(conn, number).account)
+        of = standing(conn, number)
+        if not 0 < amount <= of.balance:
+            raise RefusedError(
+                f"{number} is {of.status} with {of.balance} {of.currency} open: {amount} cannot be"
+                " written off."
+            )
+        reference = f"{number}/{numbered(conn, Kind.WRITE_OFF, number)}"
+        sides = Posting("bad_debt", amount), Posting(RECEIVABLE, -amount, invoice=number)
+        entry = Entry(Kind.WRITE_OFF, reference, at, of.account, of.currency, sides)
+        _enter(conn, "journal.write-off", entry, of, by)
+
+
+def recover(conn: Connection, invoices: Sequence[str], at: datetime) -> int:
+    """What was written off and is covered after all, by money or a credit note, is no loss: the
+    loss is taken back before anything is the customer's. In the caller's transaction; how many.
+    """
+    rows = conn.execute(
+        """
+        SELECT number, account_id, currency, least(written_off, -balance) FROM invoice_status
+        WHERE number = ANY (%s) AND balance < 0 AND written_off > 0 ORDER BY number
+        """,
+        (list(invoices),),
+    ).fetchall()
+    for number, account, currency, amount in rows:
+        reference = f"{number}/{numbered(conn, Kind.WRITE_OFF, number)}"
+        sides = Posting(RECEIVABLE, amount, invoice=number), Posting("bad_debt", -amount)
+        post(conn, Entry(Kind.WRITE_OFF, reference, at, account, currency, sides))
+        said = {"amount": -amount, "currency": currency, "reference": reference}
+        record(conn, Act("journal.write-off", f"invoice/{number}", account, at, after=said))
+    return len(rows)
 
 
 def _enter(conn: Connection, action: str, entry: Entry, of: Standing, by: str) -> bool:
-    amount = entry.postings[0].amount
-    if amount <= 0 or round_money(amount, of.currency) != amount:
-        raise ConfigError(f"{amount} {of.currency} is no amount of money above nothing.")
-    with conn.transaction():
-        new = post(conn, entry)
-        if new:
-            said = {"amount": amount, "currency": of.currency, "reference": entry.reference}
-            subject = f"invoice/{of.number}"
-            record(conn, Act(action, subject, of.account, entry.at, actor=by, after=said))
+    new = post(conn, entry)
+    if new:
+        said = {"amount": entry.postings[0].amount, "currency": of.currency,
+                "reference": entry.reference}  # fmt: skip
+        subject = f"invoice/{of.number}"
+        record(conn, Act(action, subject, of.account, entry.at, actor=by, after=said))
     return new
+
+
+def _require_money(amount: Decimal, currency: str) -> None:
+    if amount <= 0 or round_money(amount, currency) != amount:
+        raise ConfigError(f"{amount} {currency} is no amount of money above nothing.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Final, TypeVar
 
-from invoicing.collecting.plan import ABANDONED, CHANGED, FAILED, payable
+from invoicing.collecting.plan import ABANDONED, CHANGED, FAILED
 from invoicing.collecting.record import record_canceled, record_payment
 from invoicing.gateways.protocol import (
     Gateway,
@@ -25,7 +24,7 @@ from invoicing.gateways.protocol import (
 )
 from sinks.database import Connection
 from sinks.payments import Attempt, attempt_of
-from sinks.payments_due import carried, due_of
+from sinks.payments_due import due_of
 
 T = TypeVar("T")
 
@@ -33,13 +32,14 @@ BUSY_TRIES: Final = 5
 BUSY_SECONDS_MAX: Final = 16.0
 """1, 2, 4, 8 s and a part of each at random; then this run ends, and the next one goes on."""
 
+APPLIED: Final = "collect:applied"
 INTENDED: Final = "collect:intended"
 OPENED: Final = "collect:opened"
 KEPT: Final = "collect:kept"
 CONFIRMED: Final = "collect:confirmed"
 BOOKED: Final = "collect:booked"
 CANCELED: Final = "collect:canceled"
-STEPS: Final = (INTENDED, OPENED, KEPT, CONFIRMED, BOOKED, CANCELED)
+STEPS: Final = (APPLIED, INTENDED, OPENED, KEPT, CONFIRMED, BOOKED, CANCELED)
 """Told before and after each call and each commit; a test kills there."""
 
 
@@ -161,13 +161,9 @@ def _patience(till: Till, attempt: Attempt) -> Attempt:
 
 
 def _still_asked(till: Till, attempt: Attempt) -> bool:
-    """The invoice would be paid with that now, with or without what is carried."""
+    """The invoice owes what it owed then. What is carried to it was fixed when it was asked for."""
     due = due_of(till.conn, attempt.invoice)
-    if due is None or due.balance <= 0:
-        return False
-    rest = carried(till.conn, attempt.account, attempt.currency)
-    step = till.gateway.step(attempt.currency)
-    return attempt.amount in {payable(due.balance, one, step) for one in (rest, Decimal(0))}
+    return due is not None and due.asked == attempt.owed
 
 
 def cancel(till: Till, attempt: Attempt, reason: str) -> Attempt:

@@ -3,16 +3,18 @@
 1. Finish what is under way: each attempt that has not ended is asked for at its gateway, by its
    reference or by its metadata, and goes on from where it is. Refunds, events and fees that wait
    for an answer likewise. A crash: the next run asks again.
-2. Plan, from the journal: due invoices with something open, nothing under way and a saved method
+2. Have balances in a customer's favour pay his open invoices (invoicing.collecting.balances), a
+   transaction each account. A crash: the next run does the rest.
+3. Plan, from the journal: due invoices with something open, nothing under way and a saved method
    whose time has come. What no payment can move is carried to the account. A crash: nothing.
-3. Commit the attempt's row. A crash: step 1 looks it up and finds nothing made.
-4. Open the payment at the gateway, with the attempt's id as key; commit its reference. It moves no
+4. Commit the attempt's row. A crash: step 1 looks it up and finds nothing made.
+5. Open the payment at the gateway, with the attempt's id as key; commit its reference. It moves no
    money. A crash before the commit: step 1 finds it by its metadata.
-5. Confirm that one payment, which can be paid once; commit its outcome with its entry in the
+6. Confirm that one payment, which can be paid once; commit its outcome with its entry in the
    books. A crash or an answer that is lost: step 1 asks for it by its reference.
-6. Cancel what was declined, so that it cannot be paid beside the next attempt. A crash: step 1
+7. Cancel what was declined, so that it cannot be paid beside the next attempt. A crash: step 1
    does.
-7. See how each account stands, and tell it (invoicing.collecting.standing), a transaction each.
+8. See how each account stands, and tell it (invoicing.collecting.standing), a transaction each.
 
 An invoice's steps are taken under a lock of the session, which ends with its process.
 """
@@ -27,7 +29,8 @@ from typing import Final, ParamSpec
 
 import psycopg
 
-from invoicing.collecting.attempt import INTENDED, Till, advance
+from invoicing.collecting.attempt import APPLIED, INTENDED, Till, advance
+from invoicing.collecting.balances import Applied, apply_balances
 from invoicing.collecting.dunning import Policy
 from invoicing.collecting.entries import carry
 from invoicing.collecting.events import handle
@@ -37,11 +40,11 @@ from invoicing.collecting.standing import Moved, see_accounts
 from invoicing.gateways.protocol import Gateway, GatewayBusyError, GatewayUnknownError
 from schemas.errors import DependencyError, DifferenceError, RefusedError
 from sinks.database import Connection, connect, require_schema
-from sinks.journal import post
+from sinks.journal import Kind, hold_account, numbered, post
 from sinks.payment_events import waiting_events
 from sinks.payment_methods import SavedMethod, method_in_force
 from sinks.payments import Attempt, attempts_of, intend, under_way, without_fee
-from sinks.payments_due import Due, due_invoices, due_of, hold_carried, to_carry
+from sinks.payments_due import Due, due_invoices, due_of, to_carry
 
 P = ParamSpec("P")
 
@@ -66,6 +69,7 @@ class CollectReport:
     """A run, for people and schedulers."""
 
     dry_run: bool
+    applied: list[Applied] = field(default_factory=list)
     collected: list[Collected] = field(default_factory=list)
     moved: list[Moved] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
@@ -109,9 +113,12 @@ def collect(
             tills = {one.name: Till(conn, one, clock, sleep, step) for one in gateways(conn)}
             run = _Run(conn, tills, policy, clock, report, step)
             if dry_run:
-                report.collected += [_would(due, what) for due, what in _planned(run)]
+                with conn.transaction(force_rollback=True):
+                    report.applied += apply_balances(conn, clock())
+                    report.collected += [_would(due, what) for due, what in _planned(run)]
                 return report
             _finish(run)
+            _apply(run)
             for due, what in _planned(run):
                 if isinstance(what, _Charge):
                     _try(run, due.number, _charge, run, due, what)
@@ -158,6 +165,12 @@ def _fee(till: Till, attempt: Attempt) -> None:
     till.keep(attempt, till.ask(lambda: till.gateway.payment(reference)))
 
 
+def _apply(run: _Run) -> None:
+    for one in apply_balances(run.conn, run.clock()):
+        run.report.applied.append(one)
+        run.step(APPLIED)
+
+
 def _try(run: _Run, what: str, act: Callable[P, object], *args: P.args, **rest: P.kwargs) -> None:
     """A call without an answer, or what the books refuse, is of one invoice; the others go on."""
     try:
@@ -166,7 +179,7 @@ def _try(run: _Run, what: str, act: Callable[P, object], *args: P.args, **rest: 
         run.report.unknown.append(f"{what}: {error}")
 
 
-# -- steps 2 to 6 ----------------------------------------------------------------------------------
+# -- steps 3 to 7 ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +200,7 @@ def _planned(run: _Run) -> Iterator[tuple[Due, _Charge | str]]:
             gateway = f"gateway {method.gateway} is not set up" if method else "no saved method"
             yield due, f"waits: {gateway}"
             continue
-        amount = payable(due.balance, _carried(run, due), till.gateway.step(due.currency))
+        amount = payable(due.asked, _carried(run, due), till.gateway.step(due.currency))
         past = [
             Past(one.token, one.reason, one.final, one.ended_at)
             for one in attempts_of(run.conn, due.invoice_id)
@@ -210,14 +223,14 @@ def _charge(run: _Run, planned: Due, what: _Charge) -> None:
         if not mine:
             return  # somebody else is at it
         with run.conn.transaction():  # no other payment asks for what is carried
-            hold_carried(run.conn, planned.account)
+            hold_account(run.conn, planned.account)
             due = due_of(run.conn, planned.number)
-            if due is None or due.balance != planned.balance:
+            if due is None or due.asked != planned.asked:
                 return
-            amount = payable(due.balance, _carried(run, due), what.till.gateway.step(due.currency))
+            amount = payable(due.asked, _carried(run, due), what.till.gateway.step(due.currency))
             attempt = intend(
                 run.conn, invoice_id=due.invoice_id, gateway=what.method.gateway,
-                token=what.method.token, amount=amount, at=run.clock(),
+                token=what.method.token, amount=amount, owed=due.asked, at=run.clock(),
             )  # fmt: skip
         if attempt is None:
             return
@@ -227,12 +240,12 @@ def _charge(run: _Run, planned: Due, what: _Charge) -> None:
 
 def _carry(run: _Run, due: Due) -> None:
     with run.conn.transaction():
-        hold_carried(run.conn, due.account)
+        hold_account(run.conn, due.account)
         now_due = due_of(run.conn, due.number)
-        if now_due is None or now_due.balance != due.balance:
+        if now_due is None or now_due.asked != due.asked:
             return  # it was paid meanwhile, or carried
-        entry = carry(due.account, due.number, due.currency, due.balance, run.clock())
-        post(run.conn, entry)
+        number = numbered(run.conn, Kind.CARRY, due.number)
+        post(run.conn, carry(due, number, run.clock()))
     run.report.collected.append(_would(due, _CARRIED))
 
 
@@ -263,4 +276,4 @@ def _collected(attempt: Attempt) -> Collected:
 
 def _would(due: Due, what: _Charge | str) -> Collected:
     state, why = ("due", what.method.label) if isinstance(what, _Charge) else ("open", what)
-    return Collected(due.number, due.account, f"{due.balance}", due.currency, state, why)
+    return Collected(due.number, due.account, f"{due.asked}", due.currency, state, why)

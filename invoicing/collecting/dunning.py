@@ -8,10 +8,14 @@ like the others, and then waits for a person. Who has paid is current again; a t
 has nothing left to be current with.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from typing import Final
+
+from invoicing.gateways.stripe_amounts import least
 
 
 class Stand(StrEnum):
@@ -30,7 +34,8 @@ ORDER: Final = tuple(Stand)
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Days after the due date at which each step is taken, days between notice and step, and days
-    between one declined charge and the next.
+    between one declined charge and the next. Who owes less than ``minimum`` of a currency, as what
+    no card takes where none is said, is left in peace.
     """
 
     retry_days: tuple[int, ...] = (3, 5, 7)
@@ -39,6 +44,11 @@ class Policy:
     suspend_days: int = 21
     terminate_days: int = 45
     notice_days: int = 7
+    minimum: Mapping[str, Decimal] = field(default_factory=dict)
+
+    def least(self, currency: str) -> Decimal:
+        """What has to be open of an account before it is dunned."""
+        return self.minimum.get(currency, least(currency))
 
     def after(self, stand: Stand) -> timedelta:
         """How long after the due date an account may stand so."""

@@ -3,10 +3,12 @@
 from datetime import datetime
 from decimal import Decimal
 
+from invoicing.collecting.applying import Move
 from invoicing.gateways.protocol import Dispute, Payout, Refund
 from pipeline.money import EXACT
 from sinks.journal import Entry, Kind, Posting
 from sinks.payments import Attempt
+from sinks.payments_due import Due
 
 RECEIVABLE = "receivable"
 
@@ -64,10 +66,24 @@ def paid_out(payout: Payout, clearing: str, at: datetime, *, back: bool = False)
     return Entry(Kind.PAYOUT, reference, at, "", payout.currency, postings)
 
 
-def carry(account: str, invoice: str, currency: str, rest: Decimal, at: datetime) -> Entry:
-    """Too little for any payment: the account's from now on, paid with another invoice."""
-    postings = (Posting(RECEIVABLE, -rest, invoice=invoice), Posting(RECEIVABLE, rest))
-    return Entry(Kind.CARRY, invoice, at, account, currency, postings)
+def carry(due: Due, number: int, at: datetime) -> Entry:
+    """Too little for any payment: the account's from now on, paid with another invoice. The
+    ``number``-th time that this invoice leaves a rest.
+    """
+    rest = due.asked
+    postings = (Posting(RECEIVABLE, -rest, invoice=due.number), Posting(RECEIVABLE, rest))
+    reference = f"{due.number}/{number}"
+    return Entry(Kind.CARRY, reference, at, due.account, due.currency, postings)
+
+
+def applied(account: str, move: Move, number: int, at: datetime) -> Entry:
+    """A balance in the customer's favour pays another invoice: the ``number``-th move of it."""
+    postings = (
+        Posting(RECEIVABLE, move.amount, invoice=move.source),
+        Posting(RECEIVABLE, -move.amount, invoice=move.target),
+    )
+    reference = f"{move.source}/{move.target}/{number}"
+    return Entry(Kind.APPLY, reference, at, account, move.currency, postings)
 
 
 def _back(

@@ -3,8 +3,8 @@
 1. Check the signature over the bytes as they came. A forgery changes nothing.
 2. Commit the event's row, by its id. One that was handled before ends here.
 3. Ask the gateway for the object; what the event says of it may be older than another one.
-4. Record it and that the event is handled, in one transaction. A crash before: the gateway sends
-   it again, and `payment collect` finds it waiting.
+4. Record it, and then that the event is handled, a transaction each. A crash before either: the
+   gateway sends it again, and `payment collect` finds it waiting; what is recorded stays so.
 """
 
 import hashlib

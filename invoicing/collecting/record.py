@@ -1,7 +1,8 @@
 """Writes down what a gateway says: row, books and a word to the customer in one transaction.
 
 What is written is the state of the object as it was asked for; how often and in which order that
-happens changes nothing. The entries are once per reference, and the end of an attempt is for good.
+happens changes nothing. The entries are once per reference. Money that comes after an attempt was
+given up is booked like any other.
 """
 
 from datetime import datetime
@@ -20,15 +21,15 @@ from invoicing.gateways.protocol import (
     RefundState,
     State,
 )
-from pipeline.money import EXACT
 from schemas import events
 from sinks.database import Connection
-from sinks.journal import post
+from sinks.journal import hold_account, post
 from sinks.outbox import enqueue
 from sinks.payment_alerts import payment_alert
 from sinks.payment_events import RefundRow, find_refund_row, keep_refund, order_refund
 from sinks.payments import Attempt, Found, attempt_of, find_attempt, keep
-from sinks.payments_due import carried, due_of, hold_carried
+from sinks.payments_due import due_of
+from sinks.receipts import recover
 
 THEIR_TOOLS: Final = "made with the gateway's own tools"
 _TOLD: Final = {
@@ -61,17 +62,16 @@ def record_payment(
 
 
 def _book(conn: Connection, gateway: Gateway, attempt: Attempt, at: datetime) -> None:
-    """A payment of what was open, but for rounding, pays the invoice exactly; the rounding is the
-    account's, like what was carried to this payment. Another amount is the invoice's, whole.
+    """A payment of what was asked for pays what the invoice owed then, exactly; the rounding is the
+    account's, like what was carried to this payment. Another amount, or of an invoice that owes
+    something else by now, is the invoice's, whole: what is too much pays the next one.
     """
-    hold_carried(conn, attempt.account)
+    hold_account(conn, attempt.account)
     due, received = due_of(conn, attempt.invoice), attempt.received or Decimal(0)
-    balance = due.balance if due else Decimal(0)
-    rest, step = carried(conn, attempt.account, attempt.currency), gateway.step(attempt.currency)
-    over = EXACT.subtract(received, balance)
-    rounded = any(abs(EXACT.subtract(over, one)) < step for one in (rest, Decimal(0)))
-    mine = balance if rounded else received
+    as_asked = due is not None and due.asked == attempt.owed and received == attempt.amount
+    mine = attempt.owed if as_asked else received
     post(conn, books.paid(attempt, gateway.clearing, mine, at))
+    recover(conn, [attempt.invoice], at)
 
 
 def record_canceled(
@@ -94,6 +94,7 @@ def record_refund(
         if row is None:
             row = order_refund(conn, attempt.attempt, refund.amount, THEIR_TOOLS, gateway.name, at)
         after = keep_refund(conn, row.refund, refund.state, refund.reference, at)
+        hold_account(conn, attempt.account)
         if after.state == "done":
             post(conn, books.refunded(attempt, refund, gateway.clearing, at))
             alert = payment_alert(
@@ -103,6 +104,7 @@ def record_refund(
             enqueue(conn, alert, at)
         if refund.state is RefundState.FAILED and row.state == "done":
             post(conn, books.refund_failed(attempt, refund, gateway.clearing, at))
+            recover(conn, [attempt.invoice], at)
         return after
 
 
@@ -112,12 +114,14 @@ def record_dispute(conn: Connection, gateway: Gateway, dispute: Dispute, at: dat
     if attempt is None:
         return ""
     with conn.transaction():
+        hold_account(conn, attempt.account)
         if dispute.state is not DisputeState.INQUIRY:
             post(conn, books.charged_back(attempt, dispute, gateway.clearing, at))
         if dispute.fee:
             post(conn, books.dispute_fee(attempt, dispute, gateway.clearing, at))
         if dispute.state is DisputeState.WON:
             post(conn, books.won(attempt, dispute, gateway.clearing, at))
+            recover(conn, [attempt.invoice], at)
     return dispute.state
 
 

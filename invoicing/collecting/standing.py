@@ -5,7 +5,7 @@ each is once for its account, state and time of being late: provisioning that he
 does it once. Nobody but a person terminates.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -17,7 +17,7 @@ from sinks.audit import Act, record
 from sinks.database import Connection
 from sinks.outbox import Channel, Recipient, enqueue
 from sinks.payment_alerts import changed, command, notice
-from sinks.payments_due import oldest_unpaid
+from sinks.payments_due import Unpaid, unpaid
 
 BY: Final = "rackmeter"
 _PROVISIONING: Final = (Recipient(Channel.COMMAND),)
@@ -36,21 +36,29 @@ class Moved:
 
 def see_accounts(conn: Connection, policy: Policy, now: datetime) -> Iterator[Moved]:
     """One move of each account that has one."""
-    unpaid = oldest_unpaid(conn)
+    known = _oldest(unpaid(conn), policy)
     late = {row.account for row in rows.standings(conn)}
-    for account in sorted(unpaid.keys() | late):
+    for account in sorted(known.keys() | late):
         with conn.transaction():
-            moved = _see(conn, account, unpaid, policy, now)
+            moved = _see(conn, account, known, policy, now)
         if moved is not None:
             yield moved
+
+
+def _oldest(found: Iterable[Unpaid], policy: Policy) -> dict[str, tuple[datetime, str]]:
+    """Account → due date and number of the oldest invoice that it is asked for in earnest."""
+    oldest: dict[str, tuple[datetime, str]] = {}
+    for one in found:
+        if one.owed >= policy.least(one.currency):
+            oldest.setdefault(one.account, (one.due_at, one.number))
+    return oldest
 
 
 def terminate(conn: Connection, account: str, policy: Policy, by: str, now: datetime) -> None:
     """A person ends what an account has. Raises RefusedError unless it is time for that."""
     with conn.transaction():
         row = rows.standing_of(conn, account)
-        unpaid = oldest_unpaid(conn, account).get(account)
-        due_at, invoice = unpaid or (None, "")
+        due_at, invoice = _oldest(unpaid(conn, account), policy).get(account) or (None, "")
         standing = Standing(Stand(row.state), row.noticed_at) if row else Standing(Stand.CURRENT)
         if not isinstance(move(standing, due_at, now, policy), ForAPerson):
             raise RefusedError(
@@ -77,10 +85,9 @@ def _see(
     standing = Standing(stand, row.noticed_at if row else None)
     if move(standing, known.get(account, (None, ""))[0], now, policy) is None:
         return None
-    unpaid = oldest_unpaid(conn, account).get(account)
-    due_at, invoice = unpaid or (None, "")
+    due_at, invoice = _oldest(unpaid(conn, account), policy).get(account) or (None, "")
     found = move(standing, due_at, now, policy)
-    because = f"{invoice} is unpaid" if unpaid else "everything is paid"
+    because = f"{invoice} is unpaid" if invoice else "everything is paid"
     match found:
         case Step(stand=to):
             _go(conn, account, stand, to, because, BY, now)

@@ -182,7 +182,7 @@ def write_off(
         open_ = standing(conn, number)
         lost = open_.balance if amount is None else money("--amount", amount)
         confirm(f"Write off {lost} {open_.currency} of {number}?", yes=yes)
-        enter(conn, datetime.now(UTC) if at is None else instant(at), lost, open_, myself())
+        enter(conn, datetime.now(UTC) if at is None else instant(at), lost, number, myself())
         now = standing(conn, number)
     if json:
         document({**asdict(now), "written_off": lost})

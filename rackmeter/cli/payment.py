@@ -214,9 +214,12 @@ def _report(report: "CollectReport", *, json: bool) -> None:
         ("invoice", "account", "amount", "", "state", ""),
         [(c.invoice, c.account, c.amount, c.currency, c.state, c.why) for c in report.collected],
     )
+    for one in report.applied:
+        move = one.move
+        lines([f"{one.account}: {move.amount} {move.currency} of {move.source} pay {move.target}"])
     for moved in report.moved:
         lines([f"{moved.account}: {moved.what} ({moved.because})"])
     for sentence in report.unknown:
         note(sentence)
-    if not report.collected and not report.moved:
+    if not (report.applied or report.collected or report.moved):
         note("nothing to collect")

@@ -117,8 +117,8 @@ GRANT SELECT (alert_id, account_id, channel, scope_id, period_start, threshold, 
               delivered_at, last_error, failed) ON alert_outbox TO rackmeter_customer;
 GRANT USAGE ON SCHEMA customer TO rackmeter_customer;
 GRANT SELECT ON
-    customer.account, customer.alert, customer.charge, customer.invoice, customer.invoice_line, customer.item,
-    customer.usage_day, customer.usage_hour, customer.usage_month
+    customer.account, customer.alert, customer.charge, customer.invoice, customer.invoice_line, customer.invoice_status,
+    customer.item, customer.statement, customer.usage_day, customer.usage_hour, customer.usage_month
     TO rackmeter_customer;
 GRANT EXECUTE ON FUNCTION customer.current_account TO rackmeter_customer;
 

@@ -18,6 +18,7 @@ from sinks.journal import Entry, Kind, Posting, post, trial_balance
 from sinks.payment_methods import keep_customer, keep_methods
 from sinks.payments import Attempt, attempts_of
 from sinks.payments_due import due_of
+from sinks.receipts import recover
 from sinks.timelines import add_account
 from tests.payments.stripe_server import StripeState, forward
 
@@ -108,6 +109,7 @@ class World:
         number: str = "",
         due_at: datetime = DUE,
         currency: str = "EUR",
+        entity: str = "test",
     ) -> str:
         """An invoice as it is once it is issued: its row, and what it is in the books."""
         number = number or f"RM-{uuid4().hex[:8].upper()}"
@@ -117,9 +119,9 @@ class World:
                 """
                 INSERT INTO invoice (invoice_id, number, entity, account_id, period_start,
                     period_end, currency, net, tax, gross, issued_at, document, digest, due, due_at)
-                VALUES (%s, %s, 'test', %s, %s, %s, %s, %s, 0, %s, %s, '{}', 'd', %s, %s)
+                VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 0, %s, %s, '{}', 'd', %s, %s)
                 """,
-                (uuid4(), number, account, due_at, due_at, currency, amount, amount,
+                (uuid4(), number, entity, account, due_at, due_at, currency, amount, amount,
                  due_at - timedelta(days=14), amount, due_at),
             )  # fmt: skip
             sides = (Posting("receivable", amount, invoice=number), Posting("revenue", -amount))
@@ -161,6 +163,22 @@ class World:
         entry = Entry(Kind.PAYMENT, str(uuid4()), self.now, due.account, due.currency, sides)
         with self.conn.transaction():
             post(self.conn, entry)
+
+    def credit(self, number: str, amount: str) -> None:
+        """A credit note for an invoice, as a close books it."""
+        due, less = due_of(self.conn, number), Decimal(amount)
+        assert due is not None
+        sides = (Posting("revenue", less), Posting("receivable", -less, invoice=number))
+        entry = Entry(Kind.CREDIT_NOTE, str(uuid4()), self.now, due.account, due.currency, sides)
+        with self.conn.transaction():
+            post(self.conn, entry)
+            recover(self.conn, [number], self.now)
+
+    def open(self, number: str) -> Decimal:
+        """What is open of an invoice; below zero it is the customer's."""
+        due = due_of(self.conn, number)
+        assert due is not None
+        return due.balance
 
     def settle(self, number: str) -> None:
         """All of it came another way."""

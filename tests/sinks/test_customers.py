@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from uuid import uuid4
 
 import psycopg
@@ -11,6 +12,7 @@ from psycopg.errors import Diagnostic
 
 from sinks.catalogs import apply
 from sinks.database import Connection, connect, migrate
+from sinks.journal import Entry, Kind, Posting, post
 from sinks.outbox import Alert, enqueue
 from sinks.timelines import add_account, end, rent
 from tests.fix_billing import TX, a_catalog, meter_late, meter_open, meter_windows, rent_small
@@ -24,8 +26,8 @@ MINUTE = timedelta(minutes=1)
 SHARED_ACME, SHARED_BOLT = 26, 1000
 """Windows of acme's time hold 1 each, those of bolt's 1000."""
 VIEWS = (
-    "account", "alert", "charge", "invoice", "invoice_line", "item", "usage_day", "usage_hour",
-    "usage_month",
+    "account", "alert", "charge", "invoice", "invoice_line", "invoice_status", "item", "statement",
+    "usage_day", "usage_hour", "usage_month",
 )  # fmt: skip
 SECRETS = ("bolt", "Bolt", "b-1", "b-shared", "7700077")
 """What belongs to bolt: names, items, and an amount of money."""
@@ -65,6 +67,11 @@ def _customer(conn: Connection, account: str, name: str, item: str, net: int) ->
         " 'charge', 'traffic', 'net', %s::numeric)))",
         (item, *period, NOON, item, net),
     )
+    sides = (
+        Posting("receivable", Decimal(net), invoice=f"RM-{account}"),
+        Posting("revenue", Decimal(-net)),
+    )
+    post(conn, Entry(Kind.INVOICE, f"RM-{account}", NOON, account, "EUR", sides))
     told = {"of": account}
     enqueue(conn, Alert(account, item, NOON, f"{item}/50%", "v1", "crossed", told, NOON), NOON)
 
@@ -391,8 +398,9 @@ def noticed(conn: Connection, query: str) -> str:
 
 LEAKY = {
     "account": "name", "alert": "body", "charge": "net", "invoice": "document",
-    "invoice_line": "line_key", "item": "item_id", "usage_day": "item_id",
-    "usage_hour": "quantity", "usage_month": "quantity",
+    "invoice_line": "line_key", "invoice_status": "number", "item": "item_id",
+    "statement": "reference", "usage_day": "item_id", "usage_hour": "quantity",
+    "usage_month": "quantity",
 }  # fmt: skip
 
 
