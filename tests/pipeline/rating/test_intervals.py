@@ -1,12 +1,13 @@
 """Trials, suspensions and exclusions: what each charge costs in them is a field of the charge."""
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
 from pipeline.rating.price import price
 from schemas.billing import Interval, Scope, Span
-from schemas.prices import Charge, IntervalKind
+from schemas.prices import Charge, Fee, IntervalKind, PerUnit
 from tests.pipeline.rating.worlds import (
     END,
     START,
@@ -67,6 +68,39 @@ def test_intervals_that_overlap_count_once() -> None:
     more = Interval("web", EXCLUSION, Span(hour(15), hour(30)))
     scope = replace(scope, intervals=(*scope.intervals, more))
     assert total(price(scope, inputs_of(), END)) == 720 - 20
+
+
+@pytest.mark.parametrize("spans", [((100, 110), (200, 210)), ((200, 210), (100, 110))])
+def test_intervals_count_in_whatever_order_they_were_entered(
+    spans: tuple[tuple[int, int], ...],
+) -> None:
+    lines = price(world(hourly("1"), TRIAL, *spans), inputs_of(), END)
+    assert said(lines) == ["100 hour × 1 = 100.00", "90 hour × 1 = 90.00", "510 hour × 1 = 510.00"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "trial", "nets"),
+    [
+        ("a trial as long as the rental: not even a fee that is charged whole", (0, 500), []),
+        ("one that outlasts the rental", (0, 720), []),
+        ("one to its end leaves the time before", (400, 500), ["30.00", "9.00"]),
+    ],
+)
+def test_no_time_is_no_line(rule: str, trial: tuple[int, int], nets: list[str]) -> None:
+    """billing.md: intervals are half-open; so what a trial leaves of no length is nothing."""
+    fee = Charge(Fee(), PerUnit(Decimal("9.00")), "hosting", prorate=False)
+    rows = (row(fee, "plan"), row(traffic("1.00", 0), "moved"))
+    free = Interval("web", TRIAL, Span(hour(trial[0]), hour(trial[1])))
+    scope = replace(scope_of(*rows, rented=Span(START, hour(500))), intervals=(free,))
+    before = used(30 * 10**12, START, hour(400))
+    lines = price(scope, inputs_of(before), END)
+    assert [str(line.net) for line in lines] == nets, rule
+
+
+def test_a_price_of_an_item_of_another_scope_is_not_charged() -> None:
+    """A timeline may know more items than the scope has."""
+    scope = scope_of(row(hourly("1"), "it"), row(hourly("9"), "it", item="db"))
+    assert [line.item for line in price(scope, inputs_of(), END)] == ["web"]
 
 
 def test_an_interval_of_another_item_changes_nothing() -> None:

@@ -38,7 +38,8 @@ def settled(
 ) -> Settlement:  # fmt: skip
     seller = Seller("rm", "R", (), "", "UTC", "EUR", {"std": Decimal(rate), "low": Decimal(7)})
     lines = [line(*net.split()) for net in nets]
-    return settle(lines, seller, currency, TaxProfile(mode, rounding), credits_, NOW)
+    once = (credit for credit in credits_)
+    return settle(lines, seller, currency, TaxProfile(mode, rounding), once, NOW)
 
 
 def figures(found: Settlement) -> list[str]:
