@@ -92,6 +92,18 @@ def test_what_is_not_prorated_is_charged_once_whatever_changes() -> None:
     assert said(price(scope_of(*rows), inputs_of(), END)) == ["1.000000 month × 129.00 = 129.00"]
 
 
+def test_a_fee_that_was_once_and_becomes_monthly_is_both() -> None:
+    """Another thing is measured: the first of the month is of each."""
+    rows = (
+        row(fee("49.00", every=Every.ONCE), "support", Span(START, days(10)), at="v1"),
+        row(fee("9.00", prorate=False), "support", Span(days(10)), at="v2"),
+    )
+    assert said(price(scope_of(*rows), inputs_of(), END)) == [
+        "1 fee × 49.00 = 49.00",
+        "1.000000 month × 9.00 = 9.00",
+    ]
+
+
 def test_a_price_change_does_not_charge_a_set_up_again() -> None:
     setup = fee("49.00", every=Every.ONCE)
     rows = (

@@ -63,11 +63,12 @@ def test_usage_in_a_trial_is_free_and_brings_no_allowance() -> None:
     assert str(line.net) == "2.00"
 
 
-def test_intervals_that_overlap_count_once() -> None:
+@pytest.mark.parametrize(("more", "free"), [((15, 30), 20), ((12, 15), 10), ((10, 20), 10)])
+def test_intervals_that_overlap_count_once(more: tuple[int, int], free: int) -> None:
     scope = world(hourly("1"), TRIAL, (10, 20))
-    more = Interval("web", EXCLUSION, Span(hour(15), hour(30)))
-    scope = replace(scope, intervals=(*scope.intervals, more))
-    assert total(price(scope, inputs_of(), END)) == 720 - 20
+    other = Interval("web", EXCLUSION, Span(hour(more[0]), hour(more[1])))
+    scope = replace(scope, intervals=(*scope.intervals, other))
+    assert total(price(scope, inputs_of(), END)) == 720 - free
 
 
 @pytest.mark.parametrize("spans", [((100, 110), (200, 210)), ((200, 210), (100, 110))])

@@ -136,6 +136,18 @@ class TestPriceChange:
         whole = lines(row(traffic(), "traffic"), usage=())
         assert lines(self.FIRST, self.SECOND, usage=())[0].key == whole[0].key
 
+    def test_another_unit_of_the_family_shares_the_allowance(self) -> None:
+        """Of 10 + 10 TB the first half leaves 5; of 15 in the second 10 are paid, by the GB."""
+        by_tb = row(traffic("1.00", 20), "traffic", Span(START, hour(360)), at="v1")
+        by_gb = row(traffic("0.002", 20_000, unit=GB), "traffic", Span(hour(360)), at="v2")
+        usage = (used(15 * TB.is_, START, hour(360)), used(15 * TB.is_, hour(360), END))
+        for rows in ((by_tb, by_gb), (by_gb, by_tb)):
+            found = lines(*rows, usage=usage)
+            assert [f"{x.quantity} {x.unit} {x.net}" for x in found] == [
+                "0.000 TB 0.00",
+                "10000.000 GB 20.00",
+            ]
+
     def test_another_unit_family_has_an_allowance_of_its_own(self) -> None:
         hours = Unit("GPU-hour", "gpu.alloc_ms", 3_600_000, Decimal("0.01"))
         gpu = Charge(
