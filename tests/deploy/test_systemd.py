@@ -19,6 +19,10 @@ UNITS = sorted(
 )
 SERVICES = [name for name in UNITS if name.endswith(".service")]
 TIMERS = [name for name in UNITS if name.endswith(".timer")]
+STRIPE = sorted(
+    file.relative_to(FOLDER / "with-stripe").as_posix()
+    for file in (FOLDER / "with-stripe").rglob("*.conf")
+)
 EXPOSURE_MAX = {"rackmeter-agent.service": 2.0}
 """Of 10, as `systemd-analyze security` counts: below 2.0 it says OK, and 1.5 is what the servers
 have; the agent sees /proc, /home and the GPU."""
@@ -103,6 +107,40 @@ def test_its_settings_exist_and_its_secrets_are_credentials(name: str) -> None:
     for variable, value in given.items():
         if re.search(r"KEY|PASS|CERT", variable):
             assert value.startswith("%d/"), variable
+
+
+# -- with Stripe -----------------------------------------------------------------------------------
+
+
+def test_who_speaks_with_stripe_gets_its_secrets_from_systemd_alone(units: Path) -> None:
+    """Whoever takes events needs what checks them; nobody else does. No unit has either without."""
+    known = {PREFIX + field.upper() for field in Settings.model_fields}
+    assert STRIPE == [
+        "rackmeter-api.service.d/30-stripe.conf", "rackmeter-collect.service.d/30-stripe.conf",
+    ]  # fmt: skip
+    for name in STRIPE:
+        file = f"with-stripe/{name}"
+        given = dict(line.split("=", 1) for line in lines(file, "Environment"))
+        assert given.keys() <= known
+        loaded = dict(line.split(":") for line in lines(file, "LoadCredential"))
+        assert {f"%d/{credential}" for credential in loaded} == set(given.values())
+        assert all(path == f"/etc/rackmeter/{one}" for one, path in loaded.items())
+        assert ("RACKMETER_STRIPE_WEBHOOK_SECRET_FILE" in given) == ("api" in name)
+        assert "stripe" not in (FOLDER / name.split(".d/")[0]).read_text()
+
+
+@pytest.mark.parametrize("name", STRIPE)
+def test_systemd_reads_the_units_with_stripe_without_a_word(
+    name: str, units: Path, tmp_path: Path
+) -> None:
+    unit = name.split(".d/", maxsplit=1)[0]
+    shutil.copytree(units, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(FOLDER / "with-stripe", tmp_path, dirs_exist_ok=True)
+    done = analyze(tmp_path, "verify", "--man=no", unit)
+    assert (done.returncode, done.stderr) == (0, "")
+    shutil.copy(tmp_path / name, tmp_path / f"{name}.conf")
+    (tmp_path / f"{name}.conf").write_text("[Service]\nLoadCredentials=x\n")
+    assert "LoadCredentials" in analyze(tmp_path, "verify", "--man=no", unit).stderr, "it is read"
 
 
 @pytest.mark.parametrize("name", SERVICES)
