@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from pipeline.rating.credit import Draw
-from schemas.billing import BilledLine, Inputs, Line, LineKind, Scope, Seller, Span, TaxLine
+from schemas.billing import BilledLine, Inputs, Line, LineKind, Scope, Seller, Span, Taken, TaxLine
 from schemas.terms import Credit, TaxProfile
 
 FORMAT: Final = "rackmeter.invoice/2"
@@ -157,6 +157,8 @@ class Document:
     priced: tuple[Priced, ...]
     adjusted: tuple[Adjusted, ...]
     cut: tuple[Position, ...]
+    taken: tuple[Taken, ...] = ()
+    """What it takes back of earlier invoices, which stood as is said here when it was issued."""
 
 
 def of_scopes(document: Document) -> list[DocumentLine]:
@@ -175,6 +177,11 @@ def adjusted_of(document: Document, line: Line) -> Adjusted:
     mine = [one for one in document.adjusted if one.priced.scope.scope == line.scope]
     named = (one for one in mine if one.priced.inputs.period.holds(line.service.start))
     return next(named, mine[0])
+
+
+def below_zero(document: Document) -> bool:
+    """No invoice may be: what comes to less than nothing is a credit note."""
+    return document.totals.net < 0 or document.totals.gross < 0
 
 
 def numbered(draft: Document, number: str) -> Document:

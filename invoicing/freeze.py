@@ -15,19 +15,29 @@ from typing import TypeVar
 
 import psycopg
 
-from invoicing.document import INVOICE, Buyer, Document, DocumentLine, Position, Priced
+from invoicing.charged import Charged, charged, takeable
+from invoicing.document import (
+    CREDIT_NOTE,
+    INVOICE,
+    Buyer,
+    Document,
+    DocumentLine,
+    Position,
+    Priced,
+    below_zero,
+)
 from invoicing.evidence import evidence
 from invoicing.lines import Header, document_lines, draft, local_days, taxed_at
 from invoicing.opened import Opened, opened
 from invoicing.outside import lost_of
-from invoicing.papers import Terms, papers
+from invoicing.papers import Papers, Terms, excessive, named, papers
 from invoicing.plan import Group
 from invoicing.recompute import Look, looks_of
 from invoicing.reconcile import Reconciliation, reconcile
 from pipeline.periods import closed
 from pipeline.rating.adjustment import carried
 from pipeline.rating.price import price
-from schemas.billing import Inputs, Line, Scope, Seller, Span
+from schemas.billing import Inputs, Line, Scope, Seller, Span, Taken
 from schemas.errors import RefusedError
 from sinks.database import Connection
 from sinks.queries import usage_inputs_bulk
@@ -55,8 +65,17 @@ class Headed:
 
     group: Group
     header: Header
-    rides: tuple[Look, ...]
-    """Sealed periods that its invoice corrects."""
+    corrected: Papers
+
+    @property
+    def rides(self) -> tuple[Look, ...]:
+        """Sealed periods that its invoice corrects."""
+        return self.corrected.rides
+
+    @property
+    def numbers(self) -> list[str]:
+        """The invoices that billed those."""
+        return [look.adjusted.invoice for look in self.rides]
 
 
 @contextmanager
@@ -116,7 +135,7 @@ def heads(
         own = header(group)
         require_verified(own.profile, group.account)
         mine = [look for look in looks if look.due.account == group.account]
-        return Headed(group, own, papers(conn, mine, own, terms).rides if mine else ())
+        return Headed(group, own, papers(conn, mine, own, terms) if mine else Papers())
 
     return [attempted(partial(head, group)) for group in groups]
 
@@ -159,16 +178,40 @@ def freeze(
     wallets = purses(conn, accounts, first.currency, first.issued_at)
 
     def document(one: Headed, of: list[_Priced], own: list[list[DocumentLine]]) -> Document:
-        return draft(
-            one.header, [made.priced for made in of], [row for mine in own for row in mine], cut,
-            wallets[one.group.account], [look.adjusted for look in one.rides],
-        )  # fmt: skip
+        header, known = one.header, one.corrected.known
+        priced, lines = [made.priced for made in of], [row for mine in own for row in mine]
+        adjusted = [look.adjusted for look in one.rides]
+        wallet = wallets[one.group.account]
+        invoice = draft(header, priced, lines, cut, wallet, adjusted, _earlier(one, known))
+        if not below_zero(invoice):
+            return invoice
+        known = tuple(charged(conn, [one.group.account])[one.group.account])
+        note = replace(header, kind=CREDIT_NOTE)
+        return _note(draft(note, priced, lines, cut, wallet, adjusted, _earlier(one, known)))
 
     drafts = [
         attempted(partial(document, one, of, own)) if isinstance(of, list) else of
         for one, of, own in zip(headed, priced, rows, strict=True)
     ]
     return _proved(conn, headed, drafts, known)
+
+
+def _earlier(one: Headed, known: Sequence[Charged]) -> list[Taken]:
+    """What the document may take back, of the invoices that it corrects before others."""
+    head = one.header
+    return takeable(known, head.profile, head.currency, head.seller.entity, one.numbers)
+
+
+def _note(document: Document) -> Document:
+    """What comes to less than nothing is a credit note for earlier invoices: they charged it."""
+    if excessive(document):
+        totals = document.totals
+        raise RefusedError(
+            f"The invoice of {document.buyer.account} would come to {totals.gross}"
+            f" {document.currency}, less than nothing, and earlier invoices have not charged as"
+            " much: correct its prices or what was billed in advance."
+        )
+    return named(document)
 
 
 def _price(one: Headed, scopes: dict[str, Scope], inputs: dict[str, Inputs]) -> list[_Priced]:

@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 
 from invoicing.corrections import corrections
 from invoicing.document import (
+    CREDIT_NOTE,
     FORMAT,
     PAYMENT_DAYS,
     Adjusted,
@@ -28,8 +29,9 @@ from invoicing.pieces import parts
 from pipeline.money import EXACT
 from pipeline.periods import closed, midnight, zone
 from pipeline.rating.settle import settle
+from pipeline.rating.taken import Taking
 from pipeline.rating.tax import DOMESTIC
-from schemas.billing import Line, Scope, Seller, Span
+from schemas.billing import Line, Scope, Seller, Span, Taken
 from schemas.serial import text_digest, to_json
 from schemas.terms import Credit, TaxProfile
 
@@ -64,12 +66,17 @@ def draft(
     cut: Sequence[Position],
     credits_: Sequence[Credit] = (),
     adjusted: Sequence[Adjusted] = (),
+    earlier: Sequence[Taken] = (),
 ) -> Document:
-    """The document, complete but for its number; ``rows`` are those of the scopes."""
-    corrected, own = _adjustments(adjusted)
+    """The document, complete but for its number; ``rows`` are those of the scopes, ``earlier`` what
+    it may take back of other invoices.
+    """
+    corrected, own, about = _adjustments(adjusted)
+    taking = Taking(tuple(earlier), about, header.kind == CREDIT_NOTE)
     settled = settle(
         [*(row.line for row in rows), *corrected],
         header.seller, header.currency, header.profile, credits_, header.issued_at, own,
+        taking,
     )  # fmt: skip
     added = [DocumentLine(line, UNSETTLED, (), None) for line in settled.lines[len(rows) :]]
     lines = zip([*rows, *added], settled.rates, strict=True)
@@ -95,14 +102,20 @@ def draft(
         priced=tuple(priced),
         adjusted=tuple(adjusted),
         cut=tuple(cut),
+        taken=settled.taken,
     )
 
 
-def _adjustments(adjusted: Sequence[Adjusted]) -> tuple[list[Line], dict[str, Decimal]]:
-    """Step 10 for all corrected scopes: the lines, and the rates of those that have their own."""
-    found = [made for one in adjusted for made in corrections(one)]
-    own = {made.line.key: made.rate for made in found if made.rate is not None}
-    return [made.line for made in found], own
+def _adjustments(
+    adjusted: Sequence[Adjusted],
+) -> tuple[list[Line], dict[str, Decimal], dict[str, str]]:
+    """Step 10 for all corrected scopes: the lines, the rates of those that have their own, and the
+    invoice that each is about.
+    """
+    found = [(one.invoice, made) for one in adjusted for made in corrections(one)]
+    own = {made.line.key: made.rate for _, made in found if made.rate is not None}
+    about = {made.line.key: invoice for invoice, made in found}
+    return [made.line for _, made in found], own, about
 
 
 def document_lines(

@@ -89,7 +89,8 @@ def sealed_outcomes(
     rows = conn.execute(
         """
         SELECT w.no - 1, s.scope_id, i.invoice_id::text, i.number, i.net, i.tax, i.gross,
-               (SELECT count(*) FROM invoice_line l WHERE l.invoice_id = i.invoice_id)
+               (SELECT count(*) FROM invoice_line l WHERE l.invoice_id = i.invoice_id),
+               coalesce(i.kind, 'invoice'), coalesce(i.corrects, '')
         FROM unnest(%s::int[], %s::text[], %s::timestamptz[]) AS w (no, scope_id, period_start)
         JOIN scope_seal s USING (scope_id, period_start)
         LEFT JOIN invoice i USING (invoice_id)
@@ -114,7 +115,7 @@ def _sealed(
         outcome_of(
             replace(group, scopes=tuple(scopes)),
             Status.EXISTS if invoice[0] else Status.EMPTY,
-            **dict(zip(FIELDS, invoice, strict=True)),
+            **dict(zip((*FIELDS, "kind", "corrects"), invoice, strict=True)),
         )
         for invoice, scopes in invoices.items()
     ]

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from invoicing.document import CREDIT_NOTE, INVOICE, Document, Position
+from invoicing.charged import Charged, charged, moved, takeable
+from invoicing.document import CREDIT_NOTE, INVOICE, Document, Position, below_zero
 from invoicing.export import load
 from invoicing.lines import Header, draft
 from invoicing.recompute import Look
-from invoicing.sorting import Next, apart, by_invoice, exceeds, may_ride
+from invoicing.sorting import Next, apart, by_invoice, may_ride
 from pipeline.money import exact_sum
-from schemas.billing import TaxLine
+from pipeline.rating.taken import beyond
+from schemas.billing import Taken
 from schemas.errors import RefusedError
-from schemas.serial import from_json
 from sinks.database import Connection
 
 
@@ -35,44 +36,78 @@ class Paper:
 
     looks: tuple[Look, ...]
     header: Header
-    excess: bool = False
-    """It would take back more than was invoiced."""
+    earlier: tuple[Taken, ...]
+    """What it may take back."""
 
     def draft(self, cut: Sequence[Position]) -> Document:
         """The document without its number."""
-        if self.excess:
+        document = self.drafted(cut)
+        if excessive(document):
             raise RefusedError(
-                f"A credit note would take back more than {self.header.corrects} charged: part of"
-                " it was billed on later invoices. Correct those by hand."
+                f"A credit note would take back more than the invoices of {document.buyer.account}"
+                " charged in a tax category and rate. Correct them by hand."
             )
-        return draft(self.header, (), (), cut, (), [look.adjusted for look in self.looks])
+        return document
+
+    def drafted(self, cut: Sequence[Position] = ()) -> Document:
+        """Whatever it comes to."""
+        adjusted = [look.adjusted for look in self.looks]
+        return named(draft(self.header, (), (), cut, (), adjusted, self.earlier))
+
+
+def named(document: Document) -> Document:
+    """A credit note corrects, before others, the invoice that it takes back of first."""
+    first = next((one.invoice for one in document.taken), document.corrects)
+    return replace(document, corrects=first) if document.kind == CREDIT_NOTE else document
+
+
+def excessive(document: Document) -> bool:
+    """A credit note that takes back more than invoices charged."""
+    note = document.kind == CREDIT_NOTE
+    return note and beyond(document.taxes, document.taken, document.profile)
 
 
 @dataclass(frozen=True, slots=True)
 class Papers:
-    own: tuple[Paper, ...]
-    rides: tuple[Look, ...]
+    own: tuple[Paper, ...] = ()
+    rides: tuple[Look, ...] = ()
     """On the account's next invoice."""
+    known: tuple[Charged, ...] = ()
+    """The account's invoices as the documents of their own leave them."""
 
 
 def papers(conn: Connection, looks: Sequence[Look], header: Header, terms: Terms) -> Papers:
     """Every look that differs is in one of the two; ``header`` is what an invoice now would say."""
-    then = Next(ended(conn, header.buyer.account), terms.least, header.profile)
+    account = header.buyer.account
+    then = Next(ended(conn, account), terms.least, header.profile)
+    known = charged(conn, [account])[account]
     own: list[Paper] = []
     rides: list[Look] = []
     for number, mine in by_invoice(looks).items():
         first = mine[0].billed.invoice_id
         invoice = load(conn, first)[0] if first else None
-        paper = Paper(tuple(mine), _header(mine, invoice, header))
-        if paper.header.corrects and invoice is not None:
-            taxes = paper.draft(()).taxes
-            paper = replace(paper, excess=exceeds(invoice, _credited(conn, number), taxes))
-        profile = paper.header.profile
-        if apart(mine, profile, then) and not (paper.excess and may_ride(profile, then)):
+        paper = _paper(mine, _header(mine, invoice, header), known, number)
+        made = paper.drafted()
+        rideable = may_ride(paper.header.profile, then)
+        if apart(mine, rideable, then.least) and not (excessive(made) and rideable):
             own.append(paper)
+            known = moved(known, made)
         else:
             rides += mine
-    return Papers(tuple(own), tuple(rides))
+    return Papers(tuple(own), tuple(rides), tuple(known))
+
+
+def _paper(looks: Sequence[Look], header: Header, known: Sequence[Charged], number: str) -> Paper:
+    """A credit note where it comes to less than nothing, or only gives back credit."""
+    earlier = tuple(
+        takeable(known, header.profile, header.currency, header.seller.entity, [number])
+    )
+    note = Paper(tuple(looks), replace(header, kind=CREDIT_NOTE, corrects=number), earlier)
+    less = exact_sum(look.net for look in looks) < 0
+    totals = note.drafted().totals
+    if below_zero(note.drafted()) or (less and not totals.net and not totals.gross):
+        return note
+    return Paper(tuple(looks), replace(header, kind=INVOICE), earlier)
 
 
 def ended(conn: Connection, account: str) -> bool:
@@ -94,25 +129,12 @@ def _header(looks: Sequence[Look], invoice: Document | None, header: Header) -> 
     """Of a document for these looks: the period and the taxes of the invoice that it corrects."""
     if invoice is None:
         return replace(header, period=looks[0].due.period)
-    less = exact_sum(look.net for look in looks) < 0
     same = invoice.seller.entity == header.seller.entity
     return replace(
         header,
-        kind=CREDIT_NOTE if less else INVOICE,
-        corrects=invoice.number if less else "",
         period=invoice.period,
         timezone=invoice.timezone,
         profile=invoice.profile,
         buyer=replace(header.buyer, vat_id=invoice.profile.vat_id),
         seller=header.seller if same else invoice.seller,
     )
-
-
-def _credited(conn: Connection, number: str) -> list[tuple[TaxLine, ...]]:
-    """The taxes of the credit notes that name the invoice already."""
-    rows = conn.execute(
-        "SELECT c.document->'taxes' FROM invoice c JOIN invoice i USING (account_id)"
-        " WHERE i.number = %(number)s AND c.corrects = %(number)s",
-        {"number": number},
-    )
-    return [from_json(tuple[TaxLine, ...], row[0]) for row in rows]

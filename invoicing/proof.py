@@ -16,6 +16,7 @@ from invoicing.lines import Header, document_lines, draft, local_days
 from invoicing.pieces import covers, metered
 from pipeline.attribute import attribute, divide
 from pipeline.rating.price import price
+from pipeline.rating.taken import untaken
 from schemas.billing import Line, Usage
 from schemas.errors import ConfigError
 from schemas.serial import Json, SerialError, from_json, text_digest, to_json
@@ -131,7 +132,10 @@ def recomputed(document: Document) -> Iterator[Finding]:
         document.period, document.seller, document.buyer, document.profile, document.corrects,
     )  # fmt: skip
     rows = [row for priced in document.priced for row in _priced_again(document, priced)]
-    made = draft(header, document.priced, rows, document.cut, document.credits, document.adjusted)
+    made = draft(
+        header, document.priced, rows, document.cut, document.credits, document.adjusted,
+        [untaken(one) for one in document.taken],
+    )  # fmt: skip
     again = replace(made, number=document.number)
     yield from _compare("", to_json(document), to_json(again))
 

@@ -9,12 +9,15 @@ from decimal import Decimal
 from importlib.resources import files
 from typing import Final
 
-from invoicing.document import Document
+from invoicing.corrections import corrections
+from invoicing.document import CREDIT_NOTE, Document, DocumentLine
 from pipeline.money import EXACT, exact_sum, minor_units
-from schemas.billing import LineKind
+from pipeline.rating.taken import given
+from schemas.billing import LineKind, Taken
 from schemas.terms import CreditKind, TaxMode, TaxRounding
 from sinks.database import Connection
 
+TAKEN: Final = (files("invoicing") / "queries" / "taken.sql").read_text()
 DRAWS: Final = (files("invoicing") / "queries" / "draws.sql").read_text()
 TAXES: Final = (files("invoicing") / "queries" / "taxes.sql").read_text()
 
@@ -38,8 +41,13 @@ class _Whole:
 
 def resettled(conn: Connection, documents: Sequence[Document]) -> Iterator[list[Pair]]:
     """Of each document every figure of the whole beside the same one from the database."""
-    for document, whole in zip(documents, _wholes(conn, documents), strict=True):
-        yield list(_pairs(conn, document, whole))
+    again = _taken(conn, documents)
+    for number, whole in enumerate(_wholes(conn, documents)):
+        document, taken = documents[number], again[number]
+        yield [
+            *_compared(document, taken),
+            *_pairs(conn, document, _noted(document, whole, taken)),
+        ]
 
 
 def _pairs(conn: Connection, document: Document, whole: _Whole) -> Iterator[Pair]:
@@ -64,15 +72,101 @@ def _promotional(conn: Connection, document: Document) -> Pair:
     taken: dict[str, Decimal] = {}
     groups: dict[tuple[str, Decimal], Decimal] = {}
     for row in document.lines:
-        if row.line.kind is LineKind.CREDIT:
+        if row.line.kind is LineKind.CREDIT and row.line.net < 0:
             credit = row.line.title.removeprefix("credit ")
             taken[credit] = taken.get(credit, Decimal(0)) - row.line.net
         else:
             key = row.line.tax, row.rate
             groups[key] = EXACT.add(groups.get(key, Decimal(0)), row.line.net)
     sums = groups.values()
-    most = min(exact_sum(sums), exact_sum(one for one in sums if one > 0))
+    note = document.kind == CREDIT_NOTE
+    most = Decimal(0) if note else min(exact_sum(sums), exact_sum(x for x in sums if x > 0))
     return "promotional credit", taken, _draws(conn, document, CreditKind.PROMOTIONAL, most)
+
+
+Again = tuple[Decimal, Decimal, Decimal]
+"""Taken back, credit given back, tax."""
+
+
+def _compared(document: Document, again: Sequence[Again]) -> Iterator[Pair]:
+    for one, (back, credit, tax) in zip(document.taken, again, strict=True):
+        where = f"of {one.invoice}, {one.category} {one.rate} %"
+        yield f"taken back {where}", one.back, back
+        yield f"credit given back {where}", given(one), credit
+        yield f"tax taken back {where}", one.back_tax, tax
+    said = exact_sum(row.line.net for row in _returns(document))
+    yield "credit given back", said, exact_sum(credit for _, credit, _ in again)
+
+
+def _returns(document: Document) -> list[DocumentLine]:
+    return [row for row in document.lines if row.line.kind is LineKind.CREDIT and row.line.net > 0]
+
+
+def _taken(conn: Connection, documents: Sequence[Document]) -> list[list[Again]]:
+    """Of each document what it takes back of each invoice that it names."""
+    found: list[list[Again]] = [[] for _ in documents]
+    wanted = [
+        (at, place, *_asked(document, one))
+        for at, document in enumerate(documents)
+        for place, one in enumerate(document.taken)
+    ]
+    if not wanted:
+        return found
+    names = (
+        "no", "place", "about", "amount", "rate", "charged", "tax", "before", "before_tax", "used",
+        "credit_only", "inclusive", "down",
+    )  # fmt: skip
+    columns = {
+        name: list(column) for name, column in zip(names, zip(*wanted, strict=True), strict=True)
+    }
+    digits = minor_units(documents[0].currency)
+    for at, _, *again in conn.execute(TAKEN, {**columns, "digits": digits}):
+        found[at].append((again[0], again[1], again[2]))
+    return found
+
+
+def _asked(document: Document, one: Taken) -> tuple[object, ...]:
+    """How much is wanted of a category and rate, and the invoice as it stood."""
+    note, profile = document.kind == CREDIT_NOTE, document.profile
+    corrects = {
+        made.line.key: adjusted.invoice
+        for adjusted in document.adjusted
+        for made in corrections(adjusted)
+    }
+    lines = [
+        row.line.net
+        for row in document.lines
+        if (row.line.tax, row.rate) == (one.category, one.rate)
+        and row.line.kind is not LineKind.CREDIT
+        and (note or corrects.get(row.line.key) == one.invoice)
+    ]
+    about = f"{one.category} {one.rate}" + ("" if note else f" {one.invoice}")
+    return (
+        about, -exact_sum(lines), one.rate, one.charged, one.tax, one.before, one.before_tax,
+        exact_sum(credit.left for credit in one.used), not note,
+        profile.mode is TaxMode.INCLUSIVE, profile.rounding is TaxRounding.DOWN,
+    )  # fmt: skip
+
+
+def _noted(document: Document, whole: _Whole, again: Sequence[Again]) -> _Whole:
+    """Of a credit note the taxes of what it takes back, in place of those of its lines."""
+    if document.kind != CREDIT_NOTE:
+        return whole
+    inclusive = document.profile.mode is TaxMode.INCLUSIVE
+    taxes = dict(whole.taxes)
+    for group, (base, tax) in whole.taxes.items():
+        mine = [
+            figures
+            for one, figures in zip(document.taken, again, strict=True)
+            if (one.category, one.rate) == group
+        ]
+        amount = base + tax if inclusive else base
+        if mine and amount == -exact_sum(back for back, _, _ in mine):
+            own = -exact_sum(part for _, _, part in mine)
+            taxes[group] = (amount - own if inclusive else base, own)
+    net = whole.net if not inclusive else exact_sum(base for base, _ in taxes.values())
+    tax = exact_sum(part for _, part in taxes.values())
+    return _Whole(taxes, net, tax, net + tax)
 
 
 def _wholes(conn: Connection, documents: Sequence[Document]) -> list[_Whole]:

@@ -24,8 +24,9 @@ from typing import Any, Final, LiteralString
 from psycopg import sql
 
 from invoicing.booking import book
+from invoicing.charged import charged, stands
 from invoicing.digest import Unnumbered, finished, unnumbered
-from invoicing.document import Document, numbered
+from invoicing.document import INVOICE, Document, below_zero, numbered
 from invoicing.due import hold_sweeps, note_since
 from invoicing.freeze import Frozen
 from invoicing.lines import taxed_at
@@ -34,7 +35,7 @@ from invoicing.number import Number, take_numbers
 from invoicing.number_log import Entry, NumberLog
 from invoicing.opened import write_opened
 from schemas.billing import Scope
-from schemas.errors import DependencyError
+from schemas.errors import DependencyError, RefusedError
 from schemas.serial import digest
 from schemas.terms import Credit, TaxProfile
 from sinks.audit import Act, record_all
@@ -75,7 +76,7 @@ def seal(
     log: NumberLog,
     failpoint: Failpoint,
 ) -> list[Sealed]:
-    """Makes drafts of one kind final, all or none. Begins with no transaction open and leaves none.
+    """Makes drafts final, all or none. Begins with no transaction open and leaves none.
 
     ``close_of`` is the start of the period in whose close it happens.
     """
@@ -132,19 +133,23 @@ class Issued:
 
 
 def _numbered(conn: Connection, wanted: Sequence[_Draft]) -> tuple[list[Issued], dict[str, Number]]:
-    """The documents, with numbers where there is something to bill."""
+    """The documents, with numbers where there is something to bill; credit notes first, so that
+    nobody waits for a number who holds another.
+    """
     drafts = [one.frozen.draft for one in wanted if one.frozen.draft.lines]
-    if not drafts:
-        return [Issued(one.frozen.draft) for one in wanted], {}
-    first = drafts[0]
-    ids = [draft.invoice_id for draft in drafts]
-    numbers = take_numbers(conn, first.seller, first.kind, first.issued_at, ids)
-    each = iter(numbers)
+    numbers: dict[str, Number] = {}
+    for kind in sorted({draft.kind for draft in drafts}):
+        mine = [draft for draft in drafts if draft.kind == kind]
+        ids = [draft.invoice_id for draft in mine]
+        taken = take_numbers(conn, mine[0].seller, kind, mine[0].issued_at, ids)
+        numbers |= zip(ids, taken, strict=True)
     finals = [
-        _final(one, str(next(each))) if one.frozen.draft.lines else Issued(one.frozen.draft)
+        _final(one, str(numbers[one.frozen.draft.invoice_id]))
+        if one.frozen.draft.lines
+        else Issued(one.frozen.draft)
         for one in wanted
     ]
-    return finals, {str(number): number for number in numbers}
+    return finals, {str(number): number for number in numbers.values()}
 
 
 def _final(draft: _Draft, number: str) -> Issued:
@@ -208,10 +213,36 @@ def _lock(conn: Connection, frozen: Sequence[Frozen]) -> None:
         raise AlreadySealedError
     for one in frozen:
         refuse_looked_at(conn, one.looks)
+    _refuse_taken(conn, [one.draft for one in frozen])
     # What only corrects rests on wallet and taxes of the corrected invoice.
     drafts = [one.draft for one in frozen if one.draft.priced]
     if drafts and _money(conn, drafts) != [(one.credits, one.profile) for one in drafts]:
         raise TimelineChangedError
+
+
+def _refuse_taken(conn: Connection, drafts: Sequence[Document]) -> None:
+    """What is taken back of invoices was not taken by somebody else since; nobody does until the
+    end of the transaction. And no invoice is below zero.
+    """
+    for draft in drafts:
+        if draft.kind == INVOICE and below_zero(draft):
+            raise RefusedError(
+                f"The invoice of {draft.buyer.account} comes to {draft.totals.gross}"
+                f" {draft.currency}: less than nothing is a credit note."
+            )
+    taking = [draft for draft in drafts if draft.taken]
+    if not taking:
+        return
+    accounts = sorted({draft.buyer.account for draft in taking})
+    conn.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended('rackmeter taken ' || a, 0))"
+        " FROM unnest(%s::text[]) AS a",
+        (accounts,),
+    )
+    known = charged(conn, accounts)
+    for draft in taking:
+        if not all(stands(known[draft.buyer.account], one) for one in draft.taken):
+            raise TimelineChangedError
 
 
 def lock_scopes(conn: Connection, scopes: dict[str, Scope]) -> None:

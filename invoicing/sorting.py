@@ -3,8 +3,8 @@
 By the invoice that is corrected: where it comes to less, by the least that a credit note is written
 for, a credit note that names it; all else is lines on the next invoice. A document of its own is
 also what cannot be there: an account that has ended has no next invoice, and another tax treatment
-does not mix. Never more is credited than was invoiced, by tax category and rate: what exceeds that
-(it was billed on later invoices) goes to the next invoice, or, where it cannot, to a person.
+does not mix. What is taken back of which invoice says ``pipeline.rating.taken``; never more than
+was invoiced, by tax category and rate.
 """
 
 from collections import defaultdict
@@ -12,10 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from invoicing.document import Document
 from invoicing.recompute import Look
 from pipeline.money import exact_sum
-from schemas.billing import TaxLine
 from schemas.terms import TaxProfile
 
 
@@ -46,19 +44,8 @@ def may_ride(profile: TaxProfile, then: Next) -> bool:
     return same and not then.ended
 
 
-def apart(looks: Sequence[Look], profile: TaxProfile, then: Next) -> bool:
-    """The corrections of one invoice, taxed as ``profile``, make a document of their own."""
+def apart(looks: Sequence[Look], rideable: bool, least: Decimal) -> bool:
+    """The corrections of one invoice make a document of their own."""
     net = exact_sum(look.net for look in looks)
-    credited = bool(looks[0].adjusted.invoice) and net < 0 and -net >= then.least
-    return credited or not may_ride(profile, then)
-
-
-def exceeds(
-    invoice: Document, before: Iterable[Sequence[TaxLine]], note: Sequence[TaxLine]
-) -> bool:
-    """With those before it the credit note would take back more than was invoiced."""
-    left: dict[tuple[str, Decimal], Decimal] = defaultdict(Decimal)
-    for taxes in (invoice.taxes, *before, note):
-        for one in taxes:
-            left[one.category, one.rate] += one.base
-    return any(base < 0 for base in left.values())
+    credited = bool(looks[0].adjusted.invoice) and net < 0 and -net >= least
+    return credited or not rideable

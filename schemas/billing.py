@@ -248,6 +248,39 @@ class TaxLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Used:
+    """Promotional credit that an invoice used, and that is not given back until now."""
+
+    credit: str
+    left: Decimal
+    back: Decimal = Decimal(0)
+    """What a document gives back of it to the wallet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a document takes back of an earlier invoice, in one tax category and rate. All amounts
+    count upwards, and include tax where prices do.
+    """
+
+    invoice: str
+    category: str
+    rate: Decimal
+    charged: Decimal
+    """What the invoice charged, less the promotional credit that it used."""
+    tax: Decimal
+    """The tax that it charged."""
+    before: Decimal
+    """What credit notes took back of it before."""
+    before_tax: Decimal
+    used: tuple[Used, ...] = ()
+    """In the order in which they were drawn."""
+    back: Decimal = Decimal(0)
+    """What this document takes back of ``charged``, besides credit."""
+    back_tax: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
 class Seller:
     """The legal entity that sells."""
 

@@ -1,8 +1,10 @@
 """What customers were given or have paid ahead, and what invoices drew of it.
 
 A credit is never changed: draws are added, and the database refuses more than there is
-(0010_money.sql). Paid credit is in the books from its grant; promotional credit enters them with
-the invoice that it makes cheaper. Which credit is drawn first says ``pipeline.rating.credit``.
+(0010_money.sql). A correction that lowers an invoice gives back what that had drawn of promotional
+credit: a draw below zero, on the same credit with its expiry. Paid credit is in the books from its
+grant; promotional credit enters them with the invoice that it makes cheaper. Which credit is drawn
+first says ``pipeline.rating.credit``.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,7 +48,7 @@ class Held:
     currency: str
     left: Decimal
     draws: tuple[tuple[str, Decimal, datetime], ...]
-    """Invoice number or ``expiry``, amount, when."""
+    """Number of the document or ``expiry``, amount, when; below zero it was given back."""
 
 
 def hold(conn: Connection, accounts: Sequence[str]) -> None:
@@ -129,7 +131,7 @@ def _require_same(conn: Connection, wanted: Grant) -> None:
 
 
 def draw(conn: Connection, reference: str, draws: Iterable[Draw], at: datetime) -> None:
-    """Takes off what an invoice uses; in its own transaction."""
+    """Takes off what a document uses, or gives back; in its own transaction, a credit once."""
     with conn.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO wallet_draw (credit_id, reference, amount, drawn_at)"
@@ -159,7 +161,9 @@ def expire(conn: Connection, at: datetime, by: str, account: str | None = None) 
 def _expire(conn: Connection, held: Held, at: datetime, by: str) -> None:
     credit, end = held.grant, held.grant.expires_at
     assert end is not None
-    draw(conn, EXPIRY, [Draw(credit.credit, held.left)], at)
+    before = sum(reference.startswith(EXPIRY) for reference, _, _ in held.draws)
+    again = f" {before + 1}" if before else ""  # given back by a correction after it had expired
+    draw(conn, f"{EXPIRY}{again}", [Draw(credit.credit, held.left)], at)
     if credit.kind is CreditKind.PAID:
         _, timezone = _account(conn, credit.account)
         month = end.astimezone(zone(timezone)).date().replace(day=1)

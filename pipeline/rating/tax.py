@@ -38,12 +38,12 @@ def tax_lines(
     for line, rate in rated:
         nets[line.tax, rate].append(line.net)
     return tuple(
-        _tax(category, exact_sum(nets[category, rate]), rate, currency, profile)
+        tax_line(category, exact_sum(nets[category, rate]), rate, currency, profile)
         for category, rate in sorted(nets)
     )
 
 
-def _tax(
+def tax_line(
     category: str, amount: Decimal, rate: Decimal, currency: str, profile: TaxProfile
 ) -> TaxLine:
     """``amount`` is the sum of the lines: without tax, or with it where prices include it."""
