@@ -1,9 +1,10 @@
-"""Utilisation and memory of AMD accelerators, from what amdgpu shows in sysfs. No arithmetic across
-readings.
+"""Utilisation, memory and energy of AMD accelerators, from what amdgpu shows in sysfs. No
+arithmetic across readings.
 """
 
 from pathlib import Path
 
+from agents import hwmon
 from agents.sample import Sample, resource_name
 
 
@@ -19,6 +20,8 @@ def read(root: Path) -> list[Sample]:
         samples.append(Sample("gpu.busy_ms", uuid, percent, uuid))
         if used is not None:
             samples.append(Sample("gpu.memory_mib_s", uuid, used, uuid))
+        for folder in sorted((card / "device/hwmon").glob("hwmon*")):
+            samples += hwmon.energy("gpu.energy_mj", uuid, folder, 1)
     return samples
 
 

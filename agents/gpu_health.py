@@ -11,6 +11,7 @@ from contextlib import suppress
 from agents.nvml import Handle, Nvml, NvmlError
 from agents.sample import Sample
 
+_NJ_IN_MJ = 10**6
 _EVENTS_MAX = 100
 """Taken at one look; what is more waits in the driver's queue."""
 
@@ -22,7 +23,7 @@ def memory(nvml: Nvml, handle: Handle, uuid: str) -> Iterator[Sample]:
 
 def health(nvml: Nvml, handle: Handle, uuid: str) -> Iterator[Sample]:
     with suppress(NvmlError):
-        yield Sample("gpu.energy_mj", uuid, nvml.energy_mj(handle), uuid)
+        yield Sample("gpu.energy_mj", uuid, nvml.energy_mj(handle), uuid, unit=_NJ_IN_MJ)
     with suppress(NvmlError):
         yield Sample("gpu.ecc_errors", uuid, nvml.ecc_errors(handle), uuid)
 

@@ -13,7 +13,7 @@ holding   a level that stays until the next look, like used space: it fills the 
           look, also while no agent ran, because a disk stays as full as it was left.
 trailing  a level that describes the time before the look, like GPU utilisation: it counts only
           where the looks are close. What nobody saw, an hour without an agent or in suspend, is
-          not counted.
+          not counted. Power is one, where a source has no counter of energy (``Sample.level``).
 
 A device first seen after others is counted from zero when it was born since the last reading (its
 serial is higher than all seen before), and from its present value when it was there and not
@@ -57,12 +57,14 @@ RULES: Final[dict[str, Rule]] = {
     "gpu.busy_ms": Rule(How.TRAILING, 100),
     "gpu.alloc_ms": Rule(How.TRAILING),
     "gpu.memory_mib_s": Rule(How.TRAILING, 2**20 * 1000),
-    "gpu.energy_mj": Rule(How.COUNTED),
+    "gpu.energy_mj": Rule(How.COUNTED, 10**6),
     "gpu.ecc_errors": Rule(How.COUNTED),
     "gpu.xid_errors": Rule(How.COUNTED),
     "gpu.lost_ms": Rule(How.TRAILING),
     "cpu.mode_ms": Rule(How.STEADY),
-    "cpu.energy_mj": Rule(How.COUNTED, 1000),
+    "cpu.energy_mj": Rule(How.COUNTED, 10**6),
+    "machine.energy_mj": Rule(How.COUNTED, 10**6),
+    "chassis.energy_mj": Rule(How.COUNTED, 10**6),
     "memory.used_mib_s": Rule(How.HOLDING, 2**20 * 1000),
     "pressure.some_us": Rule(How.STEADY),
     "pressure.full_us": Rule(How.STEADY),
@@ -210,7 +212,12 @@ def _step(
     how, divisor = RULES[sample.meter]
     mark = origin.marks.get((sample.meter, sample.device))
     here = Mark(sample.value, reading.at_up_ms)
+    if sample.level:
+        how = How.TRAILING
     if how in (How.HOLDING, How.TRAILING):
+        if sample.value * 1000 > per_second_max(sample.meter) * divisor:
+            said = f"{sample.meter} of {sample.resource or 'the machine'} shows {sample.value}"
+            return 0, mark or Mark(0, reading.at_up_ms), [f"{said}: more than there can be"]
         elapsed_ms = max(0, reading.at_up_ms - mark.up_ms) if mark else 0
         if how is How.HOLDING:
             return (mark.value if mark else 0) * elapsed_ms, here, []
@@ -228,15 +235,16 @@ def _step(
 
 
 def _gained(sample: Sample, mark: Mark | None, serial_hi: int) -> int:
+    """In fine units."""
     if mark is None:
-        return sample.value if sample.serial > serial_hi else 0
+        return sample.value * sample.unit if sample.serial > serial_hi else 0
     forward = sample.value - mark.value
     if forward >= 0:
-        return forward
+        return forward * sample.unit
     wrap = sample.wrap or (WRAP if sample.bits == 32 else 0)
     if mark.value < wrap and forward + wrap < wrap // 2:
-        return forward + wrap
-    return sample.value
+        return (forward + wrap) * sample.unit
+    return sample.value * sample.unit
 
 
 def _gone(origin: Origin, reading: Reading) -> Iterator[tuple[Series, int]]:

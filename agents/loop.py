@@ -32,7 +32,7 @@ from agents.log import Once, log, set_up
 from agents.losses import counted_before, with_losses
 from agents.origin import start
 from agents.publish import POLL_S, Publisher, Target
-from agents.read import Sources, read_all, read_gpus
+from agents.read import Sources, read_all, read_levels
 from agents.sample import Reading
 from agents.signals import STOP, pending
 from agents.state import Store, UnreadableError, cannot_save
@@ -50,6 +50,8 @@ NAP_S = 5.0
 """The longest sleep: the monotonic clock it runs on stands still in suspend, the schedule's does
 not.
 """
+POWER_MS = 10_000
+"""Between looks at power, where no GPU wants more: ACPI's meters average over a second and more."""
 FIXED = ("server", "state", "root")
 """Settings that an agent has for life."""
 
@@ -79,6 +81,8 @@ class Agent:
     lost_before: Mapping[str, int] = field(default_factory=dict)
     """By meter, what earlier runs had lost."""
     reports: int = 0
+    powered: bool = False
+    """Whether the latest reading has power in it that is not counted for us."""
     unsaved: str = ""
     """Why the state cannot be saved, while it cannot."""
     said_state: Once = field(default_factory=Once)
@@ -111,20 +115,22 @@ class Agent:
 
     def integrate(self, reading: Reading) -> None:
         self.origin, notes = integrate(self.origin, reading, observed_ms_max(self.settings))
+        self.powered = any(sample.level for sample in reading.samples)
         for note in notes:
             log.warning("%s", note)
         self.said_gpus(self.sources.gpus.said)
 
     def wait(self) -> signal.Signals | None:
-        """Until the next reading is due, or a signal; looks at the GPUs meanwhile."""
+        """Until the next reading is due, or a signal; looks at GPUs and power meanwhile."""
         phase = zlib.crc32(self.settings.server.encode())
         due_up_ms = _next(clock.up_ms(), self.settings.interval_ms, phase)
-        look_up_ms = _next(clock.up_ms(), self.settings.gpu_interval_ms, 0)
+        look_up_ms = _next(clock.up_ms(), self.look_ms or self.settings.interval_ms, 0)
         while (now := clock.now()).up_ms < due_up_ms:
-            if self.sources.gpus.present and now.up_ms >= look_up_ms:
-                self.integrate(read_gpus(self.sources, now))
-                look_up_ms = _next(now.up_ms, self.settings.gpu_interval_ms, 0)
-            until_up_ms = min(due_up_ms, look_up_ms) if self.sources.gpus.present else due_up_ms
+            look_ms = self.look_ms
+            if look_ms and now.up_ms >= look_up_ms:
+                self.integrate(read_levels(self.sources, now))
+                look_up_ms = _next(now.up_ms, look_ms, 0)
+            until_up_ms = min(due_up_ms, look_up_ms) if look_ms else due_up_ms
             caught = pending(min(max(0, until_up_ms - now.up_ms) / 1000, self.nap_s))
             self.publisher.pump()
             self.tell()
@@ -134,6 +140,13 @@ class Agent:
             if caught:
                 return caught
         return pending(0)
+
+    @property
+    def look_ms(self) -> int:
+        """Between looks at levels; 0: there are none."""
+        if self.sources.gpus.present:
+            return self.settings.gpu_interval_ms
+        return POWER_MS if self.powered else 0
 
     @property
     def nap_s(self) -> float:

@@ -5,11 +5,11 @@ arithmetic.
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents import block, cpu, gpu, memory, network, power, pressure, storage
+from agents import block, cpu, gpu, hwmon, memory, network, power, pressure, storage
 from agents.clock import Now
 from agents.sample import Reading
 
-PLAIN = (cpu, memory, pressure, block, power)
+PLAIN = (cpu, memory, pressure, block, power, hwmon)
 """Sources that need nothing but the tree they read."""
 ALL_METERS = frozenset().union(
     *(source.METERS for source in PLAIN), network.METERS, storage.METERS, gpu.METERS
@@ -38,6 +38,7 @@ def read_all(sources: Sources, now: Now) -> Reading:
     return Reading(now.at_ms, now.up_ms, tuple(samples), ALL_METERS, serial_hi)
 
 
-def read_gpus(sources: Sources, now: Now) -> Reading:
-    """The meters that must be looked at more often than reports are sent."""
-    return Reading(now.at_ms, now.up_ms, tuple(sources.gpus.read(now.up_ms)), gpu.METERS)
+def read_levels(sources: Sources, now: Now) -> Reading:
+    """What must be looked at more often than reports are sent."""
+    samples = (*sources.gpus.read(now.up_ms), *hwmon.read(sources.root))
+    return Reading(now.at_ms, now.up_ms, samples, gpu.METERS | hwmon.METERS)

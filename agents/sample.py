@@ -37,6 +37,11 @@ class Sample:
     """What the source's own counter comes to before it starts again at zero, where that is known
     and no power of two.
     """
+    unit: int = 1
+    """Fine units of the meter (agents.integrate.RULES) in one of a counted ``value``."""
+    level: bool = False
+    """It is a level, in fine units a millisecond, of a meter that others count: power, of energy.
+    """
     card: Card = NO_CARD
     """Whose counter it is, where names may change hands."""
 

@@ -17,7 +17,8 @@ class Meter:
 
 # Bounds: 800 Gbit/s is the fastest NIC sold (ConnectX-8) and more than a disk reads; 2,048 threads
 # and 64 TiB of memory the largest single machine listed by SPEC CPU2017; 2**31 MiB = 2 PiB one file
-# system; 4 TiB of memory and 4 kW are beyond any GPU or socket; a GPU is busy at most all the time.
+# system; 4 TiB of memory and 4 kW are beyond any GPU or socket, 1 MW beyond any rack, and beyond a
+# counter of whole kilowatt-hours that is read each minute; a GPU is busy at most all the time.
 _ALL = (
     Meter("cpu.busy_ms", "ms", 2_048_000, "system.cpu.time", "busy time of all processors"),
     Meter("net.rx_bytes", "By", 100_000_000_000, "system.network.io", "bytes received by a NIC"),
@@ -32,6 +33,12 @@ _ALL = (
     Meter("gpu.lost_ms", "ms", 1_000, "hw.status", "time a GPU that was there did not answer"),
     Meter("cpu.mode_ms", "ms", 2_048_000, "system.cpu.time", "time of all processors by mode"),
     Meter("cpu.energy_mj", "mJ", 4_000_000, "hw.energy", "energy a processor or its memory took"),
+    Meter(
+        "machine.energy_mj", "mJ", 10**9, "hw.energy", "energy a machine took, by its own sensor"
+    ),
+    Meter(
+        "chassis.energy_mj", "mJ", 10**9, "hw.energy", "energy a chassis took, by its controller"
+    ),
     Meter("memory.used_mib_s", "MiBy.s", 2**26, "system.memory.usage", "used memory over time"),
     Meter("pressure.some_us", "us", 1_000_000, "system.psi.time", "time in which some work waited"),
     Meter("pressure.full_us", "us", 1_000_000, "system.psi.time", "time in which all work waited"),

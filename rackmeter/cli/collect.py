@@ -23,7 +23,9 @@ Once = Annotated[
 
 def add(app: typer.Typer) -> None:
     """Put the noun into the tree."""
-    noun = typer.Typer(no_args_is_help=True, help="Read switch ports and exporters; send reports.")
+    noun = typer.Typer(
+        no_args_is_help=True, help="Read switch ports, exporters, chassis; send reports."
+    )
     app.add_typer(noun, name="collect")
     noun.command(
         "snmp",
@@ -39,6 +41,13 @@ def add(app: typer.Typer) -> None:
             "collect scrape --config /etc/rackmeter/scrape.toml",
         ),
     )(scrape)
+    noun.command(
+        "redfish",
+        epilog=example(
+            "collect redfish --config /etc/rackmeter/redfish.toml --once --json",
+            "collect redfish --config /etc/rackmeter/redfish.toml",
+        ),
+    )(redfish)
 
 
 def snmp(*, config: Config, once: Once = False, json: Json = False) -> None:
@@ -61,6 +70,17 @@ def scrape(*, config: Config, once: Once = False, json: Json = False) -> None:
 
     said = read(config, Scrape)
     _run(said, exporters(said), once=once, json=json)
+
+
+def redfish(*, config: Config, once: Once = False, json: Json = False) -> None:
+    """Meter the energy of chassis, from their controllers by Redfish, until told to stop.
+
+    Exit code 1: stopped with reports unsent (they wait), or nothing answered with --once.
+    """
+    from rackmeter.collect.config import Redfish, controllers, read  # noqa: PLC0415 - starts slowly
+
+    said = read(config, Redfish)
+    _run(said, controllers(said), once=once, json=json)
 
 
 def _run(said: "Collect", sources: "Sequence[Source]", *, once: bool, json: bool) -> None:

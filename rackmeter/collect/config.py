@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -14,11 +14,14 @@ from pydantic import (
     StringConstraints,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from agents import keyfile
 from agents.integrate import RULES
 from agents.publish import Target
+from rackmeter.collect.redfish import Bmc, Reads, trusting
+from rackmeter.collect.redfish import Login as BmcLogin
 from rackmeter.collect.scrape import Exporter, Rule
 from rackmeter.collect.snmp import Engines, Login, Switch
 from rackmeter.errors import ConfigError
@@ -74,6 +77,14 @@ class RuleTable(_Strict):
     resource: str = ""
     scale: Decimal = Field(Decimal(1), gt=0)
     where: dict[str, str] = Field(default_factory=dict)
+    level: bool = False
+    """Power, of a meter of energy; in microwatts."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.level and not self.meter.endswith(".energy_mj"):
+            raise ValueError(f"level is for power, and {self.meter} counts no energy")
+        return self
 
     @field_validator("meter")
     @classmethod
@@ -92,10 +103,38 @@ class ExporterTable(_Strict):
     rule: tuple[RuleTable, ...] = Field(min_length=1)
 
 
+class BmcTable(_Strict):
+    """``[[bmc]]``"""
+
+    name: Text
+    host: Text
+    port: int = Field(443, ge=1, le=65535)
+    user: Text
+    password_file: Path
+    ca_file: Path | None = None
+    fingerprint: Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64})?$")] = ""
+    """SHA-256 of the controller's certificate."""
+    reads: Reads = "power"
+    server: Server | None = None
+    chassis: dict[Text, Server] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _whose(self) -> Self:
+        if (self.server is None) == (not self.chassis):
+            raise ValueError("write server, or [bmc.chassis] with the server of each chassis' id")
+        return self
+
+
 class Scrape(Collect):
     """The file of ``rackmeter collect scrape``."""
 
     exporter: tuple[ExporterTable, ...] = Field(min_length=1)
+
+
+class Redfish(Collect):
+    """The file of ``rackmeter collect redfish``."""
+
+    bmc: tuple[BmcTable, ...] = Field(min_length=1)
 
 
 class Snmp(Collect):
@@ -147,13 +186,31 @@ def exporters(said: Scrape) -> list[Exporter]:
 
 
 def _rule(one: RuleTable) -> Rule:
-    return Rule(one.metric, one.meter, one.server, one.resource, one.scale, one.where)
+    return Rule(one.metric, one.meter, one.server, one.resource, one.scale, one.where, one.level)
 
 
 def _unlike(what: str, names: list[str]) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ConfigError(f"two {what} are called {twice}; their series would be one.")
+
+
+def controllers(said: Redfish) -> list[Bmc]:
+    """Raises ConfigError for a secret that is missing, or two controllers of one name."""
+    _unlike("controllers", [one.name for one in said.bmc])
+    return [
+        Bmc(one.name, one.host, one.port, _bmc_login(one), one.reads, one.server or "", one.chassis)
+        for one in said.bmc
+    ]
+
+
+def _bmc_login(one: BmcTable) -> BmcLogin:
+    password = keyfile.own_text(one.password_file).strip()
+    try:
+        trust = trusting(str(one.ca_file) if one.ca_file else None, one.fingerprint)
+    except OSError as error:
+        raise ConfigError(f"controller {one.name}: {one.ca_file}: {error}.") from error
+    return BmcLogin(one.user, password, trust, one.fingerprint)
 
 
 def switches(said: Snmp) -> list[Switch]:

@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample as Line
 
 from agents import clock
+from agents.integrate import RULES, How
 from agents.sample import Sample, resource_name
 from rackmeter.collect.source import Seen
 
@@ -38,6 +39,8 @@ class Rule:
     resource: str = ""
     scale: Decimal = Decimal(1)
     where: Mapping[str, str] = field(default_factory=dict)
+    level: bool = False
+    """Power, of a meter of energy: microwatts, which are integrated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,10 @@ def _server(rule: Rule, line: Line) -> str:
 def _sample(rule: Rule, line: Line, exporter: str) -> Sample:
     name = resource_name(_filled(rule.resource, line.labels).encode())
     value = math.floor(Decimal(line.value) * rule.scale)
-    return Sample(rule.meter, name, value, f"{exporter}/{rule.metric}/{name}")
+    how, divisor = RULES[rule.meter]
+    unit = divisor if how is How.COUNTED else 1
+    device = f"{exporter}/{rule.metric}/{name}"
+    return Sample(rule.meter, name, value, device, unit=unit, level=rule.level)
 
 
 def _filled(words: str, labels: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from agents import clock
@@ -26,7 +27,8 @@ from rackmeter.collect.config import Collect
 from rackmeter.collect.source import Seen, Source
 from schemas.report import Report
 
-OBSERVED_MS_MAX = 15_000
+OBSERVED_MS_MIN = 15_000
+"""What counts as watched, of levels that describe the time before: three looks, or this."""
 FLUSH_MS = 5_000
 
 
@@ -39,6 +41,10 @@ class Collector:
     boot_id: str
     origins: dict[str, Origin] = field(default_factory=dict)
     said: dict[str, Once] = field(default_factory=lambda: defaultdict(Once))
+
+    @property
+    def observed_ms_max(self) -> int:
+        return max(OBSERVED_MS_MIN, round(3000 * self.collect.interval))
 
     async def look(self) -> dict[str, Reading]:
         """A reading of each server that any source answered for."""
@@ -59,7 +65,7 @@ class Collector:
         if origin is None:
             saved = self._saved(server)
             origin = begin(saved, reading, server, self.boot_id, uuid.uuid4().hex)
-        after, notes = integrate(origin, reading, OBSERVED_MS_MAX)
+        after, notes = integrate(origin, reading, self.observed_ms_max)
         for one in notes:
             log.warning("%s: %s", server, one)
         return after
@@ -107,6 +113,7 @@ def readings(answers: Sequence[Seen], meters: frozenset[str]) -> dict[str, Readi
 
 async def once(collector: Collector) -> list[Report]:
     """What would be reported now; nothing is saved or sent."""
+    _enough_threads(collector)
     seen = await collector.look()
     return [
         report(numbered(collector.after(server, reading), reading))
@@ -118,6 +125,7 @@ async def serve(collector: Collector, publisher: Publisher) -> bool:
     """Until a signal says stop; whether everything was delivered by then."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+    _enough_threads(collector)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     due = time.monotonic()
@@ -133,6 +141,12 @@ async def serve(collector: Collector, publisher: Publisher) -> bool:
     publisher.spool.sync()
     publisher.close()
     return publisher.unsent == 0
+
+
+def _enough_threads(collector: Collector) -> None:
+    """For sources that wait in one: asyncio's own are a handful on a small machine."""
+    threads = ThreadPoolExecutor(collector.collect.at_once, "look")
+    asyncio.get_running_loop().set_default_executor(threads)
 
 
 async def _pump(publisher: Publisher, stopping: asyncio.Event, due: float) -> None:

@@ -156,7 +156,7 @@ def test_energy_goes_on_where_the_counter_turns(tmp_path: Path) -> None:
     (tree / "sys/class/powercap/intel-rapl:0/energy_uj").write_text("14000000\n")
     origin = counted(before, reading(120_000, *power.read(tree)), origin=from_boot_at(before))
     gained = 262_143_328_851 - 262_143_000_000 + 14_000_000
-    assert origin.sums["cpu.energy_mj", "package-0"] == gained
+    assert origin.sums["cpu.energy_mj", "package-0"] == gained * 1000
     assert shown_value(origin, ("cpu.energy_mj", "package-0")) == gained // 1000
 
 
@@ -167,11 +167,13 @@ def from_boot_at(first: Reading) -> Origin:
 
 def test_eight_amd_accelerators(tmp_path: Path) -> None:
     seen = [(one.meter, one.resource, one.value) for one in amd.read(plant(GPUS, tmp_path))]
-    assert len(seen) == 16
-    assert seen[2:4] == [
+    assert len(seen) == 24
+    assert seen[3:6] == [
         ("gpu.busy_ms", "AMD-a1b2c3d4e5f60701", 10),
         ("gpu.memory_mib_s", "AMD-a1b2c3d4e5f60701", 2**30),
+        ("gpu.energy_mj", "AMD-a1b2c3d4e5f60701", 200_000_000),
     ]
+    assert {one.level for one in amd.read(tmp_path) if one.meter == "gpu.energy_mj"} == {True}
 
 
 def test_this_machine_as_others_see_it() -> None:
