@@ -145,6 +145,20 @@ class TestAdvance:
         (line,) = self.lines(self.scope(), "30.00")
         assert (line.service, str(line.net)) == (MAY, "30.00")
 
+    def test_what_was_billed_in_parts_is_their_sum(self) -> None:
+        (line,) = self.lines(self.scope(), "20.00", "10.00")
+        assert (line.service, str(line.net)) == (MAY, "30.00")
+
+    def test_what_was_billed_as_nothing_takes_nothing_off(self) -> None:
+        """A month was free when it was billed, and is not: only what it costs is a line."""
+        (owed,) = self.lines(self.scope(days(10)), "0.00")
+        assert (owed.kind, str(owed.net)) == (LineKind.CHARGE, "10.00")
+
+    def test_what_is_taken_off_is_quantity_times_price_too(self) -> None:
+        _, back = self.lines(self.scope(days(10)), "30.00")
+        assert back.quantity * back.unit_price == back.net == -30
+        assert back.key == "acme/web/plan/2026-04-01T00:00:00Z/billed/hosting"
+
     def test_what_was_not_used_comes_back(self) -> None:
         """Cancelled after ten of thirty days: 10.00 are owed, 30.00 were billed."""
         owed, back = self.lines(self.scope(days(10)), "30.00")

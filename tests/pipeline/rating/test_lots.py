@@ -134,6 +134,27 @@ class TestBookings:
         assert [lot.expires_at for lot in lots] == [JUNE.start, closed(JUNE)]
         assert [lot.left for lot in lots] == [10 * TB.is_] * 2
 
+    def test_fewer_book_nothing_and_more_than_then_what_is_more(self) -> None:
+        """docs/price.md: a larger count buys what is more."""
+        rows = [
+            row(pack(count=count), "pack", Span(day(start), day(end)))
+            for count, start, end in ((3, 5, 9), (1, 9, 20), (2, 20, 30))
+        ]
+        assert self.paid(*rows) == [36, 0]
+        lots = available(scope(*rows), Inputs(MONTH))
+        assert [lot.left // TB.is_ for lot in lots] == [30, 10]
+
+    def test_what_is_priced_before_the_item_begins_is_booked_with_it(self) -> None:
+        rows = (
+            row(pack(), "pack", Span(day(2), day(4))),
+            row(pack(20), "pack", Span(day(4)), at="v2"),
+        )
+        late = scope(*rows, charge=traffic(), rented=Span(day(9)))
+        (lines,) = months(late, 0)
+        assert total(line for line in lines if line.charge == "pack") == 9
+        (lot,) = available(late, Inputs(MONTH))
+        assert (lot.name, lot.left) == (f"{PACK}web/pack/2026-04-09T00:00:00Z", 10 * TB.is_)
+
     def test_dropped_and_booked_again_is_paid_again(self) -> None:
         rows = (
             row(pack(), "pack", Span(day(5), day(9))),

@@ -102,6 +102,8 @@ def test_promotional_credit_is_shared_among_categories_by_their_nets() -> None:
         ("then the oldest",
          [wallet("new", PAID, "9"), wallet("old", PAID, "9", granted_at=NOW - 9 * DAY)],
          ["old", "new"]),
+        ("then by name", [wallet("b", PAID, "9"), wallet("a", PAID, "9")], ["a", "b"]),
+        ("granted at that instant", [wallet("now", PAID, "9", granted_at=NOW)], ["now"]),
         ("what has expired pays nothing", [wallet("gone", PAID, "9", expires_at=NOW)], []),
         ("nor what is not granted yet", [wallet("early", PAID, "9", granted_at=NOW + DAY)], []),
         ("nor what is used up", [wallet("empty", PAID, "0")], []),
