@@ -2,8 +2,8 @@
 
 All reports are made and signed before the first one is due, so that sending costs little. A report
 that is sent late, because broker or sender stood still, is late from its own time on: nothing is
-omitted. Watched servers are rented and cross 50, 80 and 100 % of their allowance on the way; they are
-spread evenly over the fleet, so that they report all the time and not all at once.
+omitted. Watched servers are rented and cross 50, 80 and 100 % of their allowance on the way. They
+are spread evenly over the fleet, so that they report all the time and not all at once.
 """
 
 import time

@@ -30,8 +30,11 @@ class Hints:
 
     def tell_later(self, touched: Mapping[str, int], append_ms: int) -> None:
         """Returns at once."""
-        for server, at_ms in touched.items():
-            self._changed[server] = max(self._changed.get(server, 0), at_ms)
+        again = {
+            server: max(self._changed[server], touched[server])
+            for server in self._changed.keys() & touched.keys()
+        }
+        self._changed = {**self._changed, **touched, **again}
         if self._telling is None or self._telling.done():
             self._telling = asyncio.create_task(self._tell(append_ms))
 

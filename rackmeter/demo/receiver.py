@@ -18,6 +18,11 @@ SECRET_BYTES: Final = 32
 BODY_BYTES_MAX: Final = 1_000_000
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    """With the library's five, a sixth at once is asked to come again in a second."""
+
+
 class Receiver:
     """Listens on the loopback while its block runs."""
 
@@ -30,7 +35,7 @@ class Receiver:
         self._bodies: dict[str, Any] = {}
         self._latency_ms: dict[str, int] = {}
         self._changed = threading.Condition()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     @property
