@@ -4,7 +4,6 @@
 holds that they are what it would write.
 """
 
-import json
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +11,7 @@ import typst
 
 from invoicing.digest import sealed
 from invoicing.document import Document
-from invoicing.documents.render import TEMPLATE
+from invoicing.documents.render import sources
 from invoicing.documents.view import view
 from tests.invoicing.test_page_words import EVERYTHING, credit_note
 
@@ -29,15 +28,12 @@ def pictures() -> dict[str, bytes]:
 
 
 def drawn(document: Document, language: str) -> bytes:
-    shown = json.dumps(
-        view(document, str(sealed(document)["digest"]), language), ensure_ascii=False
-    )
+    shown = view(document, str(sealed(document)["digest"]), language)
     made = typst.compile(
-        TEMPLATE,
+        sources(shown, "", None),
         format="png",
         ppi=PPI,
         ignore_system_fonts=True,
-        sys_inputs={"view": shown, "document": ""},
     )
     assert isinstance(made, bytes)
     return made

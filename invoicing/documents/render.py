@@ -36,21 +36,34 @@ ROUNDS_MAX: Final = 3
 
 def pdf(document: Document, attachment: bytes, digest: str, language: str = "en") -> bytes:
     """The PDF; characters that its fonts lack are shown as ``?`` (the attachment has them all)."""
-    carried = {"document": attachment.decode()}
-    if xml := einvoice(document):
-        carried["einvoice"] = xml.decode()
-    made = _shown(
-        document,
-        _mapped(view(document, digest, language), lambda said: UNSEEN.sub("", said)),
-        carried,
-    )
+    xml = einvoice(document)
+    carried = attachment.decode(), xml.decode() if xml else None
+    shown = _mapped(view(document, digest, language), lambda said: UNSEEN.sub("", said))
+    made = _shown(document, shown, *carried)
     return declared(made) if xml else made
 
 
-def _shown(document: Document, shown: Any, carried: dict[str, str]) -> bytes:
+def sources(shown: Any, attachment: str, xml: str | None) -> dict[str, bytes]:
+    """What typst compiles: the template, the same for all documents, and a call with the texts.
+
+    Through ``sys.inputs`` each document would have a standard library of its own, made and hashed
+    anew, and nothing that was laid out before would be found again.
+    """
+    texts = json.dumps(shown, ensure_ascii=False), attachment, xml
+    view_, whole, einvoice_ = ("none" if text is None else _literal(text) for text in texts)
+    call = f'#import "invoice.typ": invoice\n#invoice(json(bytes({view_})), {whole}, {einvoice_})'
+    return {"main.typ": call.encode(), "invoice.typ": TEMPLATE}
+
+
+def _literal(text: str) -> str:
+    """A string of typst: only a backslash and the closing quote mean something inside."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _shown(document: Document, shown: Any, attachment: str, xml: str | None) -> bytes:
     for _ in range(ROUNDS_MAX):
         try:
-            return _compile(document, shown, carried)
+            return _compile(document, sources(shown, attachment, xml))
         except typst.TypstError as error:
             said = "".join(MISSING.findall(error.diagnostic))
             missing = set(ESCAPED.sub(lambda found: chr(int(found[1], 16)), said))
@@ -58,7 +71,7 @@ def _shown(document: Document, shown: Any, carried: dict[str, str]) -> bytes:
                 raise
             table = str.maketrans(dict.fromkeys(missing, REPLACEMENT))
             shown = _mapped(shown, partial(_translated, table=table))
-    return _compile(document, shown, carried)
+    return _compile(document, sources(shown, attachment, xml))
 
 
 def _translated(said: str, table: dict[int, str]) -> str:
@@ -80,12 +93,11 @@ def _compiler() -> typst.Compiler:
     return typst.Compiler(ignore_system_fonts=True)
 
 
-def _compile(document: Document, shown: Any, carried: dict[str, str]) -> bytes:
+def _compile(document: Document, files: dict[str, bytes]) -> bytes:
     made = _compiler().compile(
-        TEMPLATE,
+        files,  # type: ignore[type-var]  # its stubs know no files by name, its README does
         format="pdf",
         pdf_standards=[STANDARD],
-        sys_inputs={"view": json.dumps(shown, ensure_ascii=False), **carried},
         timestamp=document.issued_at.astimezone(UTC),
     )
     assert isinstance(made, bytes)
