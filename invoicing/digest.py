@@ -97,5 +97,5 @@ def pretty(value: Json, indent: str = "") -> str:
     return _plain(value)
 
 
-def _plain(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False)
+_plain = json.JSONEncoder(ensure_ascii=False).encode
+"""One encoder for all: ``json.dumps`` makes one a call."""

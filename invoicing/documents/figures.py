@@ -1,11 +1,14 @@
 """Figures as a person reads them: money, quantities, dates. Pure; nothing here rounds money."""
 
+import re
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Context, Decimal
+from functools import cache
 from itertools import pairwise
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from babel import Locale
 from babel.dates import format_date, format_datetime
 from babel.numbers import format_currency, format_decimal, format_percent
 
@@ -20,21 +23,24 @@ SHORT: Final = {"en": "d MMM", "de": "d. MMM"}
 MINUTE: Final = {"en": "d MMM y, HH:mm", "de": "d. MMM y, HH:mm"}
 PERCENT: Final = {"en": "#,##0.##%", "de": "#,##0.##\u00a0%"}
 """Patterns of Unicode CLDR by language."""
+CODE: Final = re.compile(r"(?<=[^\W\d_])(?=\d)")
+"""Between a currency's letters and the number, where CLDR wants a space (``currencySpacing``)."""
 _DECIMAL, _BINARY = ("B", "kB", "MB", "GB", "TB", "PB"), ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 SMALLER = {big: small for names in (_DECIMAL, _BINARY) for small, big in pairwise(names)}
 """The next smaller unit of bytes."""
 
 
 def money(amount: Decimal, currency: str, locale: str) -> str:
-    """An amount with its currency, all its digits: ``€1,234.50``."""
-    return format_currency(amount, currency, locale=locale, decimal_quantization=False)
+    """An amount with its currency, all its digits: ``€1,234.50``, ``KWD 1,234.500``."""
+    said = format_currency(amount, currency, locale=_known(locale), decimal_quantization=False)
+    return CODE.sub("\u00a0", said)
 
 
 def amount(value: Decimal, locale: str) -> str:
     """An amount or a rate without its currency, all its digits: ``0.0833``."""
     digits = "0" * max(0, -int(value.as_tuple().exponent))
     pattern = f"#,##0.{digits}" if digits else "#,##0"
-    return format_decimal(value, format=pattern, locale=locale, decimal_quantization=False)
+    return format_decimal(value, format=pattern, locale=_known(locale), decimal_quantization=False)
 
 
 def quantity(value: Decimal, unit: str, locale: str) -> str:
@@ -46,7 +52,7 @@ def base_as(value: int, unit: Unit, locale: str) -> str:
     """Base units to three decimals, for reading only: ``20 TB``, and ``3.512 MB`` when few."""
     name, is_ = fitting(value, unit)
     shown = EXACT.divide(Decimal(value), Decimal(is_)).quantize(Decimal("0.001"), ROUND_HALF_UP)
-    return f"{format_decimal(shown, format='#,##0.###', locale=locale)}\u00a0{name}"
+    return f"{format_decimal(shown, format='#,##0.###', locale=_known(locale))}\u00a0{name}"
 
 
 def fitting(value: int, unit: Unit) -> tuple[str, int]:
@@ -60,7 +66,7 @@ def fitting(value: int, unit: Unit) -> tuple[str, int]:
 
 def percent(value: Decimal, locale: str) -> str:
     """``99.93%`` from 99.93, in German with a space."""
-    return format_percent(value / 100, format=PERCENT[locale[:2]], locale=locale)
+    return format_percent(value / 100, format=PERCENT[locale[:2]], locale=_known(locale))
 
 
 def day(instant: datetime, zone: ZoneInfo, locale: str) -> str:
@@ -70,7 +76,7 @@ def day(instant: datetime, zone: ZoneInfo, locale: str) -> str:
 
 def moment(instant: datetime, zone: ZoneInfo, locale: str) -> str:
     """``1 Mar 2026, 00:05``, in that zone."""
-    return format_datetime(instant.astimezone(zone), MINUTE[locale[:2]], locale=locale)
+    return format_datetime(instant.astimezone(zone), MINUTE[locale[:2]], locale=_known(locale))
 
 
 def span(value: Span, zone: ZoneInfo, locale: str) -> str:
@@ -104,4 +110,10 @@ def ends(value: Span, zone: ZoneInfo, locale: str) -> tuple[str, str]:
 
 
 def _date(value: date, patterns: dict[str, str], locale: str) -> str:
-    return format_date(value, patterns[locale[:2]], locale=locale)
+    return format_date(value, patterns[locale[:2]], locale=_known(locale))
+
+
+@cache
+def _known(locale: str) -> Locale:
+    """One object a locale: babel reads its data anew for each."""
+    return Locale.parse(locale)

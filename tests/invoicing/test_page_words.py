@@ -147,7 +147,7 @@ def test_no_name_breaks_a_page(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("currency", "net", "said"),
-    [("JPY", "12345", "JP¥14,691"), ("KWD", "12.345", "KWD14.691"), ("EUR", "12.34", "€14.68")],
+    [("JPY", "12345", "JP¥14,691"), ("KWD", "12.345", "KWD 14.691"), ("EUR", "12.34", "€14.68")],
 )
 def test_currencies_of_no_two_or_three_decimals(currency: str, net: str, said: str) -> None:
     document = made([line(net)], currency=currency)
