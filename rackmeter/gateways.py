@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from itertools import pairwise
 from typing import Final
 
@@ -10,6 +11,8 @@ from invoicing.collecting.collect import now
 from invoicing.collecting.dunning import Policy
 from invoicing.gateways.protocol import Gateway
 from invoicing.gateways.stripe_gateway import ANSWER_S, CONNECT_S, StripeGateway, StripeKeys
+from invoicing.gateways.stripe_invoicing import StripeInvoiceGateway
+from invoicing.gateways.stripe_sheets import sheet_of
 from invoicing.gateways.transfer_gateway import TransferGateway
 from pipeline.money import MINOR_UNITS
 from rackmeter.errors import ConfigError
@@ -25,9 +28,21 @@ def gateways(settings: Settings) -> Callable[[Connection], list[Gateway]]:
 
     def make(conn: Connection) -> list[Gateway]:
         transfer: Gateway = TransferGateway(conn, now)
-        return [transfer] if card is None else [card, transfer]
+        hosted = stripe_invoicing(settings, card, conn)
+        return [one for one in (card, hosted, transfer) if one is not None]
 
     return make
+
+
+def stripe_invoicing(
+    settings: Settings, card: StripeGateway | None, conn: Connection
+) -> StripeInvoiceGateway | None:
+    """None unless it is switched on. Raises ConfigError where Stripe is not set up."""
+    if not settings.stripe_invoicing:
+        return None
+    if card is None:
+        raise ConfigError("RACKMETER_STRIPE_INVOICING is set: RACKMETER_STRIPE_SECRET_FILE too.")
+    return StripeInvoiceGateway(card, partial(sheet_of, conn))
 
 
 def stripe_gateway(

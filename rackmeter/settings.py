@@ -170,6 +170,8 @@ class Settings(BaseSettings):
     stripe_return_url: str | None = Field(
         default=None, pattern=r"^https?://", description="should begin with https:// or http://"
     )
+    # Stripe Invoicing as a way to pay: Stripe hosts a page for our invoice.
+    stripe_invoicing: bool = False
     # Another address than Stripe's own, for tests.
     stripe_api: str | None = Field(
         default=None, pattern=r"^https?://", description="should begin with https:// or http://"

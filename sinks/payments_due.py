@@ -1,5 +1,6 @@
 """What is to be paid, from the journal alone (view ``invoice_status``)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -32,18 +33,24 @@ _ROW: Final = """
     SELECT invoice_id, number, account_id, currency, due_at, balance, asked, status, applied
     FROM invoice_status s
 """
+_IDLE: Final = """NOT EXISTS (
+    SELECT FROM payment_attempt a WHERE a.invoice_id = s.invoice_id AND a.ended_at IS NULL)
+"""
 
 
-def due_invoices(conn: Connection, now: datetime) -> list[Due]:
-    """Something is to be asked for and due, the oldest first, with nothing under way."""
+def due_invoices(conn: Connection, now: datetime, early: Sequence[str] = ()) -> list[Due]:
+    """Something is to be asked for and due, the oldest first, with nothing under way. Who pays by
+    one of the gateways ``early`` is asked before it is due.
+    """
     rows = conn.execute(
         f"""
-        {_ROW} WHERE balance > 0 AND asked > 0 AND due_at <= %s
-        AND NOT EXISTS (SELECT FROM payment_attempt a
-                        WHERE a.invoice_id = s.invoice_id AND a.ended_at IS NULL)
-        ORDER BY due_at, number
+        {_ROW} WHERE balance > 0 AND asked > 0
+        AND (due_at <= %s OR EXISTS (
+            SELECT FROM payment_method m
+            WHERE m.account_id = s.account_id AND gateway = ANY (%s) AND removed_at IS NULL))
+        AND {_IDLE} ORDER BY due_at, number
         """,
-        (now,),
+        (now, list(early)),
     ).fetchall()
     return [Due(*row) for row in rows]
 

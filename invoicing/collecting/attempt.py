@@ -143,7 +143,7 @@ def _confirm(till: Till, attempt: Attempt, intent: Intent, found: Payment) -> At
     except GatewayUnknownError:
         payment = till.ask(lambda: till.gateway.payment(found.reference))
     except GatewayRefusedError as error:
-        return cancel(till, attempt, str(error))
+        return cancel(till, attempt, str(error), final=error.final)
     till.step(CONFIRMED)
     attempt = till.keep(attempt, payment)
     till.step(BOOKED)
@@ -166,14 +166,14 @@ def _still_asked(till: Till, attempt: Attempt) -> bool:
     return due is not None and due.asked == attempt.owed
 
 
-def cancel(till: Till, attempt: Attempt, reason: str) -> Attempt:
+def cancel(till: Till, attempt: Attempt, reason: str, *, final: bool = False) -> Attempt:
     """So that it cannot be paid beside the next attempt; paid all the same where that was first."""
     reference = attempt.reference
     assert reference is not None, "it was opened"
     found = till.ask(lambda: till.gateway.cancel(reference))
     till.step(CANCELED)
     if found.state is State.CANCELED:
-        record_canceled(till.conn, attempt.attempt, reason, till.clock())
+        record_canceled(till.conn, attempt.attempt, reason, till.clock(), final=final)
     else:
         till.keep(attempt, found)
     return attempt_of(till.conn, attempt.attempt)

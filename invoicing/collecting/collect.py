@@ -193,9 +193,12 @@ _CARRIED: Final = "carried: too little for a payment"
 
 def _planned(run: _Run) -> Iterator[tuple[Due, _Charge | str]]:
     """Each due invoice, and what is done about it now or why nothing is."""
-    for due in due_invoices(run.conn, run.clock()):
+    early = [name for name, till in run.tills.items() if till.gateway.early]
+    for due in due_invoices(run.conn, run.clock(), early):
         method = method_in_force(run.conn, due.account)
         till = run.tills.get(method.gateway) if method else None
+        if due.due_at > run.clock() and not (till and till.gateway.early):
+            continue  # of several methods the one in force waits
         if method is None or till is None:
             gateway = f"gateway {method.gateway} is not set up" if method else "no saved method"
             yield due, f"waits: {gateway}"
@@ -207,7 +210,8 @@ def _planned(run: _Run) -> Iterator[tuple[Due, _Charge | str]]:
             if one.state == "canceled" and one.ended_at is not None
         ]
         chosen = Chosen(method.token, method.added_at)
-        at = next_try(due.due_at, past, chosen, run.policy.retry_days)
+        first = min(due.due_at, run.clock())
+        at = next_try(first, past, chosen, run.policy.retry_days)
         if amount < till.gateway.least(due.currency):
             yield due, _CARRIED
         elif at is None:

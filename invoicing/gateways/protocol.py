@@ -31,6 +31,11 @@ class GatewayUnknownError(DependencyError):
 class GatewayRefusedError(RefusedError):
     """They understood and said no: nothing was done, and asking again does not help."""
 
+    def __init__(self, why: str, *, final: bool = False) -> None:
+        super().__init__(why)
+        self.final = final
+        """A person has to look first: the same method is not tried again."""
+
 
 class ForgedEventError(Exception):
     """An event's signature is missing, wrong or too old; or its body is none."""
@@ -197,6 +202,10 @@ class Gateway(Protocol):
     @property
     def patience(self) -> timedelta | None:
         """How long a customer may take for what he has to do; None: until it is paid."""
+
+    @property
+    def early(self) -> bool:
+        """Whether the customer is asked when the invoice is issued, since he pays by himself."""
 
     def step(self, currency: str) -> Decimal:
         """The smallest amount by which payments differ."""

@@ -67,13 +67,14 @@ class StripeGateway:
 
     name = "stripe"
     clearing = "clearing:stripe"
-    patience = PATIENCE
+    patience: timedelta | None = PATIENCE
+    early = False
 
     def __init__(
         self, keys: StripeKeys, timeout_s: tuple[float, float] = (CONNECT_S, ANSWER_S)
     ) -> None:
         self.keys = keys
-        self._client = stripe.StripeClient(
+        self.client = stripe.StripeClient(
             keys.secret,
             stripe_version=VERSION,
             base_addresses={"api": keys.api} if keys.api else {},
@@ -95,12 +96,12 @@ class StripeGateway:
         }
         if payer.mail:
             wanted["email"] = payer.mail
-        with _said():
-            return self._client.customers.create(wanted).id
+        with said():
+            return self.client.customers.create(wanted).id
 
     def method_link(self, customer: str, currency: str) -> str:
-        with _said():
-            session = self._client.checkout.sessions.create(
+        with said():
+            session = self.client.checkout.sessions.create(
                 {
                     "mode": "setup",
                     "currency": currency.lower(),
@@ -112,14 +113,14 @@ class StripeGateway:
         return session.url or ""
 
     def methods(self, customer: str) -> tuple[Method, ...]:
-        with _said():
-            found = self._client.payment_methods.list({"customer": customer, "limit": _PAGE})
+        with said():
+            found = self.client.payment_methods.list({"customer": customer, "limit": _PAGE})
         rows = sorted((row.to_dict() for row in found.data), key=lambda r: -r.get("created", 0))
         return tuple(read.method(row) for row in rows)
 
     def open(self, intent: Intent) -> Payment:
-        with _said():
-            found = self._client.payment_intents.create(
+        with said():
+            found = self.client.payment_intents.create(
                 {
                     "amount": to_wire(intent.amount, intent.currency),
                     "currency": intent.currency.lower(),
@@ -147,8 +148,8 @@ class StripeGateway:
 
     def _confirm(self, reference: str, how: PaymentIntentConfirmParams) -> Payment:
         try:
-            with _said():
-                found = self._client.payment_intents.confirm(reference, {**how, "expand": _PAYMENT})
+            with said():
+                found = self.client.payment_intents.confirm(reference, {**how, "expand": _PAYMENT})
             return read.payment(found.to_dict())
         except (stripe.CardError, GatewayRefusedError):
             # Declined; or it is past confirming, as somebody has: either way it knows.
@@ -159,8 +160,8 @@ class StripeGateway:
 
     def find(self, intent: Intent) -> Payment | None:
         since = int((intent.intended_at - SKEW).timestamp())
-        with _said():
-            page = self._client.payment_intents.list(
+        with said():
+            page = self.client.payment_intents.list(
                 {"customer": intent.customer, "created": {"gte": since}, "limit": _PAGE}
             )
             for row in page.auto_paging_iter():
@@ -170,14 +171,14 @@ class StripeGateway:
         return None
 
     def payment(self, reference: str) -> Payment:
-        with _said():
-            found = self._client.payment_intents.retrieve(reference, {"expand": _PAYMENT})
+        with said():
+            found = self.client.payment_intents.retrieve(reference, {"expand": _PAYMENT})
         return read.payment(found.to_dict())
 
     def cancel(self, reference: str) -> Payment:
         try:
-            with _said():
-                return read.payment(self._client.payment_intents.cancel(reference).to_dict())
+            with said():
+                return read.payment(self.client.payment_intents.cancel(reference).to_dict())
         except GatewayRefusedError:
             found = self.payment(reference)
             if found.state not in (State.PAID, State.CANCELED, State.PROCESSING):
@@ -185,8 +186,8 @@ class StripeGateway:
             return found
 
     def refund(self, order: RefundOrder) -> Refund:
-        with _said():
-            found = self._client.refunds.create(
+        with said():
+            found = self.client.refunds.create(
                 {
                     "payment_intent": order.payment,
                     "amount": to_wire(order.amount, order.currency),
@@ -197,8 +198,8 @@ class StripeGateway:
         return read.refund(found.to_dict())
 
     def find_refund(self, order: RefundOrder) -> Refund | None:
-        with _said():
-            page = self._client.refunds.list({"payment_intent": order.payment, "limit": _PAGE})
+        with said():
+            page = self.client.refunds.list({"payment_intent": order.payment, "limit": _PAGE})
             for row in page.auto_paging_iter():
                 found = read.refund(row.to_dict())
                 if found.refund == order.refund:
@@ -217,20 +218,20 @@ class StripeGateway:
         raise ForgedEventError("no signing secret of ours fits")
 
     def refund_of(self, reference: str) -> Refund:
-        with _said():
-            return read.refund(self._client.refunds.retrieve(reference).to_dict())
+        with said():
+            return read.refund(self.client.refunds.retrieve(reference).to_dict())
 
     def dispute(self, reference: str) -> Dispute:
-        with _said():
-            return read.dispute(self._client.disputes.retrieve(reference).to_dict())
+        with said():
+            return read.dispute(self.client.disputes.retrieve(reference).to_dict())
 
     def payout(self, reference: str) -> Payout:
-        with _said():
-            return read.payout(self._client.payouts.retrieve(reference).to_dict())
+        with said():
+            return read.payout(self.client.payouts.retrieve(reference).to_dict())
 
 
 @contextmanager
-def _said() -> Iterator[None]:
+def said() -> Iterator[None]:
     """Their client's errors in the protocol's words; a declined card stays what it is."""
     try:
         yield

@@ -33,6 +33,8 @@ _STATES: Final = {
     "succeeded": State.PAID,
     "canceled": State.CANCELED,
 }
+_INVOICES: Final = {"draft": State.OPEN, "paid": State.PAID, "void": State.CANCELED}
+"""An open one waits for the customer, and so does one that was given up as uncollectible."""
 _HOPELESS: Final = (
     "card_not_supported expired_card fraudulent incorrect_number invalid_account lost_card"
     " merchant_blacklist pickup_card restricted_card revocation_of_all_authorizations"
@@ -89,6 +91,39 @@ def _fee(intent: Json, currency: str) -> Decimal | None:
 def _link(intent: Json) -> str:
     action = intent.get("next_action") or {}
     return str((action.get("redirect_to_url") or {}).get("url") or "")
+
+
+def invoice(found: Json) -> Payment:
+    """Of an Invoice with its ``payments``. One that is deleted was a draft. One that somebody
+    marked as paid outside of Stripe has brought no money there: a person enters what he has.
+    """
+    if found.get("deleted"):
+        return Payment(found["id"], "", State.CANCELED, "", reason="deleted")
+    currency, status = str(found["currency"]).upper(), found["status"]
+    outside = int(found.get("amount_paid_off_stripe") or 0)
+    state = _INVOICES.get(status, State.ACTION)
+    if status == "paid" and outside:
+        state = State.CANCELED
+    return Payment(
+        reference=found["id"],
+        attempt=(found.get("metadata") or {}).get(ATTEMPT, ""),
+        state=state,
+        currency=currency,
+        received=from_wire(int(found.get("amount_paid") or 0) - outside, currency),
+        reason="marked as paid outside of Stripe" if outside else "",
+        final=bool(outside),
+        link=str(found.get("hosted_invoice_url") or "") if state is State.ACTION else "",
+    )
+
+
+def paid_by(found: Json) -> str:
+    """The payment of an Invoice; empty: there is none, or there are several."""
+    rows = [
+        row["payment"].get("payment_intent")
+        for row in (found.get("payments") or {}).get("data") or ()
+        if row.get("status") == "paid"
+    ]
+    return str(rows[0]) if len(rows) == 1 and isinstance(rows[0], str) else ""
 
 
 def method(found: Json) -> Method:

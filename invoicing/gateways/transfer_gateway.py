@@ -36,6 +36,7 @@ class TransferGateway:
     name = "transfer"
     clearing = "bank"
     patience = None
+    early = False
 
     def __init__(self, conn: Connection, clock: Callable[[], datetime]) -> None:
         assert conn.autocommit, "what a gateway did is done, whatever becomes of who asked"

@@ -5,6 +5,7 @@ the commit and never before: whoever gets anything else sends the event again.
 """
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -14,10 +15,10 @@ from fastapi import APIRouter, Depends, Header, HTTPException, Request
 from pydantic import BaseModel, Field
 
 from invoicing.collecting.attempt import Till
-from invoicing.collecting.events import take_event
-from invoicing.gateways.protocol import ForgedEventError
+from invoicing.collecting.events import NOT_OURS, take_event
+from invoicing.gateways.protocol import About, ForgedEventError
 from invoicing.gateways.stripe_gateway import StripeGateway
-from rackmeter.gateways import stripe_gateway
+from rackmeter.gateways import stripe_gateway, stripe_invoicing
 from rackmeter.settings import Settings
 from schemas.errors import RackmeterError
 from sinks.database import connect
@@ -80,5 +81,9 @@ def _take(settings: Settings, gateway: StripeGateway, body: bytes, signature: st
     with connect(url, autocommit=True, application_name="rackmeter payments") as conn:
         till = Till(conn, gateway, lambda: datetime.now(UTC), time.sleep, lambda _: None, tries=1)
         outcome = take_event(till, body, signature)
+        hosted = stripe_invoicing(settings, gateway, conn)
+        if hosted is not None and hosted.event(body, signature).about is not About.NOTHING:
+            theirs = take_event(replace(till, gateway=hosted), body, signature)
+            outcome = outcome if theirs == NOT_OURS else theirs
     log.info("event taken", outcome=outcome)
     return outcome

@@ -112,8 +112,9 @@ def list_payments(
 
 
 def show(invoice: Invoice, data_dir: DataDir = None, json: Json = False) -> None:
-    """Show how an invoice stands: attempts, refunds, and what is open."""
+    """Show how an invoice stands: attempts, refunds, balances that paid it, and what is open."""
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
+    from sinks.journal import entries  # noqa: PLC0415
     from sinks.payment_events import refunds_of  # noqa: PLC0415
     from sinks.payments import attempts_of  # noqa: PLC0415
     from sinks.payments_due import due_of  # noqa: PLC0415
@@ -124,11 +125,19 @@ def show(invoice: Invoice, data_dir: DataDir = None, json: Json = False) -> None
             raise RefusedError(f"There is no invoice {invoice}: `rackmeter invoice list`.")
         attempts = attempts_of(conn, due.invoice_id)
         refunds = [row for one in attempts for row in refunds_of(conn, one.attempt)]
+        balances = [
+            {"at": one.at, "amount": -side.amount, "reference": one.reference}
+            for one in entries(conn, kind="apply", invoice=invoice)
+            for side in one.postings
+            if side.invoice == invoice
+        ]
     if json:
-        shown = {"attempts": [_shown(one) for one in attempts], "refunds": refunds}
+        shown = {"attempts": [_shown(one) for one in attempts], "refunds": refunds,
+                 "balances": balances}  # fmt: skip
         document({**asdict(due), **shown})
         return
-    lines([f"{due.balance} {due.currency} is open, due {due.due_at:%Y-%m-%d}", ""])
+    opened = f"{due.balance} {due.currency} is open, due {due.due_at:%Y-%m-%d}"
+    lines([f"{due.number} is {due.status}: {opened}", ""])
     rows = [
         (f"{a.intended_at:%Y-%m-%d %H:%M}", "pay", a.gateway, a.received or a.amount, a.state,
          a.reference or "", a.link or a.reason)
@@ -137,6 +146,9 @@ def show(invoice: Invoice, data_dir: DataDir = None, json: Json = False) -> None
         (f"{r.asked_at:%Y-%m-%d %H:%M}", "refund", r.asked_by, -r.amount, r.state,
          r.reference or "", r.reason)
         for r in refunds
+    ] + [
+        (f"{b['at']:%Y-%m-%d %H:%M}", "apply", "balance", b["amount"], "done", b["reference"], "")
+        for b in balances
     ]  # fmt: skip
     table(("begun (UTC)", "", "by", "amount", "state", "reference", ""), sorted(rows))
 

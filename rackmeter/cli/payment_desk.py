@@ -38,7 +38,10 @@ def till(settings: "Settings", conn: "Connection", name: str) -> "Till":
     for gateway in gateways(settings)(conn):
         if gateway.name == name:
             return till_of(conn, gateway)
-    raise ConfigError(f"The gateway {name} is not set up: RACKMETER_{name.upper()}_SECRET_FILE.")
+    wanted = "RACKMETER_STRIPE_SECRET_FILE"
+    if name == "stripe-invoice":
+        wanted += " and RACKMETER_STRIPE_INVOICING=true"
+    raise ConfigError(f"The gateway {name} is not set up: {wanted}.")
 
 
 def money(text: str) -> Decimal:

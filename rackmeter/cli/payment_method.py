@@ -1,6 +1,6 @@
 """`rackmeter payment method`: how accounts pay. Card data stays on Stripe's page."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -10,6 +10,13 @@ from rackmeter.cli.payment_desk import desk, till
 from rackmeter.errors import ConfigError
 
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="As `account list` shows it.")]
+
+
+_WAYS: Final = {
+    "stripe": "a card or mandate",
+    "stripe-invoice": "a page of Stripe's",
+    "transfer": "bank transfer",
+}
 
 
 def add(payment: typer.Typer) -> None:
@@ -26,24 +33,27 @@ def add(payment: typer.Typer) -> None:
 def add_method(
     account: Account,
     *,
-    gateway: Annotated[str, typer.Option(metavar="NAME", help="stripe or transfer.")] = "stripe",
+    gateway: Annotated[
+        str, typer.Option(metavar="NAME", help="stripe, stripe-invoice, transfer.")
+    ] = "stripe",
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Print the link where the customer saves a card or a debit mandate; or expect transfers.
+    """Print the link where the customer saves a card or a debit mandate; or expect transfers, or
+    have Stripe host a page for each invoice (stripe-invoice).
 
     The method that was saved last is the one that is charged.
     """
     from invoicing.collecting.method import begin_method  # noqa: PLC0415 - starts slowly
 
-    if gateway not in ("stripe", "transfer"):
-        raise ConfigError(f"--gateway is {gateway}; it must be stripe or transfer.")
+    if gateway not in _WAYS:
+        raise ConfigError(f"--gateway is {gateway}; it must be one of {', '.join(_WAYS)}.")
     with desk(data_dir) as (settings, conn):
         link = begin_method(till(settings, conn, gateway), account)
     if json:
         document({"account": account, "gateway": gateway, "link": link or None})
     else:
-        lines([link] if link else [f"{account} pays by bank transfer from now on"])
+        lines([link or f"{account} pays by {_WAYS[gateway]} from now on"])
 
 
 def list_methods(account: Account, data_dir: DataDir = None, json: Json = False) -> None:

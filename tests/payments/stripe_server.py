@@ -17,6 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from tests.payments.stripe_invoices import Invoices
+
 KEY_SECONDS = 24 * 3600
 CONFIRM = r"/v1/payment_intents/\w+/confirm"
 CREATE = r"/v1/payment_intents"
@@ -60,6 +62,7 @@ class StripeState:
     calls: list[Call] = field(default_factory=list)
     objects: dict[str, Any] = field(default_factory=dict)
     """Answers for paths that localstripe does not have."""
+    invoices: Invoices = field(default_factory=Invoices)
     keys: dict[str, tuple[float, int, bytes]] = field(default_factory=dict)
     unseen: set[str] = field(default_factory=set)
     """Payments whose bank waits for the customer, who was elsewhere."""
@@ -152,6 +155,9 @@ def _handler(state: StripeState) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             self._serve("POST")
 
+        def do_DELETE(self) -> None:
+            self._serve("DELETE")
+
         def _serve(self, method: str) -> None:
             length = int(self.headers.get("content-length") or 0)
             form = dict(parse_qsl(self.rfile.read(length).decode(), keep_blank_values=True))
@@ -216,8 +222,11 @@ def answer(state: StripeState, method: str, target: str, form: dict[str, str]) -
     url = urlsplit(target)
     if url.path in state.objects:
         return 200, json.dumps(state.objects[url.path]).encode()
+    query = dict(parse_qsl(url.query))
+    hosted = state.invoices.answer(method, url.path, query, form, int(state.clock()))
+    if hosted is not None:
+        return hosted
     if method == "GET" and url.path == "/v1/payment_intents":
-        query = dict(parse_qsl(url.query))
         rows = [i for i in state.intents(query["customer"])
                 if i["created"] >= int(query.get("created[gte]", 0))]  # fmt: skip
         page = {"object": "list", "url": url.path, "has_more": False, "data": rows}

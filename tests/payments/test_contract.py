@@ -27,13 +27,17 @@ from invoicing.gateways.protocol import (
     RefundState,
     State,
 )
+from invoicing.gateways.stripe_amounts import from_wire, to_wire
 from invoicing.gateways.stripe_gateway import StripeGateway
+from invoicing.gateways.stripe_invoicing import StripeInvoiceGateway
+from invoicing.gateways.stripe_sheet import Sheet, SheetLine
 from invoicing.gateways.transfer_gateway import (
     TransferGateway,
 )
 from pipeline.money import MINOR_UNITS
 from sinks.bank_transfers import arrived, sent
 from tests.fix_api import free_port
+from tests.payments.test_stripe_invoicing import pay_page
 from tests.payments.world import GOOD, NOW, World, gateway_of
 
 MOCK = shutil.which("stripe-mock") or str(Path(sys.executable).parents[1] / "tools/stripe-mock")
@@ -62,7 +66,7 @@ class Case:
         return self.gateway.payment(made.reference)
 
 
-@pytest.fixture(params=["stripe", "transfer"])
+@pytest.fixture(params=["stripe", "stripe-invoice", "transfer"])
 def case(request: pytest.FixtureRequest, world: World) -> Case:
     """Each gateway that there is."""
     if request.param == "stripe":
@@ -70,6 +74,14 @@ def case(request: pytest.FixtureRequest, world: World) -> Case:
         row = world.conn.execute("SELECT customer, token FROM payment_customer, payment_method")
         customer, token = row.fetchone() or ("", "")
         return Case(world.gateway, customer, token, str, str)
+    if request.param == "stripe-invoice":
+        hosted = StripeInvoiceGateway(world.gateway, a_sheet)
+        customer = hosted.customer(Payer("acme", f"Acme {uuid4()}"))
+        rows = world.stripe.invoices.rows
+        return Case(
+            hosted, customer, hosted.methods(customer)[0].token,
+            lambda reference: pay_page(world, rows[reference]), str,
+        )  # fmt: skip
     world.account("acme", None)
     gateway = TransferGateway(world.conn, world.clock)
     customer = gateway.customer(Payer("acme", "Acme"))
@@ -186,10 +198,39 @@ CALLS: dict[str, Callable[[StripeGateway, Intent], object]] = {
 }
 
 
+HOSTED: dict[str, Callable[[StripeInvoiceGateway, Intent], object]] = {
+    "open": lambda g, i: g.open(i),
+    "confirm": lambda g, i: g.confirm(i, "in_1"),
+    "fill": lambda g, i: g._fill(i, "in_1", a_sheet(i)),
+    "number": lambda g, i: g._give_number("in_1", "RM-DE-2026-000005"),
+    "find": lambda g, i: g.find(i),
+    "payment": lambda g, i: g.payment("in_1"),
+    "cancel": lambda g, i: g.cancel("in_1"),
+    "void": lambda g, i: g._client.invoices.void_invoice("in_1"),
+    "of a payment": lambda g, i: g._invoice_of("pi_1"),
+}
+
+
+def a_sheet(intent: Intent) -> Sheet:
+    """Of one line."""
+    total = to_wire(intent.amount, intent.currency)
+    return Sheet(intent.invoice, "id", "digest", (SheetLine("Rent", total),), total, 14)
+
+
+@pytest.mark.parametrize("call", HOSTED)
+def test_stripes_document_knows_every_request_of_invoicing(mock: StripeGateway, call: str) -> None:
+    """stripe-mock's invoice is a draft of 1000 with a line."""
+    gateway = StripeInvoiceGateway(mock, a_sheet)
+    draft = gateway._get("in_1")
+    amount = from_wire(draft["total"], "EUR")
+    intent = Intent(str(uuid4()), "RM-1", "acme", "cus_1", "pm_1", amount, "EUR", NOW)
+    HOSTED[call](gateway, intent)
+
+
 def test_every_call_to_stripe_is_here() -> None:
     offered = {name for name in vars(StripeGateway) if not name.startswith("_")}
     assert offered - CALLS.keys() == {
-        "name", "clearing", "patience", "step", "least", "event",
+        "name", "clearing", "patience", "early", "step", "least", "event",
     }  # fmt: skip
 
 
