@@ -5,12 +5,12 @@ which part was altered. The last digest covers everything, the other digests inc
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import Final, cast
 
 from invoicing.document import Document
-from schemas.serial import Json, canonical_text, text_digest, to_json
+from schemas.serial import Json, canonical_text, text_digest, text_of, to_json
 
 DIGESTS: Final = "digests"
 DIGEST: Final = "digest"
@@ -31,7 +31,17 @@ class Unnumbered:
 
 def unnumbered(draft: Document) -> Unnumbered:
     """Each part written and digested once."""
-    return _written(to_json(draft))
+    parts: dict[str, Part] = {}
+    digests: dict[str, str] = {}
+    for field in fields(draft):
+        name, value = field.name, getattr(draft, field.name)
+        if isinstance(value, tuple):
+            parts[name] = written = [text_of(part).encode() for part in value]
+            digests |= {f"{name}[{i}]": sha256(part).hexdigest() for i, part in enumerate(written)}
+        else:
+            parts[name] = own = text_of(value).encode()
+            digests[name] = sha256(own).hexdigest()
+    return Unnumbered(parts, digests)
 
 
 def finished(draft: Unnumbered, number: str) -> tuple[bytes, str]:
@@ -48,23 +58,10 @@ def _joined(part: Part) -> bytes:
     return part if isinstance(part, bytes) else b"[%s]" % b",".join(part)
 
 
-def _written(body: dict[str, Json]) -> Unnumbered:
-    parts: dict[str, Part] = {}
-    digests: dict[str, str] = {}
-    for name, value in body.items():
-        if isinstance(value, list):
-            parts[name] = written = [canonical_text(part) for part in value]
-            digests |= {f"{name}[{i}]": sha256(part).hexdigest() for i, part in enumerate(written)}
-        else:
-            parts[name] = own = canonical_text(value)
-            digests[name] = sha256(own).hexdigest()
-    return Unnumbered(parts, digests)
-
-
 def sealed(document: Document) -> dict[str, Json]:
     """The document with its digests, as exported and attached."""
     body = cast("dict[str, Json]", to_json(document))
-    draft = _written(body)
+    draft = unnumbered(document)
     _, proof = finished(draft, document.number)
     return {**body, DIGESTS: cast("Json", draft.digests), DIGEST: proof}
 

@@ -10,13 +10,15 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from types import NoneType
 from typing import Any, Final, NoReturn
 
+from schemas.serial_leaf import decimal_text, instant_text
 from schemas.serial_read import KINDS, SerialError, from_json
+from schemas.serial_text import text_of
 
 __all__ = [
     "KINDS",
@@ -29,6 +31,7 @@ __all__ = [
     "from_json",
     "instant_text",
     "text_digest",
+    "text_of",
     "to_json",
 ]
 
@@ -89,9 +92,9 @@ def _refuse(value: object) -> NoReturn:
 
 
 def canonical(value: object) -> bytes:
-    """RFC 8785 form. A dataclass goes through ``to_json``; anything else is JSON already."""
+    """RFC 8785 form of a dataclass, as it is in JSON; anything else is JSON already."""
     if is_dataclass(value):
-        return canonical_text(to_json(value))
+        return text_of(value).encode()
     _refuse_float(value)
     import rfc8785  # noqa: PLC0415 - whoever verifies an invoice may not have it
 
@@ -118,20 +121,6 @@ def digest(value: object) -> str:
 def text_digest(value: Json) -> str:
     """The same of what has no numbers, such as whatever ``to_json`` has written."""
     return hashlib.sha256(canonical_text(value)).hexdigest()
-
-
-def decimal_text(value: Decimal) -> str:
-    """Digits without an exponent, trailing zeros kept: 49.00 stays 49.00."""
-    if not value.is_finite():
-        raise TypeError(f"{value} is not an amount")
-    return format(value, "f")
-
-
-def instant_text(value: datetime) -> str:
-    """RFC 3339 in UTC with ``Z``; microseconds only where there are any."""
-    if value.tzinfo is None:
-        raise TypeError(f"{value.isoformat()} has no time zone")
-    return (value if value.tzinfo is UTC else value.astimezone(UTC)).isoformat()[:-6] + "Z"
 
 
 def _refuse_float(value: object) -> None:

@@ -23,6 +23,7 @@ from schemas.serial import (
     digest,
     from_json,
     instant_text,
+    text_of,
     to_json,
 )
 
@@ -57,6 +58,7 @@ def test_every_type_comes_back_as_it_went(cls: type[Any], data: st.DataObject) -
     assert back == value
     assert to_json(back) == to_json(value)
     assert digest(back) == digest(value)
+    assert canonical(value) == canonical_text(to_json(value)) == rfc8785.dumps(to_json(value))
 
 
 def test_the_written_form() -> None:
@@ -130,6 +132,8 @@ def test_instants_are_utc_and_exact() -> None:
 def test_what_is_not_exact_is_not_written(value: object) -> None:
     with pytest.raises(TypeError):
         to_json(value)
+    with pytest.raises(TypeError):
+        text_of(value)
 
 
 WRITTEN = to_json(ROW)
