@@ -59,6 +59,10 @@ def evidence(
     ``days`` are the starts of the local days, the first that of the period.
     """
     lines = [(scope, line) for scope, mine in wanted for line in mine]
+    meters = [
+        frozenset(model.meters) if (model := metered(scope, line)) else frozenset[str]()
+        for scope, line in lines
+    ]
     found: list[Part] = []
     cuts: list[Piece] = []
     first = charges = 0
@@ -71,9 +75,9 @@ def evidence(
             cuts.append(replace(piece, charge=piece.charge + charges, line=line))
         first, charges = first + len(mine), charges + len(mine)
     sums: dict[Key, _Sums] = {}
-    for key, row in _rows(conn, lines, found, cuts, days, seen):
+    for key, row in _rows(conn, meters, found, cuts, days, seen):
         _add(sums, key, row, len(days))
-    _add_readings(conn, found, sums)
+    _add_readings(conn, found, sums, meters)
     made: list[list[Series]] = [[] for _ in lines]
     for (number, server, meter, resource), total in sorted(sums.items()):
         made[number].append(_series(server, meter, resource, total))
@@ -83,17 +87,13 @@ def evidence(
 
 def _rows(
     conn: Connection,
-    lines: Sequence[tuple[Scope, Line]],
+    meters: Sequence[frozenset[str]],
     found: Sequence[Part],
     cuts: Sequence[Piece],
     days: Sequence[datetime],
     seen: Seen | None,
 ) -> Iterator[tuple[Key, Any]]:
-    """(day, quantity, windows, first, last, covered_ms) of each key and day."""
-    meters = [
-        frozenset(model.meters) if (model := metered(scope, line)) else frozenset[str]()
-        for scope, line in lines
-    ]
+    """(days, quantity of each, windows, first, last, covered_ms) of each key, in parts."""
     cut = seen.cut if seen else ()
     common = {
         "meters": sorted(frozenset[str]().union(*meters)),
@@ -126,9 +126,10 @@ def _columns(rows: Sequence[object], names: Sequence[str]) -> dict[str, list[Any
 
 
 def _add(sums: dict[Key, _Sums], key: Key, row: Any, days: int) -> None:
-    day, quantity, windows, first, last, covered_ms = row
+    found, quantities, windows, first, last, covered_ms = row
     total = sums.setdefault(key, _Sums([0] * days, first, last))
-    total.days[day] += int(quantity)
+    for day, quantity in zip(found, quantities, strict=True):
+        total.days[day] += int(quantity)
     total.windows += windows
     total.covered_ms += int(covered_ms)
     total.first, total.last = min(total.first, first), max(total.last, last)
@@ -149,13 +150,19 @@ def _series(server: str, meter: str, resource: str, total: _Sums) -> Series:
     )
 
 
-def _add_readings(conn: Connection, found: Sequence[Part], sums: dict[Key, _Sums]) -> None:
+def _add_readings(
+    conn: Connection,
+    found: Sequence[Part],
+    sums: dict[Key, _Sums],
+    meters: Sequence[frozenset[str]],
+) -> None:
     """Of each origin the last reading kept before a part began, or its first, and its last."""
-    columns = _columns(found, ("line", "server", "start", "end"))
     if not found:
         return
+    columns = _columns(found, ("line", "server", "start", "end"))
+    wanted = {**columns, "meters": sorted(frozenset[str]().union(*meters))}
     kept: dict[Key, dict[str, list[Reading]]] = defaultdict(lambda: defaultdict(list))
-    for number, server, meter, resource, *row in conn.execute(READINGS, columns):
+    for number, server, meter, resource, *row in conn.execute(READINGS, wanted):
         reading = Reading(*row)
         kept[number, server, meter, resource][reading.origin].append(reading)
     for key, total in sums.items():

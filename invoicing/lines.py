@@ -122,18 +122,23 @@ def document_lines(
     scope: Scope, lines: Sequence[Line], evidence: Sequence[tuple[Series, ...]]
 ) -> list[DocumentLine]:
     """Each line with its evidence and how much of it was observed; ``draft`` sets the rates."""
+    assigned_ms = assigned(scope, lines)
     return [
-        DocumentLine(line, UNSETTLED, series, coverage(scope, lines, number, series))
+        DocumentLine(line, UNSETTLED, series, coverage(assigned_ms[number], series))
         for number, (line, series) in enumerate(zip(lines, evidence, strict=True))
     ]
 
 
-def coverage(
-    scope: Scope, lines: Sequence[Line], number: int, series: Sequence[Series]
-) -> Decimal | None:
+def assigned(scope: Scope, lines: Sequence[Line]) -> list[int]:
+    """Milliseconds in which servers were assigned to each line; 0 where nothing is metered."""
+    found = [0] * len(lines)
+    for part in parts(scope, lines):
+        found[part.line] += (part.end - part.start) // MILLISECOND
+    return found
+
+
+def coverage(assigned_ms: int, series: Sequence[Series]) -> Decimal | None:
     """Percent of the assigned time that was observed, rounded down: 100 means all of it."""
-    mine = [part for part in parts(scope, lines) if part.line == number]
-    assigned_ms = sum((part.end - part.start) // MILLISECOND for part in mine)
     if not assigned_ms:
         return None
     # A server's coverage belongs to its reports, not to one series: the best series shows it.

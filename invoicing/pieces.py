@@ -72,13 +72,15 @@ def metered(scope: Scope, line: Line) -> Sum | None:
 
 def parts(scope: Scope, lines: Sequence[Line]) -> list[Part]:
     """Each metered line's service time, by the servers that served it."""
+    serving: dict[str, list[Assignment]] = {}
+    for row in scope.assignments:
+        serving.setdefault(row.item, []).append(row)
     return [
         Part(number, row.server, served.start, closed(served))
         for number, line in enumerate(lines)
         if metered(scope, line)
-        for row in scope.assignments
-        if row.item == line.item
-        and (served := row.valid.clip(line.service.start, closed(line.service)))
+        for row in serving.get(line.item, ())
+        if (served := row.valid.clip(line.service.start, closed(line.service)))
     ]
 
 

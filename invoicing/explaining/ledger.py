@@ -147,7 +147,6 @@ def _anchors(
     conn: Connection, scope: Scope, service: Span, items: Iterable[str], names: Iterable[str]
 ) -> Iterator[Node]:
     """Readings kept around a percentile's time, by series: ends of each origin."""
-    wanted = frozenset(names)
     parts = served(scope, service, items)
     found = conn.execute(
         READINGS,
@@ -156,9 +155,10 @@ def _anchors(
             "server": [part[0] for part in parts],
             "start": [part[1] for part in parts],
             "end": [part[2] for part in parts],
+            "meters": list(names),
         },
     ).fetchall()
-    kept = [row[1:] for row in found if row[2] in wanted]
+    kept = [row[1:] for row in found]
     for (server, meter, resource), series in groupby(kept, key=lambda row: row[:3]):
         by_origin = [list(same) for _, same in groupby(series, key=lambda row: row[3])]
         ends = [row for same in by_origin for row in dict.fromkeys((same[0], same[-1]))]

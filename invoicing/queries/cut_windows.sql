@@ -65,8 +65,8 @@ WITH piece (charge, line, server_id, window_start, outer_no, outer_us, inner_no,
            outer_by_rest AS (outer_part ORDER BY rest DESC, inner_no)
 )
 SELECT line, server_id, meter, resource,
-       width_bucket(window_start, %(days)s::timestamptz[]) - 1 AS day,
-       sum(part), count(DISTINCT window_start), min(window_start), max(window_start),
+       ARRAY[width_bucket(window_start, %(days)s::timestamptz[]) - 1] AS days,
+       ARRAY[sum(part)], count(DISTINCT window_start), min(window_start), max(window_start),
        sum(div(covered_ms * inner_us, w))
 FROM inner_share
 WHERE line >= 0

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from invoicing.document import Position
 from invoicing.evidence import Seen, evidence
-from invoicing.lines import coverage, local_days
+from invoicing.lines import assigned, coverage, local_days
 from invoicing.pieces import WIDTH, metered
 from invoicing.recount import recount
 from pipeline.periods import month
@@ -141,9 +141,9 @@ def test_coverage_is_the_share_of_the_time_assigned_rounded_down(billing: Connec
     meter_windows(billing, "s0", {TX: [0] * 6, RX: [0] * 6}, START, covered_ms=299_999)
     lines = price(scope, usage_inputs(billing, scope, PERIOD, END), END)
     [found] = evidence(billing, [(scope, lines)], local_days(PERIOD, "UTC"))
-    assert coverage(scope, lines, 1, found[1]) == Decimal("99.99")
-    assert coverage(scope, lines, 1, ()) == Decimal("0.00")
-    assert coverage(scope, lines, 0, found[0]) is None
+    assert coverage(assigned(scope, lines)[1], found[1]) == Decimal("99.99")
+    assert coverage(assigned(scope, lines)[1], ()) == Decimal("0.00")
+    assert coverage(assigned(scope, lines)[0], found[0]) is None
 
 
 @pytest.mark.parametrize(
