@@ -21,6 +21,7 @@ from invoicing.plan import Group
 from invoicing.run import Run
 from schemas.errors import DependencyError
 from sinks.actor import AMBIENT
+from sinks.arrays import write_lists
 from sinks.database import Connection, connect
 
 STATEMENT_TIMEOUT_MS: Final = 1_800_000
@@ -32,12 +33,14 @@ Done = tuple[Sequence[Group], list[Closed]]
 
 def session(url: str) -> Connection:
     """A connection of a close."""
-    return connect(
+    conn = connect(
         url,
         autocommit=True,
         application_name="rackmeter close",
         statement_timeout_ms=STATEMENT_TIMEOUT_MS,
     )
+    write_lists(conn)
+    return conn
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from schemas.billing import Assignment, Interval, Item, PriceRow, Scope, Span
 from schemas.errors import RefusedError
 from schemas.prices import Charge, IntervalKind
 from schemas.serial import from_json
-from sinks.contracts import terms_of
+from sinks.contracts import Terms, terms_of
 from sinks.database import Connection
 from sinks.queries import EPOCH, WIDTH
 
@@ -59,6 +59,9 @@ _INTERVALS: Final = """
 """
 PRICES_KEPT: Final = 4096
 """A catalogue has tens, and thousands of servers have the same."""
+SCOPES_KEPT: Final = 1024
+"""More than a close has in hand between pricing them and sealing them."""
+Row = tuple[Any, ...]
 _TIMELINES: Final = ("item", "assignment", "item_price", "item_interval")
 
 
@@ -81,27 +84,42 @@ def load_scopes(
     item_of, served_of, price_of = _grouped(items), _grouped(assignments), _grouped(prices)
     interval_of, agreed = _grouped(intervals), terms_of(conn, scope_ids, known_at)
     return {
-        scope: Scope(
-            scope,
-            account,
-            currency,
-            timezone,
-            tuple(Item(i, title, plan, Span(lo, hi)) for i, title, plan, lo, hi in item_of[scope]),
-            tuple(Assignment(s, i, Span(lo, hi)) for s, i, lo, hi in served_of[scope]),
-            tuple(_price(row) for row in price_of[scope]),
-            tuple(
-                Interval(i, IntervalKind(kind), Span(lo, hi))
-                for i, kind, lo, hi in interval_of[scope]
-            ),
-            *agreed.get(scope, ((), ())),
+        head[0]: _scope(
+            head,
+            *(tuple(of[head[0]]) for of in (item_of, served_of, price_of, interval_of)),
+            agreed.get(head[0], ((), ())),
         )
-        for scope, account, currency, timezone in heads
+        for head in heads
     }
+
+
+@lru_cache(SCOPES_KEPT)
+def _scope(
+    head: Row,
+    items: tuple[Row, ...],
+    assignments: tuple[Row, ...],
+    prices: tuple[Row, ...],
+    intervals: tuple[Row, ...],
+    agreed: Terms,
+) -> Scope:
+    """Whoever reads the same rows again, to seal what was priced, gets the same scope."""
+    scope, account, currency, timezone = head
+    return Scope(
+        scope,
+        account,
+        currency,
+        timezone,
+        tuple(Item(i, title, plan, Span(lo, hi)) for i, title, plan, lo, hi in items),
+        tuple(Assignment(server, i, Span(lo, hi)) for server, i, lo, hi in assignments),
+        tuple(_price(row) for row in prices),
+        tuple(Interval(i, IntervalKind(kind), Span(lo, hi)) for i, kind, lo, hi in intervals),
+        *agreed,
+    )
 
 
 def _rows(
     conn: Connection, query: LiteralString, scope_ids: Sequence[str], known_at: datetime | None
-) -> list[tuple[Any, ...]]:
+) -> list[Row]:
     """What a query finds in the timelines, or in what was known of them."""
     table = sql.SQL("{}" if known_at is None else "{}(%(known)s)")
     names = {
@@ -112,14 +130,14 @@ def _rows(
     return conn.execute(sql.SQL(query).format(**names), wanted).fetchall()
 
 
-def _grouped(rows: Iterable[tuple[Any, ...]]) -> defaultdict[str, list[tuple[Any, ...]]]:
-    groups: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
+def _grouped(rows: Iterable[Row]) -> defaultdict[str, list[Row]]:
+    groups: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
         groups[row[0]].append(row[1:])
     return groups
 
 
-def _price(row: tuple[Any, ...]) -> PriceRow:
+def _price(row: Row) -> PriceRow:
     item, charge, low, high, price, version, reason = row
     return PriceRow(item, charge, Span(low, high), _charge(price), version, reason)
 
