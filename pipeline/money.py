@@ -51,8 +51,8 @@ def minor_units(currency: str) -> int:
 def round_money(amount: Exact, currency: str) -> Decimal:
     """``amount`` in whole minor units of the currency, half up away from zero."""
     digits = minor_units(currency)
-    units = half_up(Fraction(amount) * 10**digits)
-    return EXACT.scaleb(Decimal(units), -digits)
+    numerator, denominator = amount.as_integer_ratio()
+    return EXACT.scaleb(Decimal(nearest(numerator * 10**digits, denominator)), -digits)
 
 
 def truncate_money(amount: Exact, currency: str) -> Decimal:
@@ -76,7 +76,9 @@ def from_minor(units: int, currency: str) -> Decimal:
 
 def round_step(quantity: Exact, step: Decimal) -> Decimal:
     """The multiple of ``step`` nearest to ``quantity``, half up away from zero."""
-    return EXACT.multiply(Decimal(half_up(Fraction(quantity) / Fraction(step))), step)
+    numerator, denominator = quantity.as_integer_ratio()
+    over, under = step.as_integer_ratio()
+    return EXACT.multiply(Decimal(nearest(numerator * under, denominator * over)), step)
 
 
 def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
@@ -89,21 +91,27 @@ def exact_sum(amounts: Iterable[Decimal]) -> Decimal:
 
 def exact_text(value: Exact) -> str:
     """``value`` as decimal text where that ends, else ``numerator/denominator``: exact."""
-    fraction = Fraction(value)
-    rest, fives = fraction.denominator, 0
+    numerator, denominator = value.as_integer_ratio()
+    if denominator == 1:
+        return str(numerator)
+    rest, fives = denominator, 0
     twos = (rest & -rest).bit_length() - 1
     rest >>= twos
     while rest % 5 == 0:
         rest, fives = rest // 5, fives + 1
     if rest != 1:
-        return f"{fraction.numerator}/{fraction.denominator}"
+        return f"{numerator}/{denominator}"
     places = max(twos, fives)
-    units = fraction.numerator * 10**places // fraction.denominator
-    return format(Decimal((units < 0, tuple(map(int, str(abs(units)))), -places)), "f")
+    digits = str(abs(numerator) * 10**places // denominator).zfill(places + 1)
+    return f"{'-' if numerator < 0 else ''}{digits[:-places]}.{digits[-places:]}"
 
 
 def half_up(value: Fraction) -> int:
     """The nearest whole number; a half goes away from zero."""
-    numerator, denominator = abs(value.numerator), value.denominator
-    whole = (2 * numerator + denominator) // (2 * denominator)
-    return whole if value >= 0 else -whole
+    return nearest(value.numerator, value.denominator)
+
+
+def nearest(numerator: int, denominator: int) -> int:
+    """The whole number nearest to a ratio, a half away from zero; ``denominator`` is above zero."""
+    whole = (2 * abs(numerator) + denominator) // (2 * denominator)
+    return whole if numerator >= 0 else -whole

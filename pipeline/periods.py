@@ -8,6 +8,7 @@ since 1972 every zone's offset is a multiple of 15 minutes, so a period's edge n
 from calendar import monthrange
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -44,6 +45,7 @@ def midnight(year: int, month: int, day: int, timezone: str) -> datetime:
     return local.astimezone(UTC)
 
 
+@lru_cache(1024)
 def month(instant: datetime, timezone: str) -> Span:
     """The calendar month of the zone that holds ``instant``."""
     local = instant.astimezone(zone(timezone))

@@ -11,12 +11,12 @@ from decimal import Decimal
 
 from pipeline.periods import closed, following
 from pipeline.rating.charge import Frame, charge_lines
-from pipeline.rating.cut import Group, cut
+from pipeline.rating.cut import cut
 from pipeline.rating.discount import discounts
 from pipeline.rating.extra import nets
 from pipeline.rating.fee import due
 from schemas.billing import Inputs, Line, LineKind
-from schemas.prices import Bill, Fee
+from schemas.prices import Bill, Charge, Fee
 from schemas.serial import instant_text
 
 Name = tuple[str, str, str]
@@ -41,18 +41,18 @@ def arrears(frame: Frame, inputs: Inputs, lines: Iterable[Line]) -> Iterator[Lin
 
 def following_fees(frame: Frame) -> list[Line]:
     """The next period's fees in advance, once this period is over."""
-    if frame.as_of < closed(frame.period):
+    ahead = any(_is_ahead(row.price) for row in frame.scope.prices)
+    if not ahead or frame.as_of < closed(frame.period):
         return []
     period = following(frame.period, frame.scope.timezone)
     coming = Frame(frame.scope, period, closed(period))
-    groups = [due(g, period) for g in cut(frame.scope, period) if _in_advance(g)]
+    groups = [due(g, period) for g in cut(frame.scope, period) if _is_ahead(g[0].charge)]
     lines = [line for group in groups for line in charge_lines(coming, group)]
     return lines + discounts(coming, lines, amounts=False)
 
 
-def _in_advance(group: Group) -> bool:
-    quantity = group[0].charge.quantity
-    return isinstance(quantity, Fee) and quantity.bill is Bill.ADVANCE
+def _is_ahead(charge: Charge) -> bool:
+    return isinstance(charge.quantity, Fee) and charge.quantity.bill is Bill.ADVANCE
 
 
 def _taken_off(frame: Frame, name: Name, paid: Decimal) -> Line:

@@ -42,8 +42,10 @@ def include(
     """The groups with what is left of allowance and lots at the start of each segment."""
     filled = [list(group) for group in groups]
     for pot, members in pots(groups).items():
-        own = included(period, groups, members)
         mine = [lot for lot in lots if lot.pot == pot]
+        if not mine and not any(_at(groups, at).charge.allowance for at in members):
+            continue  # nothing is included, nothing is left
+        own = included(period, groups, members)
         drawing = [at for at in members if not isinstance(_at(groups, at).charge.quantity, Fee)]
         left = own + total(mine, pot)
         for g, s in drawing:
