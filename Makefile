@@ -103,7 +103,7 @@ fmt: $(VENV)/.dev ## format, and repair what ruff can
 lock: $(BIN)/uv ## requirements.lock anew, every pin at its newest
 	$(LOCKED) --upgrade --output-file $(LOCK)
 
-deb: $(VENV)/.dev ## the agent as build/deb/rackmeter-agent_VERSION_amd64.deb, where dpkg-deb is
+deb: $(VENV)/.dev ## the agent as build/deb/rackmeter-agent_VERSION_{amd64,arm64}.deb, where dpkg-deb is
 	@$(BIN)/python -m deploy.deb.build
 
 agent-pyz: $(VENV)/.dev ## the agent as build/rackmeter-agent.pyz, one file for a look: ... sample

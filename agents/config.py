@@ -31,7 +31,7 @@ class Settings:
     topic: str = "usage.reports"
     environment: str = "dev"
     key_file: Path | None = None
-    state: Path = Path("/var/lib/rackmeter/agent")
+    state: Path = Path("/var/lib/rackmeter-agent")
     interval_ms: int = 60_000
     log_format: str = "plain"
     root: Path = Path("/")

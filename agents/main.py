@@ -22,6 +22,7 @@ from agents.config import Settings, settings
 from agents.integrate import integrate, numbered, report
 from agents.log import set_up
 from agents.losses import counted_before, with_losses
+from agents.naming import named
 from agents.options import parser
 from agents.origin import start
 from agents.publish import Publisher, Target
@@ -37,7 +38,7 @@ from schemas.errors import (
 )
 from schemas.report import encode
 
-STATE = Path("/var/lib/rackmeter/agent")
+STATE = Path("/var/lib/rackmeter-agent")
 RELOADED_TRIES = 60
 """Tenths of a second: it looks at signals every 5 s at most."""
 
@@ -117,7 +118,8 @@ def _sample(flags: dict[str, object], environ: Mapping[str, str]) -> int:
         stamped = replace(would_be, sent_up_ms=clock.up_ms())
         sys.stdout.write(encode(stamped).decode() + "\n")
     else:
-        sys.stdout.write(table.text(would_be, reading))
+        _, under_their_cards = named(after.names, reading.samples)
+        sys.stdout.write(table.text(would_be, replace(reading, samples=under_their_cards)))
         for line in (begun.said, sources.gpus.said, *notes):
             sys.stderr.write(f"{line}\n")
     return EXIT_DONE

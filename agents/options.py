@@ -98,7 +98,7 @@ def _add_keys(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         help=f"settings to write ({DEFAULT_FILE})",
     )  # fmt: skip
     rotate.add_argument(
-        "--state", metavar="DIR", help="of the agent to tell (/var/lib/rackmeter/agent)"
+        "--state", metavar="DIR", help="of the agent to tell (/var/lib/rackmeter-agent)"
     )
 
 
@@ -131,7 +131,7 @@ def _command(
     )
     command.add_argument("--server", metavar="ID", help="this server's id (the host name)")
     command.add_argument(
-        "--state", metavar="DIR", help="where counters are kept (/var/lib/rackmeter/agent)"
+        "--state", metavar="DIR", help="where counters are kept (/var/lib/rackmeter-agent)"
     )
     command.add_argument(
         "--loopback", action="store_const", const=True, dest="network.loopback", help="meter lo too"

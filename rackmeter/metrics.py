@@ -4,6 +4,7 @@ from itertools import product
 
 import psycopg
 
+from pipeline.agent_losses import lost
 from pipeline.heads import ConservationError
 from pipeline.lanes import Lane, Sealed
 from rackmeter.exposition import counter, gauge, histogram
@@ -29,6 +30,8 @@ PENDING = gauge(metrics.PENDING)
 REPORTS = counter(metrics.REPORTS)
 SAMPLES = counter(metrics.SAMPLES)
 LATE_WINDOWS = counter(metrics.LATE_WINDOWS)
+SPOOL_DROPPED = counter(metrics.SPOOL_DROPPED)
+SPOOL_LOST = counter(metrics.SPOOL_LOST)
 CLOCKS_CORRECTED = counter(metrics.CLOCKS_CORRECTED)
 METERING = counter(metrics.METERING)
 CHECKPOINT = histogram(metrics.CHECKPOINT)
@@ -112,6 +115,9 @@ def committed(sealed: Sealed) -> None:
     SAMPLES.inc(sealed.out.samples)
     LATE_WINDOWS.inc(len(sealed.out.late))
     CLOCKS_CORRECTED.inc(sealed.out.corrected)
+    losses = lost(sealed.out.finished)
+    SPOOL_DROPPED.inc(losses["agent.spool_dropped_reports"])
+    SPOOL_LOST.inc(losses["agent.spool_lost_bytes"])
 
 
 def entered(alerts: tuple[Alert, ...]) -> None:

@@ -98,6 +98,14 @@ LATE_WINDOWS: Final = Metric(
     "rackmeter_late_windows_total", "counter", "windows",
     "Windows that got usage after they were finished; it is entered beside them.",
 )  # fmt: skip
+SPOOL_DROPPED: Final = Metric(
+    "rackmeter_agent_spool_dropped_reports_total", "counter", "reports",
+    "Reports that agents' full spools gave up, once committed: time resolution, no quantity.",
+)  # fmt: skip
+SPOOL_LOST: Final = Metric(
+    "rackmeter_agent_spool_lost_bytes_total", "counter", "bytes",
+    "Bytes of agents' spools that could not be read, once committed.",
+)  # fmt: skip
 CLOCKS_CORRECTED: Final = Metric(
     "rackmeter_clocks_corrected_total", "counter", "reports",
     "Accepted reports whose server's clock was overruled by the broker's.",

@@ -1,5 +1,5 @@
-"""``python -m deploy.deb.build`` writes build/deb/rackmeter-agent_VERSION_amd64.deb, and
-beside it what it is made of.
+"""``python -m deploy.deb.build`` writes build/deb/rackmeter-agent_VERSION_amd64.deb, …_arm64.deb,
+and beside each what it is made of. Nothing is compiled, so either is built on any machine.
 
 The same commit gives the same bytes: dates are the commit's, modes are set here, `dpkg-deb` sorts.
 """
@@ -15,7 +15,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Final
 
-from deploy.deb.parts import PYTHONS, ROOT, epoch, gather, project
+from deploy.deb.parts import PLATFORMS, PYTHONS, ROOT, epoch, gather, project
 from deploy.deb.sbom import sbom
 
 HERE: Final = Path(__file__).parent
@@ -37,19 +37,19 @@ PLACES: Final = {
 }
 
 
-def build(out: Path, dated: int) -> Path:
+def build(out: Path, dated: int, architecture: str = "amd64") -> Path:
     """The package, in ``out``; ``dated``: seconds since 1970."""
     version = str(project()["version"])
     out.mkdir(parents=True, exist_ok=True)
-    package = out / f"rackmeter-agent_{version}_amd64.deb"
+    package = out / f"rackmeter-agent_{version}_{architecture}.deb"
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "root"
-        gather(root / "usr/lib/rackmeter-agent")
+        gather(root / "usr/lib/rackmeter-agent", architecture)
         _lay(root, version, dated)
-        made_of = sbom(root / "usr/lib/rackmeter-agent", version, dated)
+        made_of = sbom(root / "usr/lib/rackmeter-agent", version, dated, architecture)
         for file in (out / f"{package.stem}.cdx.json", root / SBOM):
             file.write_text(made_of, encoding="utf-8")
-        _describe(root, version)
+        _describe(root, version, architecture)
         _settle(root)
         subprocess.run(
             ["dpkg-deb", "--root-owner-group", "--threads-max=1", "-Zxz", "--build",
@@ -78,7 +78,7 @@ def _lay(root: Path, version: str, dated: int) -> None:
     told.write_bytes(gzip.compress(changes.encode(), mtime=0))
 
 
-def _describe(root: Path, version: str) -> None:
+def _describe(root: Path, version: str, architecture: str) -> None:
     """DEBIAN: control, scripts, conffiles, and the sum of every file."""
     files = [path for path in sorted(root.rglob("*")) if path.is_file()]
     about = root / "DEBIAN"
@@ -89,6 +89,7 @@ def _describe(root: Path, version: str) -> None:
     (about / "control").write_text(
         control.format(
             version=version,
+            architecture=architecture,
             kib=sum(-(-file.stat().st_size // 1024) for file in files),
             first=PYTHONS[0],
             after=f"{major}.{int(minor) + 1}",
@@ -116,4 +117,7 @@ def _copy(source: Path, target: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "build/deb")
-    print(build(parser.parse_args().out, epoch()))  # noqa: T201 - a command
+    parser.add_argument("--arch", action="append", choices=PLATFORMS, help="both, unless told")
+    given = parser.parse_args()
+    for architecture in given.arch or PLATFORMS:
+        print(build(given.out, epoch(), architecture))  # noqa: T201 - a command

@@ -18,7 +18,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parents[2]
 PYTHONS: Final = ("3.11", "3.12", "3.13", "3.14")
 """Debian 12, Ubuntu 24.04, Debian 13, Ubuntu 26.04."""
-PLATFORM: Final = "x86_64-manylinux_2_28"
+PLATFORMS: Final = {"amd64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
 ROOMS: Final = ("agents", "schemas")
 INSTALLERS: Final = ("RECORD", "INSTALLER", "REQUESTED", "WHEEL", "uv_cache.json")
 """What says how a wheel was installed; WHEEL names one Python."""
@@ -47,7 +47,7 @@ def epoch() -> int:
     return int(subprocess.run(last, check=True, capture_output=True, text=True).stdout)
 
 
-def gather(folder: Path) -> None:
+def gather(folder: Path, architecture: str = "amd64") -> None:
     """Rooms and wheels into ``folder``, nothing compiled; modes and dates are the packer's affair.
 
     Raises CalledProcessError where the lock's hashes do not hold, ValueError where wheels differ in
@@ -60,18 +60,18 @@ def gather(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as beside:
         for python in PYTHONS:
             wheels = Path(beside) / python
-            _install(wheels, python)
+            _install(wheels, python, PLATFORMS[architecture])
             for file in sorted(wheels.rglob("*")):
                 if file.is_file():
                     _take(file, folder / file.relative_to(wheels))
 
 
-def _install(target: Path, python: str) -> None:
+def _install(target: Path, python: str, platform: str) -> None:
     """The wheels of one Python, hashes checked against the lock."""
     subprocess.run(
         [
             sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps", "--only-binary",
-            ":all:", "--python-version", python, "--python-platform", PLATFORM,
+            ":all:", "--python-version", python, "--python-platform", platform,
             "--constraint", str(ROOT / "requirements.lock"), "--target", str(target),
             *dependencies(),
         ],

@@ -21,7 +21,7 @@ LICENCES: Final = {
 """By SPDX; a part that is not here fails the build, so nothing is shipped unread."""
 
 
-def sbom(program: Path, version: str, dated: int) -> str:
+def sbom(program: Path, version: str, dated: int, architecture: str) -> str:
     """JSON; ``program`` is the folder that `parts.gather` filled. Raises KeyError for a part whose
     licence nobody has looked up.
     """
@@ -29,7 +29,8 @@ def sbom(program: Path, version: str, dated: int) -> str:
     parts += [_binary(file) for file in sorted(program.glob("*.libs/*.so*"))]
     agent = {
         "type": "application", "bom-ref": NAME, "name": NAME, "version": version,
-        "licenses": _licence("Apache-2.0"), "purl": f"pkg:deb/{NAME}@{version}?arch=amd64",
+        "licenses": _licence("Apache-2.0"),
+        "purl": f"pkg:deb/{NAME}@{version}?arch={architecture}",
     }  # fmt: skip
     refs = [part["bom-ref"] for part in parts]
     content: dict[str, Any] = {

@@ -60,7 +60,7 @@ class Collect(_Strict):
     environment: Text = "dev"
     keys: Path
     """A folder with the key of each reported server: SERVER.key."""
-    state: Path = Path("/var/lib/rackmeter/collect")
+    state: Path
     interval: float = Field(60, ge=0.05, le=3600)
     spool_mib: int = Field(256, ge=1, le=65_536)
     at_once: int = Field(64, ge=1, le=1000)
@@ -128,18 +128,21 @@ class BmcTable(_Strict):
 class Scrape(Collect):
     """The file of ``rackmeter collect scrape``."""
 
+    state: Path = Path("/var/lib/rackmeter/collector-scrape")
     exporter: tuple[ExporterTable, ...] = Field(min_length=1)
 
 
 class Redfish(Collect):
     """The file of ``rackmeter collect redfish``."""
 
+    state: Path = Path("/var/lib/rackmeter/collector-redfish")
     bmc: tuple[BmcTable, ...] = Field(min_length=1)
 
 
 class Snmp(Collect):
     """The file of ``rackmeter collect snmp``."""
 
+    state: Path = Path("/var/lib/rackmeter/collector-snmp")
     switch: tuple[SwitchTable, ...] = Field(min_length=1)
 
 
@@ -217,8 +220,10 @@ def switches(said: Snmp) -> list[Switch]:
     """Raises ConfigError for a login that is incomplete, or two switches of one name."""
     _unlike("switches", [one.name for one in said.switch])
     engines = Engines()
+    interval_ms = round(1000 * said.interval)
     return [
-        Switch(one.name, one.host, one.port, _login(one), one.ports, engines) for one in said.switch
+        Switch(one.name, one.host, one.port, _login(one), one.ports, engines, interval_ms)
+        for one in said.switch
     ]
 
 

@@ -6,6 +6,7 @@ answer is silence for its servers, not a reading.
 """
 
 import asyncio
+import os
 import signal
 import time
 import uuid
@@ -22,6 +23,7 @@ from agents.log import Once, log
 from agents.publish import POLL_S, Publisher
 from agents.sample import Reading, Sample
 from agents.state import Store, UnreadableError
+from agents.systemd import Watchdog, notify
 from rackmeter.collect.begin import begin
 from rackmeter.collect.config import Collect
 from rackmeter.collect.source import Seen, Source
@@ -128,6 +130,8 @@ async def serve(collector: Collector, publisher: Publisher) -> bool:
     _enough_threads(collector)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    watchdog = Watchdog(os.environ, os.getpid())
+    notify("READY=1")
     due = time.monotonic()
     while not stopping.is_set():
         for server, reading in (await collector.look()).items():
@@ -136,7 +140,8 @@ async def serve(collector: Collector, publisher: Publisher) -> bool:
             except OSError as error:
                 collector.said[server](f"the state of {server} cannot be saved: {error}")
         due = max(due + collector.collect.interval, time.monotonic())
-        await _pump(publisher, stopping, due)
+        await _pump(publisher, stopping, due, watchdog)
+    notify("STOPPING=1")
     publisher.flush(clock.up_ms() + FLUSH_MS, lambda: False)
     publisher.spool.sync()
     publisher.close()
@@ -149,9 +154,12 @@ def _enough_threads(collector: Collector) -> None:
     asyncio.get_running_loop().set_default_executor(threads)
 
 
-async def _pump(publisher: Publisher, stopping: asyncio.Event, due: float) -> None:
+async def _pump(
+    publisher: Publisher, stopping: asyncio.Event, due: float, watchdog: Watchdog
+) -> None:
     while not stopping.is_set() and (left := due - time.monotonic()) > 0:
         publisher.pump()
+        watchdog.alive(clock.up_ms())
         try:
             async with asyncio.timeout(min(left, POLL_S)):
                 await stopping.wait()

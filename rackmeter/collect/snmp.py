@@ -1,14 +1,15 @@
 """Octets of a switch's ports, by SNMP v2c or v3. No arithmetic across readings.
 
 Read are the 64-bit counters of IF-MIB (RFC 2863): ifHCInOctets is what the port received, which is
-what the server behind it sent. A port is known by its ifName; its ifIndex is looked up, and again
+what the server behind it sent; where a port has none, its 32-bit ones, as long as looks are close
+(rackmeter/collect/narrow.py). A port is known by its ifName; its ifIndex is looked up, and again
 when the name at that index changes, as after a reboot of a switch. Counters that were interrupted
 (ifCounterDiscontinuityTime moved) start a new device: what passed at the interruption nobody knows,
 and nothing is counted for it. A switch that booted shows smaller values, counted from zero.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from pysnmp.error import PySnmpError
@@ -34,6 +35,7 @@ from pysnmp.proto.rfc1905 import EndOfMibView, NoSuchInstance, NoSuchObject
 
 from agents import clock
 from agents.sample import Sample, resource_name
+from rackmeter.collect import narrow
 from rackmeter.collect.source import Seen
 
 METERS: Final = frozenset({"port.rx_bytes", "port.tx_bytes"})
@@ -50,6 +52,13 @@ IF_HC_IN: Final = "1.3.6.1.2.1.31.1.1.1.6"
 IF_HC_OUT: Final = "1.3.6.1.2.1.31.1.1.1.10"
 IF_DISCONTINUITY: Final = "1.3.6.1.2.1.31.1.1.1.19"
 COLUMNS: Final = (IF_NAME, IF_HC_IN, IF_HC_OUT, IF_DISCONTINUITY)
+UPTIME: Final = "1.3.6.1.2.1.1.3.0"
+NARROW: Final = (
+    "1.3.6.1.2.1.2.2.1.10",  # ifInOctets
+    "1.3.6.1.2.1.2.2.1.16",  # ifOutOctets
+    "1.3.6.1.2.1.31.1.1.1.15",  # ifHighSpeed, Mbit/s
+    IF_DISCONTINUITY,
+)
 PORTS_AT_ONCE: Final = 10
 """Forty values fit one datagram of 1,472 bytes, names of thirty characters included."""
 TIMEOUT_S, RETRIES = 2.0, 2
@@ -103,7 +112,10 @@ class Switch:
     login: Login
     ports: Mapping[str, str]
     engines: Engines = field(default_factory=Engines)
+    interval_ms: int = 60_000
+    """Between two looks, as configured."""
     meters: frozenset[str] = METERS
+    _stretches: dict[str, narrow.Stretch] = field(default_factory=dict)
     _target: Any = None
     _index: dict[str, int] = field(default_factory=dict)
 
@@ -114,17 +126,41 @@ class Switch:
     async def look(self) -> Seen:
         try:
             rows = await self._rows()
+            found = {port: _samples(self.name, port, *row) for port, row in rows.items()}
+            said = [await self._look_narrow(one, found) for one in self.ports if one not in rows]
         except (SilentError, PySnmpError, OSError) as error:
             self._index.clear()
             return Seen(clock.now(), said=f"switch {self.name} at {self.host}: {error}")
         now = clock.now()
         samples: dict[str, tuple[Sample, ...]] = {}
-        for port, row in rows.items():
+        for port, of_port in found.items():
             server = self.ports[port]
-            samples[server] = (*samples.get(server, ()), *_samples(self.name, port, *row))
-        missing = [port for port in self.ports if port not in rows]
-        said = f"switch {self.name} has no 64-bit counters of {', '.join(missing)}"
-        return Seen(now, samples, said if missing else "")
+            samples[server] = (*samples.get(server, ()), *of_port)
+        wrong = "; ".join(filter(None, said))
+        return Seen(now, samples, f"switch {self.name}: {wrong}" if wrong else "")
+
+    async def _look_narrow(self, port: str, found: dict[str, tuple[Sample, ...]]) -> str:
+        """Adds the samples of a port without 64-bit counters; why not, where it cannot."""
+        if port not in self._index:
+            return f"there is no port {port}"
+        wanted = [UPTIME, *(f"{oid}.{self._index[port]}" for oid in NARROW)]
+        asked = _checked(await self._get([ObjectType(ObjectIdentity(oid)) for oid in wanted]))
+        if any(isinstance(one, MISSING) for _, one in asked[1:3]):
+            return f"{port} has no counters"
+        uptime, rx, tx, mbit_s, broken = (
+            0 if isinstance(one, MISSING) else int(one) for _, one in asked
+        )
+        stretch = narrow.after(self._stretches.get(port), clock.now().up_ms, uptime, mbit_s)
+        most_ms = narrow.look_ms_max(stretch.mbit_s)
+        if self.interval_ms >= most_ms:
+            why = f"at {stretch.mbit_s} Mbit/s: interval must be below {most_ms / 1000:g}"
+            why = why if most_ms else "and does not say its speed"
+            return f"{port} is not metered: it counts in 32 bits, {why}"
+        self._stretches[port] = stretch
+        device = f"{self.name}/{port}@{broken} in 32 bits since {stretch.since_up_ms}"
+        of_port = _samples(self.name, port, rx, tx, broken)
+        found[port] = tuple(replace(one, device=device, bits=32) for one in of_port)
+        return ""
 
     async def _rows(self) -> dict[str, tuple[int, int, int]]:
         """By port: octets in, octets out, discontinuity. Twice, where indices have moved."""

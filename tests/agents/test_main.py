@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from agents import table
-from agents.integrate import report
+from agents import clock, table
+from agents.config import Settings
+from agents.integrate import from_boot, integrate, numbered, report
+from agents.loop import sources_of
 from agents.main import main
+from agents.read import read_all
+from agents.state import Store
 from schemas.report import encode
 from tests.agents.words import counted, cpu, nic, reading
 from tests.fix_agents import FakeMachine, as_report
@@ -66,6 +70,30 @@ def test_a_sample_as_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert re.search(r"net\.rx_bytes +eth0 +0 +By +1,234,567\n", out)
     assert "there is no earlier state" in err
     assert "no NVIDIA GPU found" in err
+
+
+def test_a_nic_that_was_renamed_is_not_gone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It goes on under its first name, its raw value beside it."""
+    machine = FakeMachine(tmp_path / "root")
+    for name, text in (("address", "02:00:00:00:00:01"), ("addr_assign_type", "0")):
+        machine.put(f"sys/class/net/eth0/{name}", text)
+    machine.put("sys/class/net/eth0/device/vendor", "")
+    machine.traffic(700, 0)
+    sources = sources_of(Settings("s1", root=machine.root))
+    first = read_all(sources, clock.now())
+    saved, _ = integrate(from_boot("s1", "boot-1", "o1", first), first, 15_000)
+    Store(tmp_path).save(numbered(saved, first))
+    nics = machine.root / "sys/class/net"
+    (nics / "eth0").rename(nics / "ens3")
+    dev = machine.root / "proc/net/dev"
+    dev.write_text(dev.read_text().replace("eth0: 700", "ens3: 912"))
+    argv = ["sample", "--server", "s1", "--state", str(tmp_path), "--root", str(machine.root)]
+    assert main(argv) == 0
+    out, _ = capsys.readouterr()
+    assert re.search(r"net\.rx_bytes +eth0 +912 +By +912\n", out)
+    assert "gone" not in out
 
 
 def test_a_table_says_what_is_gone() -> None:

@@ -10,10 +10,16 @@ from pathlib import Path
 
 import pytest
 
+NARROW = "rack-32-bit-word"
+"""Who says it is shown no 64-bit counters, as by an old switch."""
 COMMUNITY, USER, AUTH, PRIVACY = "rack-2c-word", "rackmeter", "auth-word-123", "priv-word-123"
 CONF = """\
 agentAddress udp:127.0.0.1:{port}
 rocommunity {community} 127.0.0.1
+view narrow included .1
+view narrow excluded .1.3.6.1.2.1.31.1.1.1.6
+view narrow excluded .1.3.6.1.2.1.31.1.1.1.10
+rocommunity {narrow} 127.0.0.1 -V narrow
 createUser {user} SHA-256 {auth} AES {privacy}
 rouser {user} priv
 """
@@ -35,7 +41,9 @@ def running(folder: Path, port: int) -> Iterator[None]:
     """Its own configuration and memory, nothing of the machine's."""
     conf = folder / "snmpd.conf"
     conf.write_text(
-        CONF.format(port=port, community=COMMUNITY, user=USER, auth=AUTH, privacy=PRIVACY)
+        CONF.format(
+            port=port, community=COMMUNITY, narrow=NARROW, user=USER, auth=AUTH, privacy=PRIVACY
+        )
     )
     environment = {**os.environ, "SNMP_PERSISTENT_DIR": str(folder / "memory"), "MIBS": ""}
     with (folder / "snmpd.log").open("wb") as log:

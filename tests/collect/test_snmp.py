@@ -94,7 +94,26 @@ def test_a_switch_that_lets_nobody_in_is_said(
 def test_a_port_that_is_not_there_stops_no_other(port: int) -> None:
     seen = look(switch(port, V2C, {"lo": "s1.switch", "Ethernet99": "s2.switch"}))
     assert sorted(seen.samples) == ["s1.switch"]
-    assert seen.said == "switch sw-1 has no 64-bit counters of Ethernet99"
+    assert seen.said == "switch sw-1: there is no port Ethernet99"
+
+
+def test_32_bit_counters_are_metered_where_looks_are_close(
+    port: int, least: dict[str, int]
+) -> None:
+    """snmpd says that lo has 10 Mbit/s: 32 bits are half turned after 1,717 s."""
+    one = switch(port, Login(community=snmpd.NARROW))
+    seen = look(one)
+    assert not seen.said
+    rx, tx = seen.samples["s1.switch"]
+    assert (rx.meter, tx.meter, rx.bits) == ("port.rx_bytes", "port.tx_bytes", 32)
+    assert (rx.value - least["rx"]) % 2**32 <= kernel("rx") - least["rx"]
+    assert look(one).samples["s1.switch"][0].device == rx.device, "one stretch"
+    slow = look(replace(one, interval_ms=1_800_000, _target=None))
+    assert not slow.samples
+    assert slow.said == (
+        "switch sw-1: lo is not metered: it counts in 32 bits, at 10 Mbit/s: "
+        "interval must be below 1717.99"
+    )
 
 
 def test_many_switches_are_asked_at_once(port: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,6 +170,16 @@ CASES = (
         ),
         {"verdict": "forged"},
     ),
+    *(
+        Case(
+            "RackmeterAgentLosses", "5m", {name: "0 0 480 480 480 480"},
+            "Agents lost reports or bytes of their spools within an hour: 480.",
+            ({name: "480x9"},),
+        )
+        for name in (
+            "rackmeter_agent_spool_dropped_reports_total", "rackmeter_agent_spool_lost_bytes_total"
+        )
+    ),
     Case(
         "RackmeterQuarantine", "5m", {"rackmeter_quarantines_total": "0 0 2 2 2 2"},
         "Servers whose rows the database refused within an hour: 2.",

@@ -17,8 +17,9 @@ from tests.deploy.debian import Debian, debian, needs
 HERE = Path(__file__).parents[2] / "deploy/deb"
 TREE = Path(__file__).parents[1] / "agents/trees/dedicated"
 PROGRAM = "usr/lib/rackmeter-agent"
-STATE = "var/lib/rackmeter/agent"
+STATE = "var/lib/rackmeter-agent"
 DATED = 1_790_000_000
+EM_AARCH64 = 183
 AS_AGENT = (
     "setpriv", "--reuid=rackmeter-agent", "--regid=rackmeter-agent", "--clear-groups",
     "--no-new-privs",
@@ -51,10 +52,23 @@ def newer(package: Path, folder: Path) -> Path:
     return folder / "n.deb"
 
 
+def names(folder: Path) -> list[str]:
+    return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+
+
+def machine(elf: Path) -> int:
+    """e_machine: elf(5)."""
+    with elf.open("rb") as file:
+        head = file.read(20)
+    assert head[:4] == b"\x7fELF"
+    return int.from_bytes(head[18:20], "little")
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.timeout(400)
 def test_two_builds_are_the_same_bytes(package: Path, tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
@@ -93,6 +107,28 @@ def test_it_holds_the_agent_for_every_python_and_no_other_room(package: Path) ->
     for python in PYTHONS:
         tag = f"cpython-{python.replace('.', '')}"
         assert f"{PROGRAM}/confluent_kafka/cimpl.{tag}-x86_64-linux-gnu.so" in names
+
+
+@pytest.mark.timeout(400)
+def test_arm64_differs_in_what_is_compiled_alone(package: Path, tmp_path: Path) -> None:
+    """Contents only: it has run on no such machine."""
+    there = build(tmp_path / "a", DATED, "arm64")
+    assert there.name.endswith("_arm64.deb")
+    unpacked = {one: tmp_path / name for one, name in ((package, "x86"), (there, "arm"))}
+    for deb, folder in unpacked.items():
+        subprocess.run(["dpkg-deb", "-R", str(deb), str(folder)], check=True)
+    x86, arm = ({*names(folder)} for folder in unpacked.values())
+    assert {re.sub(r"x86_64-linux|-[0-9a-f]{8}\.so", "", name) for name in x86} == {
+        re.sub(r"aarch64-linux|-[0-9a-f]{8}\.so", "", name) for name in arm
+    }
+    folder = unpacked[there]
+    compiled = [folder / name for name in arm if ".so" in name]
+    assert len(compiled) > len(PYTHONS)
+    assert {machine(file) for file in compiled} == {EM_AARCH64}
+    assert "\nArchitecture: arm64\n" in (folder / "DEBIAN/control").read_text()
+    same = [name for name in x86 & arm if not re.search(r"DEBIAN/|sbom|\.so", name)]
+    other = unpacked[package]
+    assert [one for one in same if (folder / one).read_bytes() != (other / one).read_bytes()] == []
 
 
 def test_systemd_reads_the_unit_without_a_word(package: Path, tmp_path: Path) -> None:

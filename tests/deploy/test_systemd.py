@@ -61,8 +61,8 @@ def test_the_parts_are_there() -> None:
     assert [name.removeprefix("rackmeter-") for name in UNITS] == [
         "agent.service", "api.service", "archive.service", "archive.timer", "audit.service",
         "audit.timer", "backup.service", "backup.timer", "close.service", "close.timer",
-        "collect.service", "collect.timer", "maintain.service", "maintain.timer",
-        "reconcile.service", "reconcile.timer", "worker@.service",
+        "collect.service", "collect.timer", "collector@.service", "maintain.service",
+        "maintain.timer", "reconcile.service", "reconcile.timer", "worker@.service",
     ]  # fmt: skip
 
 
@@ -83,7 +83,11 @@ def test_it_exposes_little(name: str, units: Path) -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_its_command_exists(name: str) -> None:
     [command] = lines(name, "ExecStart")
-    program, *words = command.split()
+    for kind in ("snmp", "scrape", "redfish") if "@" in name and "%i" in command else ("1",):
+        check_command(*command.replace("%i", kind).split())
+
+
+def check_command(program: str, *words: str) -> None:
     assert program == BINARY
     verbs = [word for word in words[:2] if word.isalpha()]
     if verbs[0] == "agent":
@@ -161,6 +165,14 @@ def test_what_it_writes_is_its_own(name: str) -> None:
     for path in re.findall(r"/var/lib/rackmeter[\w./%-]*", text):
         inside = [folder for folder in folders if path == folder or path.startswith(f"{folder}/")]
         assert inside, path
+
+
+def test_the_agent_is_not_behind_a_door_that_the_servers_close() -> None:
+    """On their machine too: its user is another, and may not enter a folder of theirs."""
+    folders = {one: {*" ".join(lines(one, "StateDirectory")).split()} for one in SERVICES}
+    [agents] = folders.pop("rackmeter-agent.service")
+    taken = set().union(*folders.values())
+    assert not [one for one in taken if agents == one or agents.startswith(f"{one}/")]
 
 
 @pytest.mark.parametrize("name", TIMERS)
