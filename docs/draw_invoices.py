@@ -11,7 +11,7 @@ import typst
 
 from invoicing.digest import sealed
 from invoicing.document import Document
-from invoicing.documents.render import sources
+from invoicing.documents.render import HERE, source
 from invoicing.documents.view import view
 from tests.invoicing.test_page_words import EVERYTHING, credit_note
 
@@ -30,7 +30,8 @@ def pictures() -> dict[str, bytes]:
 def drawn(document: Document, language: str) -> bytes:
     shown = view(document, str(sealed(document)["digest"]), language)
     made = typst.compile(
-        sources(shown, "", None),
+        source(shown, "", None),
+        root=HERE,
         format="png",
         ppi=PPI,
         ignore_system_fonts=True,

@@ -1,7 +1,7 @@
 """A document as PDF/A-3b with itself and its Factur-X attached. Same document, same bytes.
 
-No file, no clock, no system font: the template comes from this package, fonts from the typst wheel,
-the time stamp from the document.
+No clock, no system font, no file but the template beside this module: fonts come from the typst
+wheel, the time stamp from the document.
 """
 
 import json
@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC
 from functools import cache, partial
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final
 
 import typst
@@ -19,7 +19,8 @@ from invoicing.documents.declare import declared
 from invoicing.documents.einvoice import einvoice
 from invoicing.documents.view import view
 
-TEMPLATE: Final = (files("invoicing.documents") / "invoice.typ").read_bytes()
+HERE: Final = Path(__file__).parent
+"""Where ``invoice.typ`` is, and all that typst can read."""
 STANDARD: Final = "a-3b"
 """Archivable, and the part of PDF/A that allows attachments."""
 MISSING: Final = re.compile(r"the text `\"(.+?)\"` could not be displayed")
@@ -43,8 +44,8 @@ def pdf(document: Document, attachment: bytes, digest: str, language: str = "en"
     return declared(made) if xml else made
 
 
-def sources(shown: Any, attachment: str, xml: str | None) -> dict[str, bytes]:
-    """What typst compiles: the template, the same for all documents, and a call with the texts.
+def source(shown: Any, attachment: str, xml: str | None) -> bytes:
+    """What typst compiles: a call of the template, which is parsed once, with a document's texts.
 
     Through ``sys.inputs`` each document would have a standard library of its own, made and hashed
     anew, and nothing that was laid out before would be found again.
@@ -52,7 +53,7 @@ def sources(shown: Any, attachment: str, xml: str | None) -> dict[str, bytes]:
     texts = json.dumps(shown, ensure_ascii=False), attachment, xml
     view_, whole, einvoice_ = ("none" if text is None else _literal(text) for text in texts)
     call = f'#import "invoice.typ": invoice\n#invoice(json(bytes({view_})), {whole}, {einvoice_})'
-    return {"main.typ": call.encode(), "invoice.typ": TEMPLATE}
+    return call.encode()
 
 
 def _literal(text: str) -> str:
@@ -63,7 +64,7 @@ def _literal(text: str) -> str:
 def _shown(document: Document, shown: Any, attachment: str, xml: str | None) -> bytes:
     for _ in range(ROUNDS_MAX):
         try:
-            return _compile(document, sources(shown, attachment, xml))
+            return _compile(document, source(shown, attachment, xml))
         except typst.TypstError as error:
             said = "".join(MISSING.findall(error.diagnostic))
             missing = set(ESCAPED.sub(lambda found: chr(int(found[1], 16)), said))
@@ -71,7 +72,7 @@ def _shown(document: Document, shown: Any, attachment: str, xml: str | None) -> 
                 raise
             table = str.maketrans(dict.fromkeys(missing, REPLACEMENT))
             shown = _mapped(shown, partial(_translated, table=table))
-    return _compile(document, sources(shown, attachment, xml))
+    return _compile(document, source(shown, attachment, xml))
 
 
 def _translated(said: str, table: dict[int, str]) -> str:
@@ -90,12 +91,12 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
 @cache
 def _compiler() -> typst.Compiler:
     """Once a process: it opens the fonts."""
-    return typst.Compiler(ignore_system_fonts=True)
+    return typst.Compiler(root=HERE, ignore_system_fonts=True)
 
 
-def _compile(document: Document, files: dict[str, bytes]) -> bytes:
+def _compile(document: Document, call: bytes) -> bytes:
     made = _compiler().compile(
-        files,  # type: ignore[type-var]  # its stubs know no files by name, its README does
+        call,
         format="pdf",
         pdf_standards=[STANDARD],
         timestamp=document.issued_at.astimezone(UTC),
