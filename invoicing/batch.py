@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 from invoicing.correct import correct
 from invoicing.export import export
-from invoicing.freeze import Frozen, Headed, freeze, heads, snapshot
+from invoicing.freeze import Frozen, freeze, snapshot
 from invoicing.gate import gates
+from invoicing.heads import Headed, heads
 from invoicing.outcomes import corrected_outcomes, made, note, outcome_of, parked, sealed_outcomes
 from invoicing.outside import lost_numbers
 from invoicing.plan import Group
@@ -43,10 +44,10 @@ def close_together(
     for known, found, new in zip(before, corrected, made, strict=True):
         own = found.outcomes if found else known
         outcomes = [_written(conn, outcome, run) for outcome in [*own, *new]]
-        noted += outcomes[len(own) :]
+        noted += outcomes
         yield Closed(tuple(outcomes), found.unbilled if found else ())
     if not run.dry_run:
-        note(conn, noted, run.issued_at)
+        note(conn, groups, noted, run.issued_at)
 
 
 def _written(conn: Connection, outcome: Outcome, run: Run) -> Outcome:

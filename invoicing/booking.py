@@ -35,7 +35,8 @@ def book(conn: Connection, documents: Sequence[Document]) -> None:
             wallet.draw(conn, document.number, taken, document.issued_at)
     post_all(conn, [entry for document in numbered for entry in entries(document)])
     if noted := [one for one in numbered if one.kind == CREDIT_NOTE]:
-        recover(conn, [one.corrects for one in noted], max(one.issued_at for one in noted))
+        numbers = [number for one in noted for number in owed(one)]
+        recover(conn, numbers, max(one.issued_at for one in noted))
     _hold_deferred(conn, sorted({document.buyer.account for document in documents}))
     post_all(conn, _recognitions(conn, documents))
 

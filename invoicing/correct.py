@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from invoicing.freeze import Frozen, headers_of, positions, snapshot
+from invoicing.freeze import Frozen, positions, snapshot
+from invoicing.heads import headers_of
+from invoicing.held import lock_scopes
 from invoicing.looks import keep_looks, refuse_looked_at
 from invoicing.outcomes import corrected_outcomes, made, outcome_of, parked
 from invoicing.outside import lost_of
@@ -25,7 +27,7 @@ from invoicing.recompute import Look, looks_of
 from invoicing.reconcile import reconcile
 from invoicing.report import Outcome, Status, Unbilled
 from invoicing.run import ATTEMPTS, RACES, Run, busy, guarded
-from invoicing.seal import lock_scopes, seal
+from invoicing.seal import seal
 from schemas.billing import Scope
 from sinks.database import Connection, hold_schema
 
@@ -56,15 +58,16 @@ def correct(conn: Connection, group: Group, run: Run) -> Corrected:
         try:
             examined = guarded(group, partial(_examine, conn, group, run))
             if not isinstance(examined, _Examined):
-                return Corrected([*outcomes, examined] if examined else outcomes)
+                whole = [replace(examined, about="")] if examined else []
+                return Corrected([*outcomes, *whole])
             for frozen in examined.drafts:  # a lost race leaves those before it issued, and said
                 _issue(conn, group, run, frozen, outcomes)
             if not run.dry_run:
-                _note_nothing(conn, examined.looks, group, run)
+                _note_nothing(conn, examined, group, run)
             return Corrected(outcomes, tuple(_unbilled(examined)))
         except RACES:
             continue
-    return Corrected([*outcomes, busy(group)])
+    return Corrected([*outcomes, replace(busy(group), about="")])
 
 
 def _examine(conn: Connection, group: Group, run: Run) -> _Examined | Outcome | None:
@@ -81,8 +84,18 @@ def _examine(conn: Connection, group: Group, run: Run) -> _Examined | Outcome | 
             return outcome_of(group, Status.WAITING, reasons=(said,))
         header = headers_of(conn, [group], run.seller, run.issued_at)(group)
         found = papers(conn, looks, header, run.terms)
-        drafts = [guarded(group, partial(_draft, conn, paper)) for paper in found.own]
+        drafts = [_drafted(conn, group, paper) for paper in found.own]
         return _Examined(looks, found, drafts)
+
+
+def _drafted(conn: Connection, group: Group, paper: Paper) -> Frozen | Outcome:
+    """The document, or why there is none."""
+    scopes = tuple(sorted({look.due.scope for look in paper.looks}))
+    mine = replace(group, period=paper.header.period, scopes=scopes)
+    made = guarded(mine, partial(_draft, conn, paper))
+    if isinstance(made, Frozen):
+        return made
+    return replace(made, kind=paper.header.kind, about=paper.looks[0].adjusted.invoice)
 
 
 def _draft(conn: Connection, paper: Paper) -> Frozen:
@@ -110,12 +123,15 @@ def _issue(
         [final] = seal(conn, [frozen], group.period.start, run.log, run.steps([group]))
         return made(mine, Status.ISSUED, final.document, found.checked)
 
-    outcomes.append(guarded(mine, issue))
+    about = draft.adjusted[0].invoice
+    outcomes.append(replace(guarded(mine, issue), kind=draft.kind, about=about))
 
 
-def _note_nothing(conn: Connection, looks: Sequence[Look], group: Group, run: Run) -> None:
-    """Looks that came to what was billed; those that could not be made stay due."""
-    done = [one for one in looks if one.due.ids and not one.corrections and not one.refused]
+def _note_nothing(conn: Connection, examined: _Examined, group: Group, run: Run) -> None:
+    """Looks that came to what was billed; those that could not be made stay due, and those that are
+    kept with the next invoice.
+    """
+    done = [one for one in examined.looks if one.same and one not in examined.found.along]
     if not done:
         return
     scopes: dict[str, Scope] = {look.due.scope: look.scope for look in done}

@@ -1,9 +1,10 @@
 """The lines that an entry of ``Document.adjusted`` makes: from it alone, by anybody. Pure."""
 
-from invoicing.document import Adjusted
+from invoicing.document import Adjusted, Priced
 from pipeline.periods import closed
 from pipeline.rating.adjustment import Correction, adjustments
 from pipeline.rating.price import price
+from schemas.billing import Lot
 
 
 def corrections(adjusted: Adjusted) -> list[Correction]:
@@ -11,3 +12,9 @@ def corrections(adjusted: Adjusted) -> list[Correction]:
     priced = adjusted.priced
     now = price(priced.scope, priced.inputs, priced.as_of)
     return adjustments(now, adjusted.billed, adjusted.number, closed(priced.inputs.period))
+
+
+def left(priced: Priced) -> tuple[Lot, ...]:
+    """What the period leaves to later ones of packs and allowances."""
+    lines = price(priced.scope, priced.inputs, priced.as_of)
+    return tuple(lot for line in lines for lot in line.lots)

@@ -6,20 +6,14 @@ worked out of it is worked out for each, and one that fails keeps nobody else ba
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
-from typing import TypeVar
-
-import psycopg
 
 from invoicing.charged import Charged, charged, takeable
 from invoicing.document import (
     CREDIT_NOTE,
-    INVOICE,
-    Buyer,
     Document,
     DocumentLine,
     Position,
@@ -27,22 +21,21 @@ from invoicing.document import (
     below_zero,
 )
 from invoicing.evidence import evidence
-from invoicing.lines import Header, document_lines, draft, local_days, taxed_at
+from invoicing.heads import Headed, attempted
+from invoicing.lines import document_lines, draft, local_days
 from invoicing.opened import Opened, opened
-from invoicing.outside import lost_of
-from invoicing.papers import Papers, Terms, excessive, named, papers
-from invoicing.plan import Group
-from invoicing.recompute import Look, looks_of
+from invoicing.papers import excessive, named
+from invoicing.recompute import Look, found_on
 from invoicing.reconcile import Reconciliation, reconcile
 from pipeline.periods import closed
 from pipeline.rating.adjustment import carried
+from pipeline.rating.lots import hands_on
 from pipeline.rating.price import price
-from schemas.billing import Inputs, Line, Scope, Seller, Span, Taken
+from schemas.billing import Inputs, Line, Scope, Span, Taken
 from schemas.errors import RefusedError
 from sinks.database import Connection
 from sinks.queries import usage_inputs_bulk
 from sinks.scopes import load_scopes
-from sinks.tax_profiles import profiles_at, require_verified
 from sinks.wallet import purses
 
 
@@ -59,85 +52,12 @@ class Frozen:
     """Sealed periods that it corrects."""
 
 
-@dataclass(frozen=True, slots=True)
-class Headed:
-    """A group that may be invoiced."""
-
-    group: Group
-    header: Header
-    corrected: Papers
-
-    @property
-    def rides(self) -> tuple[Look, ...]:
-        """Sealed periods that its invoice corrects."""
-        return self.corrected.rides
-
-    @property
-    def numbers(self) -> list[str]:
-        """The invoices that billed those."""
-        return [look.adjusted.invoice for look in self.rides]
-
-
 @contextmanager
 def snapshot(conn: Connection) -> Iterator[None]:
     """A transaction that sees one moment and writes nothing."""
     with conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         yield
-
-
-def headers_of(
-    conn: Connection, groups: Sequence[Group], seller: Seller, issued_at: datetime
-) -> Callable[[Group], Header]:
-    """What an invoice of a group says before its first line; of groups of one period."""
-    accounts = [group.account for group in groups]
-    customers = buyers(conn, accounts)
-    profiles = profiles_at(conn, accounts, taxed_at(groups[0].period))
-
-    def header(group: Group) -> Header:
-        if group.currency != seller.currency:
-            raise RefusedError(
-                f"Account {group.account} pays in {group.currency}, the prices of"
-                f" {seller.entity} are in {seller.currency}: rating never converts."
-            )
-        customer, profile = customers[group.account], profiles[group.account]
-        return Header(
-            INVOICE, issued_at, group.timezone, group.currency, group.period, seller,
-            replace(customer, vat_id=profile.vat_id), profile,
-        )  # fmt: skip
-
-    return header
-
-
-Made = TypeVar("Made")
-
-
-def attempted(act: Callable[[], Made]) -> Made | Exception:
-    """What it makes, or why it cannot; what the database says is of all and raised."""
-    try:
-        return act()
-    except psycopg.Error:
-        raise
-    except Exception as error:
-        return error
-
-
-def heads(
-    conn: Connection, groups: Sequence[Group], seller: Seller, issued_at: datetime, terms: Terms
-) -> list[Headed | Exception]:
-    """Of each group its header and what it corrects, or why it cannot be invoiced."""
-    header = headers_of(conn, groups, seller, issued_at)
-    accounts = [group.account for group in groups]
-    lost = lost_of(conn, accounts)  # then it is not known what was corrected
-    looks = looks_of(conn, [a for a in accounts if a not in lost], found_too=terms.found_too)
-
-    def head(group: Group) -> Headed:
-        own = header(group)
-        require_verified(own.profile, group.account)
-        mine = [look for look in looks if look.due.account == group.account]
-        return Headed(group, own, papers(conn, mine, own, terms) if mine else Papers())
-
-    return [attempted(partial(head, group)) for group in groups]
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,10 +138,16 @@ def _price(one: Headed, scopes: dict[str, Scope], inputs: dict[str, Inputs]) -> 
     """Each scope of the group, by name."""
     corrected = [found for look in one.rides for found in look.corrections]
     as_of = closed(one.group.period)
+    before = {
+        look.due.scope: (look.due.period, look.left)
+        for look in one.looks
+        if not look.billed.settled_after  # else the look at that one, which is kept, says more
+        and hands_on(look.scope)
+    }
     made: list[_Priced] = []
     for name in sorted(one.group.scopes):
         scope = scopes[name]
-        known = carried(scope, inputs[name], corrected)
+        known = carried(scope, found_on(inputs[name], before.get(name)), corrected)
         made.append(_Priced(Priced(scope, known, as_of), price(scope, known, as_of)))
     return made
 
@@ -249,7 +175,7 @@ def _proved(
         names = {*one.group.scopes, *(look.due.scope for look in one.rides)}
         open_ = tuple(head for name in sorted(one.group.scopes) for head in heads_of[name])
         own = {name: scopes[name] for name in sorted(names)}
-        made.append(Frozen(document, own, next(found), open_, one.rides))
+        made.append(Frozen(document, own, next(found), open_, one.looks))
     return made
 
 
@@ -257,12 +183,3 @@ def positions(conn: Connection) -> list[Position]:
     """How far each partition is metered, in this snapshot."""
     rows = conn.execute("SELECT topic_id::text, part, next_offset FROM ingest_offset ORDER BY 1, 2")
     return [Position(*row) for row in rows]
-
-
-def buyers(conn: Connection, accounts: Sequence[str]) -> dict[str, Buyer]:
-    """Copies of customers' data; later changes do not reach the invoice."""
-    rows = conn.execute(
-        "SELECT account_id, name, address, country, vat_id FROM account WHERE account_id = ANY(%s)",
-        (list(accounts),),
-    )
-    return {row[0]: Buyer(row[0], row[1], tuple(row[2]), *row[3:]) for row in rows}

@@ -7,13 +7,15 @@ differed, inside one of its own.
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from invoicing.corrections import corrections
+from psycopg.types.json import Jsonb
+
+from invoicing.corrections import corrections, left
 from invoicing.document import Adjusted, Document
 from invoicing.due import settle_due
 from invoicing.opened import write_opened
 from invoicing.recompute import Look
 from schemas.billing import LineKind
-from schemas.serial import digest
+from schemas.serial import digest, to_json
 from sinks.database import Connection
 
 
@@ -39,9 +41,12 @@ def keep_looks(
     close_of: datetime,
     document: Document | None = None,
 ) -> None:
-    """The looks as rows, with what was open; what was noted for them is settled."""
+    """The looks as rows, with what was open; what was noted for them is settled. Of those that came
+    to the same nothing is in the document.
+    """
     for look in looks:
-        number = write_look(conn, look.adjusted, looked_at, close_of, document)
+        billed = document if look.corrections else None
+        number = write_look(conn, look.adjusted, looked_at, close_of, billed)
         write_opened(conn, look.opened, number)
         settle_due(conn, look.due.ids)
 
@@ -59,10 +64,18 @@ def write_look(
     row = conn.execute(
         """
         INSERT INTO adjustment
-        SELECT %s, %s, coalesce(max(look), 0) + 1, %s, %s, %s, %s FROM adjustment
+        SELECT %s, %s, coalesce(max(look), 0) + 1, %s, %s, %s, %s, %s FROM adjustment
         WHERE (scope_id, period_start) = (%s, %s) RETURNING look
         """,
-        (*at, looked_at, digest(inputs), document and document.invoice_id, close_of, *at),
+        (
+            *at,
+            looked_at,
+            digest(inputs),
+            document and document.invoice_id,
+            close_of,
+            Jsonb(to_json(left(adjusted.priced))),
+            *at,
+        ),
     ).fetchone()
     assert row is not None  # an aggregate has a row
     return int(row[0])

@@ -56,7 +56,8 @@ def corrected_outcomes(conn: Connection, groups: Sequence[Group]) -> list[list[O
     """Of each group the documents that only correct and that a close of its period made."""
     rows = conn.execute(
         """
-        SELECT w.no - 1, i.kind, i.corrects, i.period_start, i.period_end,
+        SELECT w.no - 1, i.kind, i.corrects, i.document->'adjusted'->0->>'invoice',
+               i.period_start, i.period_end,
                array_agg(DISTINCT a.scope_id ORDER BY a.scope_id),
                i.invoice_id::text, i.number, i.net, i.tax, i.gross,
                (SELECT count(*) FROM invoice_line l WHERE l.invoice_id = i.invoice_id)
@@ -74,11 +75,11 @@ def corrected_outcomes(conn: Connection, groups: Sequence[Group]) -> list[list[O
         ),
     )
     found: list[list[Outcome]] = [[] for _ in groups]
-    for at, kind, corrects, start, end, scopes, *rest in rows:
+    for at, kind, corrects, about, start, end, scopes, *rest in rows:
         corrected = replace(groups[at], period=Span(start, end), scopes=tuple(scopes))
         known = dict(zip(FIELDS, rest, strict=True))
-        one = outcome_of(corrected, Status.EXISTS, kind=kind, corrects=corrects, **known)
-        found[at].append(one)
+        said = {"kind": kind, "corrects": corrects, "about": about, **known}
+        found[at].append(outcome_of(corrected, Status.EXISTS, **said))
     return found
 
 
@@ -123,19 +124,25 @@ def _sealed(
     return found, tuple(scope for scope in group.scopes if scope not in sealed)
 
 
-def note(conn: Connection, outcomes: Sequence[Outcome], closed_at: datetime) -> None:
-    """Enters each in place of the one before; of several for one period the last stays.
+def note(
+    conn: Connection, groups: Sequence[Group], outcomes: Sequence[Outcome], closed_at: datetime
+) -> None:
+    """Enters each in place of the one before; of several for one period the last stays. What a
+    close before could not correct of these accounts, and this one had not to, is over.
 
     An invoice that is found again stays as it was issued: the close that made it checked it.
     """
+    whom = [group.account for group in groups], [group.currency for group in groups]
     with conn.transaction(), conn.cursor() as cursor:
         cursor.executemany(_NOTE, [_noted(one, closed_at) for one in outcomes])
+        cursor.execute(_OVER, (*whom, closed_at))
 
 
 _NOTE: Final = """
     INSERT INTO close_outcome AS o (account_id, currency, period_start, period_end, closed_at,
-                                    status, scopes, checked, differences, reasons)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                                    status, scopes, checked, differences, reasons, correction,
+                                    corrects)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
     ON CONFLICT (account_id, currency, period_start, correction, corrects) DO UPDATE
     SET closed_at = excluded.closed_at, status = excluded.status, scopes = excluded.scopes,
         checked = excluded.checked, differences = excluded.differences,
@@ -143,11 +150,18 @@ _NOTE: Final = """
     WHERE o.closed_at <= excluded.closed_at
       AND NOT (o.status = 'issued' AND excluded.status = 'exists')
 """
+_OVER: Final = """
+    UPDATE close_outcome o SET status = 'empty', differences = '[]', reasons = '{}'
+    FROM unnest(%s::text[], %s::text[]) AS w (account_id, currency)
+    WHERE o.account_id = w.account_id AND o.currency = w.currency AND o.correction
+      AND o.status IN ('parked', 'waiting') AND o.closed_at < %s
+"""
 
 
 def _noted(outcome: Outcome, closed_at: datetime) -> tuple[Any, ...]:
     return (
         outcome.account, outcome.currency, outcome.period.start, outcome.period.end,
         closed_at, outcome.status.value, len(outcome.scopes), outcome.checked,
-        Jsonb(to_json(outcome.differences)), list(outcome.reasons),
+        Jsonb(to_json(outcome.differences)), list(outcome.reasons), outcome.about is not None,
+        outcome.about or "",
     )  # fmt: skip

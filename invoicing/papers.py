@@ -72,6 +72,10 @@ class Papers:
     own: tuple[Paper, ...] = ()
     rides: tuple[Look, ...] = ()
     """On the account's next invoice."""
+    along: tuple[Look, ...] = ()
+    """Of the same scopes what comes to the same: kept with that invoice, because what rides on it
+    may rest on these.
+    """
     known: tuple[Charged, ...] = ()
     """The account's invoices as the documents of their own leave them."""
 
@@ -94,7 +98,9 @@ def papers(conn: Connection, looks: Sequence[Look], header: Header, terms: Terms
             known = moved(known, made)
         else:
             rides += mine
-    return Papers(tuple(own), tuple(rides), tuple(known))
+    scopes = {look.due.scope for look in rides}
+    along = tuple(look for look in looks if look.same and look.due.scope in scopes)
+    return Papers(tuple(own), tuple(rides), along, tuple(known))
 
 
 def _paper(looks: Sequence[Look], header: Header, known: Sequence[Charged], number: str) -> Paper:

@@ -14,7 +14,8 @@ from invoicing.document import Document
 from invoicing.export import read
 from invoicing.looks import write_lines, write_look
 from invoicing.outside import number_log, settle_numbers
-from invoicing.seal import act, final_of, seal_rows, write_invoices, write_seals
+from invoicing.rows import final_of, seal_rows, write_invoices, write_seals
+from invoicing.seal import act
 from invoicing.verify import content, verify
 from schemas.errors import DifferenceError, RefusedError
 from sinks.audit import record

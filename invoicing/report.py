@@ -45,6 +45,10 @@ class Outcome:
     kind: str = INVOICE
     corrects: str = ""
     """Number of the invoice that a credit note corrects."""
+    about: str | None = None
+    """Of corrections: the invoice that billed the period first, "" where nothing was billed or
+    where it is not known yet; None where it is the period's own invoice.
+    """
     invoice_id: str | None = None
     number: str | None = None
     net: Decimal | None = None

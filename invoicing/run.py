@@ -10,13 +10,13 @@ from typing import Final, TypeVar
 import psycopg
 from psycopg import errors
 
+from invoicing.held import AlreadySealedError, TimelineChangedError
 from invoicing.looks import LookedAtError
 from invoicing.number_log import NumberLog
 from invoicing.outcomes import outcome_of
 from invoicing.papers import Terms
 from invoicing.plan import Group
 from invoicing.report import Outcome, Status
-from invoicing.seal import AlreadySealedError, TimelineChangedError
 from schemas.billing import Seller
 from schemas.errors import RackmeterError
 from sinks.database import NewerSchemaError

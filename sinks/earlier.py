@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from pipeline.rating.commitment import running
+from pipeline.rating.lots import hands_on
 from schemas.billing import Billed, LineKind, Lot, Scope, Span, Spent
-from schemas.prices import Bill, Charge, Fee
+from schemas.prices import Bill, Fee
 from schemas.serial import from_json
 from schemas.terms import Commitment
 from sinks.database import Connection
@@ -102,25 +103,31 @@ def _net(conn: Connection, scope: Scope, commitment: Commitment, before: Span) -
 
 
 def lots(conn: Connection, scope: Scope, period: Span) -> tuple[Lot, ...]:
-    """Of each pack and rollover that has not expired what was said last, before the period."""
-    if not any(_hands_on(row.price) for row in scope.prices):
+    """Of each pack and rollover that has not expired what was said last, before the period: by the
+    invoice of a month, or by the newest look at it since.
+    """
+    if not hands_on(scope):
         return ()
     rows = conn.execute(
         """
         SELECT DISTINCT ON (lot->>'name') lot
-        FROM invoice i
-        CROSS JOIN LATERAL jsonb_array_elements(i.document->'lines') AS row
-        CROSS JOIN LATERAL jsonb_array_elements(row->'line'->'lots') AS lot
-        WHERE i.account_id = %s AND i.period_end <= %s AND row->'line'->>'scope' = %s
-          AND (lot->>'expires_at')::timestamptz > %s
-        ORDER BY lot->>'name', i.period_end DESC
+        FROM scope_seal z
+        LEFT JOIN LATERAL (
+            SELECT a.lots FROM adjustment a
+            WHERE (a.scope_id, a.period_start) = (z.scope_id, z.period_start)
+            ORDER BY a.look DESC LIMIT 1
+        ) a ON true
+        LEFT JOIN LATERAL (
+            SELECT jsonb_agg(lot) AS lots
+            FROM invoice i
+            CROSS JOIN LATERAL jsonb_array_elements(i.document->'lines') AS row
+            CROSS JOIN LATERAL jsonb_array_elements(row->'line'->'lots') AS lot
+            WHERE i.invoice_id = z.invoice_id AND row->'line'->>'scope' = z.scope_id
+        ) i ON a.lots IS NULL
+        CROSS JOIN LATERAL jsonb_array_elements(coalesce(a.lots, i.lots, '[]')) AS lot
+        WHERE z.scope_id = %s AND z.period_end <= %s AND (lot->>'expires_at')::timestamptz > %s
+        ORDER BY lot->>'name', z.period_end DESC
         """,
-        (scope.account, period.start, scope.scope, period.start),
+        (scope.scope, period.start, period.start),
     )
     return tuple(from_json(Lot, row[0]) for row in rows)
-
-
-def _hands_on(charge: Charge) -> bool:
-    """A pack, or an allowance that rolls over."""
-    terms = charge.allowance
-    return charge.pack is not None or (terms is not None and terms.rollover is not None)

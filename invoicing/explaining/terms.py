@@ -121,7 +121,11 @@ def _billed(entry: Priced, line: Line, lines: Sequence[Line]) -> Iterator[Node]:
 def credit(document: Document, line: Line) -> Iterator[Node]:
     """A promotional credit: what the wallet held, what the lines came to, this line's share."""
     currency = document.currency
-    others = [row for row in document.lines if row.line.kind is not LineKind.CREDIT]
+    if line.net > 0:
+        yield from _given_back(document, line)
+        return
+    others = [row for row in document.lines
+              if row.line.kind is not LineKind.CREDIT or row.line.net > 0]  # fmt: skip
     total = exact_sum(row.line.net for row in others)
     yield Node("lines", f"{total} {currency}", ("what credit can lower, before tax",))
     drawn = draw(document.credits, CreditKind.PROMOTIONAL, max(Decimal(0), total),
@@ -136,3 +140,18 @@ def credit(document: Document, line: Line) -> Iterator[Node]:
     yield Node("share", f"{line.net} {currency}",
                ((f"of the lines with tax {line.tax}, in proportion to their nets, whole minor"
                 " units"),))  # fmt: skip
+
+
+def _given_back(document: Document, line: Line) -> Iterator[Node]:
+    """Credit that goes home: what the corrected invoice had used of it, and used no more."""
+    currency = document.currency
+    for one in document.taken:
+        for used in one.used:
+            if line.key.endswith(
+                f"/return/{one.invoice}/{used.credit}/{one.category}/{one.rate:f}"
+            ):
+                yield Node("used", f"{used.left} {currency} of {used.credit} by {one.invoice}",
+                           (f"tax {one.category} {one.rate} %",
+                            "less what was given back before"))  # fmt: skip
+                yield Node("given back", f"{used.back} {currency}",
+                           ("before anything is owed, what was drawn last first",))  # fmt: skip

@@ -11,7 +11,7 @@ from invoicing.explaining.quantity import span_text
 from invoicing.explaining.tree import Node
 from pipeline.money import exact_sum, exact_text
 from pipeline.rating.credit import draw
-from schemas.billing import LineKind, TaxLine
+from schemas.billing import LineKind, Taken, TaxLine
 from schemas.serial import instant_text
 from schemas.terms import CreditKind, TaxMode, TaxRounding
 
@@ -81,6 +81,10 @@ def _profile(document: Document) -> Node:
 def _tax(document: Document, one: TaxLine) -> Node:
     """On the sum of a category and rate, rounded once."""
     currency, profile = document.currency, document.profile
+    taken = [t for t in document.taken if (t.category, t.rate) == (one.category, one.rate)]
+    if any(t.back for t in taken):
+        return Node(f"tax {one.category} {one.rate} %", f"{one.tax} {currency} on {one.base}", (),
+                    tuple(_taken(t, currency) for t in taken if t.back))  # fmt: skip
     mine = [row for row in document.lines if (row.line.tax, row.rate) == (one.category, one.rate)]
     amount = exact_sum(row.line.net for row in mine)
     rate = Fraction(one.rate)
@@ -93,6 +97,16 @@ def _tax(document: Document, one: TaxLine) -> Node:
         rule = f"rounded once, {way}: {exact} → {rounded}"
     return Node(f"tax {one.category} {one.rate} %", f"{one.tax} {currency} on {one.base}",
                 (f"{len(mine)} lines come to {amount} {currency}", rule))  # fmt: skip
+
+
+def _taken(one: Taken, currency: str) -> Node:
+    """Of all that was taken back of an invoice by now, less the taxes of the notes before."""
+    total, tax = one.before + one.back, one.before_tax + one.back_tax
+    return Node(f"taken back of {one.invoice}", f"{one.back} {currency}, tax {one.back_tax}", (
+        f"it charged {one.charged} {currency}, tax {one.tax}",
+        f"credit notes before took {one.before}, tax {one.before_tax}",
+        f"of {total} until now the tax is {tax}: {tax} − {one.before_tax} = {one.back_tax}",
+    ))  # fmt: skip
 
 
 def _paid(document: Document) -> Iterator[Node]:

@@ -57,6 +57,28 @@ def left(
     return ordered(lot for lot in kept if closed(period) < lot.expires_at)
 
 
+def hands_on(scope: Scope) -> bool:
+    """Something of a period may be left to later ones: packs, or allowances that roll over."""
+    return any(
+        row.price.pack is not None
+        or (row.price.allowance is not None and row.price.allowance.rollover is not None)
+        for row in scope.prices
+    )
+
+
+def handed_on(known: Iterable[Lot], period: Span, said: Iterable[Lot]) -> tuple[Lot, ...]:
+    """What the next period finds, once this one turns out to leave what is ``said``: of ``known``
+    only what it says nothing of, and of what it rolled over itself nothing else.
+    """
+    own = f"/{instant_text(period.start)}"
+    kept = {
+        lot.name: lot
+        for lot in known
+        if not (lot.name.startswith(ROLLOVER) and lot.name.endswith(own))
+    }
+    return ordered({**kept, **{lot.name: lot for lot in said}}.values())
+
+
 def last_of(period: Span, more: int, timezone: str) -> datetime:
     """The end of the period that is so many after this one."""
     for _ in range(more):

@@ -277,6 +277,13 @@ def test_a_difference_in_what_is_priced_again_parks_the_correction(
         ("acme-0", Status.PARKED), ("acme-0", Status.EXISTS), ("acme-1", Status.EXISTS),
     ]  # fmt: skip
     assert report.exit_code == 3
+    said = "SELECT status, correction, corrects FROM close_outcome WHERE account_id = 'acme-0'"
+    first = str(report.outcomes[1].number)
+    assert sorted(conn.execute(said).fetchall()) == [("issued", False, ""), ("parked", True, first)]
+    conn.execute("UPDATE server_state SET last = ARRAY[21 * 10^12::bigint]")
+    again = close_month(billing_url, issued_at=CLOSED + DAY)
+    assert again.outcomes[0].status is Status.ISSUED
+    assert sorted(conn.execute(said).fetchall()) == [("issued", False, ""), ("issued", True, first)]
 
 
 def test_a_rental_entered_after_its_month_was_closed(conn: Connection, billing_url: str) -> None:

@@ -6,7 +6,10 @@ from decimal import Decimal
 
 import pytest
 
+from invoicing.document import CREDIT_NOTE
+from invoicing.export import load
 from invoicing.report import Status
+from schemas.billing import LineKind
 from schemas.terms import CreditKind, TaxMode, TaxProfile
 from sinks import timelines, wallet
 from sinks.database import Connection, connect
@@ -29,7 +32,7 @@ def conn(billing_url: str) -> Iterator[Connection]:
 def test_more_than_was_invoiced_does_not_ride_on_an_invoice_that_is_taxed_otherwise(
     conn: Connection, billing_url: str
 ) -> None:
-    """Prices included tax and credit had paid most; then tax came on top. A person decides."""
+    """Prices included tax and credit had paid most; then tax came on top. Credit goes home."""
     month_of(conn, 1)
     rented(conn, "acme-0", "item-b", "srv-b", TB)
     inside = TaxProfile(TaxMode.INCLUSIVE, country="DE")
@@ -42,7 +45,15 @@ def test_more_than_was_invoiced_does_not_ride_on_an_invoice_that_is_taxed_otherw
     timelines.end(conn, "item-0", START + DAY)
     reported(conn, APRIL)
     report = close_month(billing_url, "2026-03")
-    parked, invoice = report.outcomes
-    assert parked.status is Status.PARKED
-    assert any("by hand" in reason for reason in parked.reasons)
-    assert (invoice.status, invoice.net) == (Status.ISSUED, Decimal("49.00"))
+    note, invoice = report.outcomes
+    assert (note.kind, note.status) == (CREDIT_NOTE, Status.ISSUED)
+    assert note.invoice_id is not None
+    paper = load(conn, note.invoice_id)[0]
+    assert paper.profile.mode is TaxMode.INCLUSIVE
+    # 99.29 less 90.00 were owed; 22.12 less is credit: it goes home, and pays of March.
+    back = Decimal("22.12")
+    nets = [row.line.net for row in paper.lines if row.line.kind is LineKind.CREDIT]
+    assert (nets, paper.totals.gross) == ([back], Decimal("0.00"))
+    assert invoice.net == Decimal("49.00") - back
+    (held,) = wallet.history(conn)
+    assert sorted(amount for _, amount, _ in held.draws) == [-back, back, Decimal("90.00")]

@@ -222,11 +222,15 @@ def test_what_was_billed_on_a_later_invoice_is_taken_back_of_that(
     rows = conn.execute(
         "SELECT number, status, balance FROM invoice_status ORDER BY number"
     ).fetchall()
-    assert rows == [(FIRST, "paid", ZERO), ("RM-2026-000002", "paid", ZERO)]
-    assert len(report.credit_notes) == 2
-    assert [verify(file) for file in sorted(tmp_path.iterdir())] == [[]] * 6
+    rent = Decimal("58.31")  # of March, with tax
+    assert rows == [(FIRST, "paid", ZERO), ("RM-2026-000002", "partly paid", rent)]
+    (note,) = [paper(conn, one) for one in report.credit_notes]
+    assert [(one.invoice, one.back) for one in note.taken] == [
+        (FIRST, Decimal("50.29")), ("RM-2026-000002", Decimal("0.65")),
+    ]  # fmt: skip
+    assert [verify(file) for file in sorted(tmp_path.iterdir())] == [[]] * 4
     books = {one.ledger: one.amount for one in balance(conn, "acme-0")}
-    assert books == {"receivable": ZERO, "revenue": ZERO, "tax": ZERO}
+    assert books == {"receivable": rent, "revenue": Decimal("-49.00"), "tax": Decimal("-9.31")}
 
 
 def test_two_rentals_of_one_account(conn: Connection, billing_url: str) -> None:
@@ -238,7 +242,10 @@ def test_two_rentals_of_one_account(conn: Connection, billing_url: str) -> None:
     timelines.end(conn, "item-0", START + HOUR, CLOSED)
     reported(conn, APRIL)
     report = close_month(billing_url, "2026-03")
-    (note,) = [paper(conn, one) for one in report.outcomes]
-    assert left(conn) == {"welcome": Decimal("60.00")}
-    assert note.totals.net == -(Decimal("99.29") - Decimal("60.00")) + Decimal("1.25")
+    (note,) = [paper(conn, one) for one in report.credit_notes]
+    # all of it went home, and March of the rental that goes on drew 49.00 of it
+    assert left(conn) == {"welcome": Decimal("11.00")}
+    # an hour of rent and 0.845 TB above the hour's allowance remain of 99.29
+    remains = Decimal("0.08") + Decimal("1.09")
+    assert note.totals.net == remains - (Decimal("99.29") - Decimal("60.00"))
     nobody_is_below_zero(conn)

@@ -1,0 +1,136 @@
+"""What is taken back of an invoice, however it is cut: to the cent what it charged, no more."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.money import MINOR_UNITS, exact_sum, truncate_money
+from pipeline.rating.settle import Settlement, settle
+from pipeline.rating.taken import Taking, after, beyond, room, untaken
+from pipeline.rating.taken import given as returned
+from pipeline.rating.tax import tax_line
+from schemas.billing import Line, LineKind, Seller, Span, Taken, Used
+from schemas.terms import TaxMode, TaxProfile, TaxRounding
+from tests.pipeline.rating.worlds import START
+
+SELLER = Seller("rm", "R", (), "", "UTC", "EUR", {"std": Decimal(19)})
+EUR = "EUR"
+RATES = st.sampled_from([Decimal(19), Decimal(7), Decimal("5.5"), Decimal(0), Decimal("20.0")])
+PROFILES = st.builds(TaxProfile, st.sampled_from(TaxMode), st.sampled_from(TaxRounding))
+
+
+def money(units: int, currency: str = EUR) -> Decimal:
+    return Decimal(units).scaleb(-MINOR_UNITS[currency])
+
+
+def charged(
+    amount: Decimal, rate: Decimal, currency: str, profile: TaxProfile,
+    used: Sequence[tuple[str, Decimal]] = (),
+) -> Taken:  # fmt: skip
+    tax = tax_line("std", amount, rate, currency, profile).tax
+    zero = Decimal(0)
+    drawn = tuple(Used(name, left) for name, left in used)
+    return Taken("RM-1", "std", rate, amount, tax, zero, zero, drawn)
+
+
+def note(
+    amount: Decimal, one: Taken, currency: str, profile: TaxProfile, *more: Taken
+) -> Settlement:
+    """A credit note of one line."""
+    line = Line("k", "s", "i", "c", "t", Span(START), Decimal(1), "h", -amount, -amount, "std", "v")
+    seller = replace(SELLER, tax={"std": one.rate})
+    taking = Taking((one, *more), note=True)
+    return settle([line], seller, currency, profile, (), START, {"k": one.rate}, taking)
+
+
+@given(
+    st.lists(st.integers(1, 3_000), min_size=1, max_size=12), st.integers(0, 5_000), RATES,
+    PROFILES, st.sampled_from(["EUR", "JPY", "KWD"]),
+)  # fmt: skip
+def test_taxes_of_credit_notes_telescope(
+    parts: list[int], rest: int, rate: Decimal, profile: TaxProfile, currency: str
+) -> None:
+    """Whatever is cut off, the taxes until then are the tax of all of it; at the end the whole."""
+    stands = charged(money(sum(parts) + rest, currency), rate, currency, profile)
+    taxes: list[Decimal] = []
+    for number, part in enumerate([*parts, rest] if rest else parts, 1):
+        made = note(money(part, currency), stands, currency, profile)
+        (one,) = made.taken
+        taxes.append(-made.tax)
+        assert made.tax == -one.back_tax <= 0
+        assert made.gross == made.net + made.tax
+        assert not beyond(made.taxes, made.taken, profile)
+        stands = after(one)
+        whole = number == len(parts) + bool(rest)
+        until = tax_line("std", stands.before, rate, currency, profile).tax
+        assert exact_sum(taxes) == (stands.tax if whole else until) <= stands.tax
+    assert room(stands) == 0
+
+
+def test_ten_notes_of_a_tenth() -> None:
+    """Each alone would be 0.20: 2.00 in all. The invoice's tax is 1.96."""
+    stands = charged(Decimal("10.30"), Decimal(19), EUR, TaxProfile())
+    taxes = []
+    for _ in range(10):
+        made = note(Decimal("1.03"), stands, EUR, TaxProfile())
+        taxes.append(str(-made.tax))
+        stands = after(made.taken[0])
+    assert sum(map(Decimal, taxes)) == stands.tax == Decimal("1.96")
+    assert taxes == ["0.20", "0.19", "0.20", "0.19", "0.20", "0.19", "0.20", "0.20", "0.19", "0.20"]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 900)), max_size=3,
+             unique_by=lambda one: one[0]),
+    st.integers(0, 2_000), st.lists(st.integers(1, 800), min_size=1, max_size=8),
+)  # fmt: skip
+def test_credit_goes_home_first_and_money_after(
+    drawn: list[tuple[str, int]], paid: int, parts: list[int]
+) -> None:
+    used = [(name, money(units)) for name, units in drawn]
+    stands = charged(money(paid), Decimal(19), EUR, TaxProfile(), used)
+    credit, owed, home = sum(units for _, units in drawn), paid, Decimal(0)
+    for part in parts:
+        if part > credit + owed:
+            made = note(money(part), stands, EUR, TaxProfile())
+            assert beyond(made.taxes, made.taken, TaxProfile())
+            return
+        made = note(money(part), stands, EUR, TaxProfile())
+        back, money_back = min(part, credit), max(0, part - credit)
+        credit, owed = credit - back, owed - money_back
+        (one,) = made.taken
+        assert (returned(one), one.back) == (money(back), money(money_back))
+        assert made.net == -money(money_back)
+        lines = [line for line in made.lines if line.kind is LineKind.CREDIT]
+        assert exact_sum(line.net for line in lines) == money(back)
+        home += money(back)
+        stands = after(one)
+    assert exact_sum(u.left for u in stands.used) == money(credit)
+    # the credit that was drawn first stays longest with the invoice
+    assert list(stands.used) == sorted(stands.used, key=lambda u: u.left == 0) or not home
+
+
+def test_what_exceeds_one_invoice_is_taken_of_the_next() -> None:
+    first = charged(Decimal("1.00"), Decimal(19), EUR, TaxProfile())
+    second = replace(charged(Decimal("5.00"), Decimal(19), EUR, TaxProfile()), invoice="RM-2")
+    made = note(Decimal("3.50"), first, EUR, TaxProfile(), second)
+    assert [(one.invoice, str(one.back), str(one.back_tax)) for one in made.taken] == [
+        ("RM-1", "1.00", "0.19"), ("RM-2", "2.50", "0.48"),
+    ]  # fmt: skip
+    again = [untaken(one) for one in made.taken]
+    assert note(Decimal("3.50"), again[0], EUR, TaxProfile(), again[1]) == made
+
+
+@pytest.mark.parametrize("rate", ["19", "7", "20"])
+def test_truncated_taxes_are_taken_back_truncated(rate: str) -> None:
+    profile = TaxProfile(rounding=TaxRounding.DOWN)
+    stands = charged(Decimal("0.97"), Decimal(rate), EUR, profile)
+    for part in ("0.13", "0.29", "0.55"):
+        stands = after(note(Decimal(part), stands, EUR, profile).taken[0])
+    assert stands.before_tax == stands.tax == truncate_money(
+        Decimal("0.97") * Decimal(rate) / 100, EUR
+    )  # fmt: skip
