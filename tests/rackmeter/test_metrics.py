@@ -5,9 +5,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
+import numpy as np
 import psycopg
 import pytest
 from prometheus_client import REGISTRY
@@ -15,8 +18,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from psycopg import errors
 
 from invoicing.report import CloseReport
-from pipeline.heads import ConservationError
-from pipeline.records import Chunk, Taped
+from pipeline.agent_losses import METERS
+from pipeline.heads import Block, ConservationError, Output
+from pipeline.lanes import Sealed
+from pipeline.records import Chunk, Names, Taped
 from rackmeter import exposition, metrics
 from rackmeter.api.observed import METHODS
 from rackmeter.cli.close_metrics import telling
@@ -92,6 +97,16 @@ def test_a_worker_that_stops_says_why(error: Exception, reason: str, violations:
     metrics.stopped(error)
     assert shown("rackmeter_worker_stops_total", reason=reason) - stops == 1
     assert shown("rackmeter_conservation_violations_total") - violated == violations
+
+
+def test_what_agents_lost_is_counted_once_it_is_committed() -> None:
+    names = np.array([Names.of(METERS, ("", ""))], object)
+    zero = np.zeros(1, np.int64)
+    window = Block(np.array(["s-1"], object), zero, names, np.array([[480, 65_536]]), zero)
+    out = Output(lambda _server, _origin: None, finished=[window])
+    metrics.committed(Sealed(uuid4(), 0, uuid4(), 0, 1, 0, Counter(), [], out, set()))
+    assert shown("rackmeter_agent_spool_dropped_reports_total") == 480
+    assert shown("rackmeter_agent_spool_lost_bytes_total") == 65_536
 
 
 def test_a_crossing_is_counted_from_its_rating_to_its_delivery(
