@@ -16,6 +16,7 @@ from invoicing.export import load
 from invoicing.freeze import snapshot
 from invoicing.plan import middle
 from invoicing.recompute import Look, recompute
+from invoicing.retaxed import Retaxed, retaxed
 from pipeline.money import EXACT
 from schemas.billing import Span
 from sinks.database import Connection
@@ -45,6 +46,8 @@ class Rerating:
     periods: int
     lines: tuple[Rerated, ...]
     refused: tuple[str, ...]
+    taxed: tuple[Retaxed, ...] = ()
+    """Invoices of the month that would be taxed otherwise."""
 
 
 def rerate(conn: Connection, month_of: str, accounts: Collection[str] | None = None) -> Rerating:
@@ -59,6 +62,7 @@ def rerate(conn: Connection, month_of: str, accounts: Collection[str] | None = N
             len(looks),
             tuple(line for look in looks for line in _lines(conn, look)),
             tuple(look.refused for look in looks if look.refused),
+            tuple(retaxed(conn, accounts, middle(month_of))),
         )
 
 

@@ -112,14 +112,31 @@ def set_profile(
         _end_before(conn, account, since)
         end = row[0] if row is not None else _next(conn, account, since)
         _insert(conn, account, profile, Range(since, end), by, entered_at)
+        late = _invoiced(conn, account, Range(since, end))
         record(
             conn,
             Act(
                 "account.tax", f"account/{account}", account, entered_at, actor=by,
-                before=to_json(before), after={**to_json(profile), "since": since}, personal=True,
+                before=to_json(before), after={**to_json(profile), "since": since, **late},
+                personal=True,
             ),
         )  # fmt: skip
     return True
+
+
+def _invoiced(conn: Connection, account: str, valid: Range[datetime]) -> dict[str, list[str]]:
+    """Invoices that were taxed by what was known before, for the audit trail: they stay."""
+    rows = conn.execute(
+        """
+        SELECT number FROM invoice
+        WHERE account_id = %s AND kind = 'invoice'
+          AND period_end - interval '1 millisecond' <@ %s::tstzrange
+        ORDER BY number
+        """,
+        (account, valid),
+    )
+    numbers = [number for (number,) in rows]
+    return {"too_late_for": numbers} if numbers else {}
 
 
 def _end_before(conn: Connection, account: str, since: datetime) -> None:

@@ -106,6 +106,9 @@ def _notes(document: Document, words: Words, row: DocumentLine) -> Iterator[str]
         period = adjusted_of(document, line).priced.inputs.period
     if line.kind is not LineKind.CREDIT and line.service != period:
         yield figures.span(line.service, ZoneInfo(document.timezone), locale)
+    if line.kind is LineKind.CREDIT and line.net > 0:
+        invoice = line.key.partition("/return/")[2].partition("/")[0]
+        yield words.given_back.format(invoice=invoice)
     if line.kind is not LineKind.CHARGE:
         return
     scope = _scope(document, row)

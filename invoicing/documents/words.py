@@ -39,6 +39,7 @@ class Words:
     correction: str
     correction_of: str
     credit: str
+    given_back: str
     cap: str
     used: str
     usage: str
@@ -92,6 +93,7 @@ ENGLISH: Final = Words(
     correction="Correction",
     correction_of="corrects invoice {invoice}, {period}",
     credit="Credit",
+    given_back="given back, of invoice {invoice}",
     cap="{exact} at the hourly rate, capped at {cap} a month",
     used="{used} used, {allowance} included",
     usage="What was measured",
@@ -149,6 +151,7 @@ GERMAN: Final = Words(
     correction="Korrektur",
     correction_of="korrigiert Rechnung {invoice}, {period}",
     credit="Guthaben",
+    given_back="zurückgegeben, von Rechnung {invoice}",
     cap="{exact} nach Stunden, höchstens {cap} im Monat",
     used="{used} verbraucht, {allowance} inklusive",
     usage="Was gemessen wurde",

@@ -8,7 +8,7 @@ import typer
 
 from rackmeter.cli.acts import myself
 from rackmeter.cli.options import DataDir, Json, example, instant
-from rackmeter.cli.output import document, lines, table
+from rackmeter.cli.output import document, lines, note, table
 from rackmeter.errors import ConfigError, RefusedError
 
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="As `account list` shows it.")]
@@ -55,7 +55,8 @@ def set_tax(
 
     A period is taxed as its end is. A new VAT id needs new evidence.
     """
-    from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
+    from invoicing.retaxed import retaxed  # noqa: PLC0415 - starts slowly
+    from rackmeter.cli.ledger import ledger  # noqa: PLC0415
     from sinks.tax_profiles import profile_at, set_profile, vat_id_of  # noqa: PLC0415
 
     now = datetime.now(UTC)
@@ -78,12 +79,16 @@ def set_tax(
             evidence=proof, checked_at=told if proof else None,
         )  # fmt: skip
         new = set_profile(conn, account, profile, start, myself(), now)
+        late = retaxed(conn, [account]) if new else []
     if json:
-        document({"account": account, "from": start, "set": new, **_plain(profile)})
+        document({"account": account, "from": start, "set": new, "too_late_for":
+                  [one.invoice for one in late], **_plain(profile)})  # fmt: skip
     else:
         said = f"{profile.mode.value}, {profile.country} {profile.vat_id}".rstrip()
         when = f"from {start:%Y-%m-%d %H:%M} UTC{'' if new else ' already'}"
         lines([f"{account} is taxed {said} {when}"])
+    for one in late:
+        note(str(one))
 
 
 def show_tax(account: Account, data_dir: DataDir = None, json: Json = False) -> None:

@@ -55,9 +55,10 @@ def rerate(
         ],
     )  # fmt: skip
     lines(["", f"{found.periods} sealed periods priced again, {len(found.lines)} lines differ"])
-    for reason in found.refused:
-        note(reason)
+    for reason in (*found.refused, *found.taxed):
+        note(str(reason))
 
 
 def _document(found: "Rerating") -> dict[str, object]:
-    return {"periods": found.periods, "lines": found.lines, "refused": found.refused}
+    return {"periods": found.periods, "lines": found.lines, "refused": found.refused,
+            "taxed": found.taxed}  # fmt: skip
