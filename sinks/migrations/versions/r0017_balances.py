@@ -1,4 +1,4 @@
-"""Balances that pay other invoices, money that comes late, and what a customer sees of both."""
+"""Balances that pay other invoices, and money that comes late."""
 
 from alembic import op
 
