@@ -16,7 +16,8 @@ from typing import Final
 import polars as pl
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from rackmeter.worker import CHUNK_MESSAGES_MAX, FETCH_BYTES_MAX
+from rackmeter.reader import FETCH_BYTES_MAX
+from rackmeter.worker import CHUNK_MESSAGES_MAX
 
 _FIELDS: Final = {
     "server": pl.String, "origin": pl.String, "seq": pl.Int64, "at_ms": pl.Int64,

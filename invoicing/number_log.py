@@ -20,7 +20,7 @@ from uuid import UUID
 
 from schemas.errors import DependencyError, DifferenceError, RefusedError
 from schemas.serial import SerialError, from_json, to_json
-from sinks.disk import sync_folder
+from sinks.disk import sync
 
 FORMAT: Final = "rackmeter.numbers/1"
 TAKEN: Final = "taken"
@@ -114,7 +114,7 @@ class NumberLog:
         if self._read_to == 0 and not whole:
             whole = _line({"format": FORMAT, "ledger": self._ledger_id})
             _write(file, whole)
-            sync_folder(self.path.parent)
+            sync(self.path.parent)
         for line in whole.splitlines():
             self._learn(line)
         self._read_to += len(whole)

@@ -24,19 +24,17 @@ from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
-from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
-from pipeline import batches
 from rackmeter.archive_read import Reading, too_short
 from rackmeter.kafka import Cluster
+from rackmeter.reader import start_reader
 from rackmeter.topics import Topic, describe_topics, log_starts
 from schemas.errors import DependencyError, RefusedError
 from sinks import archive, archive_file
 from sinks.archive import Span
 from sinks.database import Connection
-from sinks.positions import TopicIdentity, register_topic
+from sinks.positions import register_topic
 
-FETCH_BYTES_MAX: Final = 4 * 2**20
 WAIT_MS: Final = 100
 """How long a broker waits for messages at the end of a log; an empty partition costs as much."""
 Failpoint = Callable[[str], None]
@@ -62,7 +60,7 @@ class Archiver:
         """Archives up to where each log ends now; gives the spans as they are entered."""
         archive.alone(self.conn)
         with asyncio.Runner() as runner:
-            consumer = runner.run(self._consumer())
+            consumer = runner.run(start_reader(self.where, "archive", WAIT_MS))
             try:
                 ends = archive.archived_to(self.conn, self._topic_id)
                 starts = log_starts(self.where, self.topic)
@@ -131,34 +129,6 @@ class Archiver:
         assert self.topic.topic_id is not None
         return self.topic.topic_id
 
-    async def _consumer(self) -> AIOKafkaConsumer:
-        batches.install()
-        auth: dict[str, Any] = dict(credentials_to_aiokafka_auth(self.where.credentials()))
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.where.bootstrap,
-            client_id="rackmeter-archive",
-            fetch_max_wait_ms=WAIT_MS,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            max_partition_fetch_bytes=FETCH_BYTES_MAX,
-            **auth,
-        )
-        try:
-            await consumer.start()
-        except BaseException:
-            await consumer.stop()
-            raise
-        return consumer
-
-
-def identity(topic: Topic, where: Cluster) -> TopicIdentity:
-    """The topic as the ledger knows it."""
-    if topic.topic_id is None:
-        raise DependencyError(f"The broker at {where.bootstrap} gives topics no id.")
-    return TopicIdentity(
-        topic.topic_id, topic.cluster_id, topic.name, topic.partitions, topic.timestamp_type
-    )
-
 
 def remove_older(
     conn: Connection, folder: Path, before: datetime, failpoint: Failpoint = lambda _step: None
@@ -174,7 +144,9 @@ def archive_topic(
 ) -> Iterator[Span]:
     """Registers the topic where the ledger does not know it, and archives it."""
     topic = describe_topics(where, [name])[name]
-    mine = identity(topic, where)
+    mine = topic.identity
+    if mine is None:
+        raise DependencyError(f"The broker at {where.bootstrap} gives topics no id.")
     if mine.topic_id not in archive.topic_partitions(conn):  # a drained one stays drained
         register_topic(conn, mine, accept_new=accept_new)
     return Archiver(conn, where, topic, folder, **more).run()

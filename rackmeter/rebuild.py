@@ -9,17 +9,16 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
-from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
-from pipeline import batches
 from pipeline.lanes import Lane, Taken
 from pipeline.records import Chunk, Record, after
 from rackmeter.intake import Intakes
 from rackmeter.kafka import Cluster
+from rackmeter.reader import start_reader
 from rackmeter.settings import Settings
 from schemas.errors import DependencyError, RackmeterError, RefusedError
 from sinks import rebuild
@@ -30,7 +29,6 @@ from sinks.vault import Vault
 
 SILENT_S: Final = 30.0
 """A broker that gives nothing for so long, before the end is reached, is gone."""
-FETCH_BYTES_MAX: Final = 4 * 2**20
 CHUNK_MESSAGES_MAX: Final = 20_000
 """Both as a worker has them."""
 FLUSH_S: Final = 5.0
@@ -143,22 +141,7 @@ class Builder:
 
     async def _reader(self) -> AIOKafkaConsumer:
         if self._consumer is None:
-            batches.install()
-            auth: dict[str, Any] = dict(credentials_to_aiokafka_auth(self._kafka.credentials()))
-            consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._kafka.bootstrap,
-                client_id="rackmeter-rebuild",
-                enable_auto_commit=False,
-                auto_offset_reset="none",
-                max_partition_fetch_bytes=FETCH_BYTES_MAX,
-                **auth,
-            )
-            try:
-                await consumer.start()
-            except BaseException:
-                await consumer.stop()
-                raise
-            self._consumer = consumer
+            self._consumer = await start_reader(self._kafka, "rebuild")
         return self._consumer
 
     def _silent(self, lane: Lane, end: int) -> RackmeterError:

@@ -66,12 +66,9 @@ class Place:
     @property
     def unchecked(self) -> TopicIdentity:
         """The topic as the broker describes it."""
-        topic = self.topic
-        if topic.topic_id is None:
+        if self.topic.identity is None:
             raise DependencyError(f"The broker at {self.kafka.bootstrap} gives topics no id.")
-        return TopicIdentity(
-            topic.topic_id, topic.cluster_id, topic.name, topic.partitions, topic.timestamp_type
-        )
+        return self.topic.identity
 
     @cached_property
     def identity(self) -> TopicIdentity:

@@ -24,7 +24,7 @@ from sinks import restore as restoring
 from sinks.audit import Act, record
 from sinks.backup_manifest import Manifest, read_manifest
 from sinks.database import Connection, connect, require_schema
-from sinks.positions import TopicIdentity, check_log_start, check_topic, positions
+from sinks.positions import check_log_start, check_topic, positions
 
 Progress = Callable[[str, int], None]
 SCRATCH: Final = {"fsync": "off", "full_page_writes": "off"}
@@ -119,11 +119,8 @@ def _starts(settings: Settings, conn: Connection) -> dict[int, int] | None:
         return None
     where = cluster(settings, bootstrap)
     topic = describe_topics(where, [settings.topic_reports])[settings.topic_reports]
-    if topic.topic_id is not None:
-        identity = TopicIdentity(
-            topic.topic_id, topic.cluster_id, topic.name, topic.partitions, topic.timestamp_type
-        )
-        check_topic(conn, identity, accept_new=settings.accept_new_topic)
+    if topic.identity is not None:
+        check_topic(conn, topic.identity, accept_new=settings.accept_new_topic)
     return log_starts(where, topic)
 
 

@@ -33,6 +33,7 @@ from confluent_kafka.admin import (
 
 from rackmeter.errors import ConfigError, DependencyError, RackmeterError
 from rackmeter.kafka import Admin, Cluster
+from sinks.positions import TopicIdentity
 
 ANSWER_SECONDS = 10.0
 LEARN_SECONDS = 0.1
@@ -60,6 +61,15 @@ class Topic:
     @property
     def timestamp_type(self) -> str:
         return self.config.get("message.timestamp.type", "CreateTime")  # Kafka's default
+
+    @property
+    def identity(self) -> TopicIdentity | None:
+        """The topic as a ledger knows it; None where it has no id."""
+        if self.topic_id is None:
+            return None
+        return TopicIdentity(
+            self.topic_id, self.cluster_id, self.name, self.partitions, self.timestamp_type
+        )
 
 
 def create_topics(

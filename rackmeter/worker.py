@@ -23,6 +23,7 @@ from rackmeter.kafka import Cluster, cluster
 from rackmeter.key_files import load_vault
 from rackmeter.notify import Heartbeat
 from rackmeter.rater import Rater
+from rackmeter.reader import FETCH_BYTES_MAX
 from rackmeter.settings import Settings
 from rackmeter.topics import create_topics
 from rackmeter.ways import ways
@@ -35,7 +36,6 @@ from sinks.positions import TopicIdentity, register_topic
 from sinks.vault import Vault
 
 TICK_S = 0.025
-FETCH_BYTES_MAX = 4 * 1024 * 1024
 """Of one partition: the default of 1 MiB holds 1,300 reports of 24 series, too few for a matrix."""
 GC_OBJECTS = 50_000
 """New objects before the garbage collector looks for cycles; with Python's 700 it is always looking
@@ -98,14 +98,11 @@ def _prepare(settings: Settings, url: str, kafka: Cluster, vault: Vault) -> Topi
         wanted = (settings.topic_reports, settings.topic_changed, settings.topic_dead)
         found = create_topics(kafka, dict.fromkeys(wanted, settings.partitions))
         reports = found[settings.topic_reports]
-        if reports.topic_id is None:
+        identity = reports.identity
+        if identity is None:
             raise DependencyError(
                 f"The broker at {kafka.bootstrap} gives topics no id: Kafka 2.8 or newer is needed."
             )
-        identity = TopicIdentity(
-            reports.topic_id, reports.cluster_id, reports.name, reports.partitions,
-            reports.timestamp_type,
-        )  # fmt: skip
         register_topic(conn, identity, accept_new=settings.accept_new_topic)
     return identity
 

@@ -11,7 +11,6 @@ crash, replaces it. Knows no database.
 """
 
 import hashlib
-import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from pipeline.records import LOG_APPEND_TIME, Record, Unread, after
 from schemas.capture import Captured, Place
 from schemas.errors import DependencyError
 from sinks.archive import Span
-from sinks.disk import sync_folder
+from sinks.disk import sync
 
 SCHEMA: Final = pl.Schema(
     {
@@ -108,24 +107,16 @@ def write(folder: Path, name: str, rows: pl.DataFrame) -> Written:
         rows.write_parquet(
             part, compression="zstd", compression_level=LEVEL, row_group_size=ROW_GROUP
         )
-        _sync(part)
+        sync(part)
         found = Written(name, part.stat().st_size, digest(part))
         part.replace(path)
         for changed in (path.parent, path.parent.parent, folder):
-            sync_folder(changed)
+            sync(changed)
     except OSError as error:
         raise DependencyError(
             f"{path} cannot be written: {error.strerror or error}; nothing is lost, run it again."
         ) from error
     return found
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def digest(path: Path) -> str:

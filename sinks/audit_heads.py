@@ -30,7 +30,7 @@ from schemas.errors import ConfigError, DependencyError
 from schemas.serial import SerialError, canonical, from_json, to_json
 from sinks.audit_chain import Finding, Mark
 from sinks.database import Connection
-from sinks.disk import sync_folder
+from sinks.disk import sync
 
 FORMAT: Final = "rackmeter.audit-head/1"
 KEY_BYTES: Final = 32
@@ -157,7 +157,7 @@ def append(path: Path, text: str) -> None:
             os.fsync(file)
         finally:
             os.close(file)
-        sync_folder(path.parent)
+        sync(path.parent)
     except OSError as error:
         raise DependencyError(
             f"The heads {path} cannot be written: {error.strerror}; set RACKMETER_AUDIT_HEADS to a"

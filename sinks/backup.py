@@ -37,7 +37,7 @@ from sinks.backup_manifest import (
 )
 from sinks.backup_tools import find_program, run_program
 from sinks.database import Connection, connect, require_schema, schema_revision
-from sinks.disk import sync_folder
+from sinks.disk import sync
 from sinks.rebuild import SCHEMA as REBUILD
 
 PREFIX: Final = "rackmeter-"
@@ -103,7 +103,7 @@ def take_backup(
         write_manifest(part, manifest)
         failpoint("backup:written")
         part.rename(to / name)
-        sync_folder(to)
+        sync(to)
         failpoint("backup:named")
         return Backup(to / name, manifest), _prune(to, keep)
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from schemas.errors import ConfigError, DifferenceError
 from schemas.serial import SerialError, digest, from_json, to_json
-from sinks.disk import sync_folder
+from sinks.disk import sync
 
 FORMAT: Final = "rackmeter.backup/1"
 NAME: Final = "manifest.json"
@@ -105,7 +105,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         file.flush()
         os.fsync(file.fileno())
     for place in (folder / DUMP, folder):
-        sync_folder(place)
+        sync(place)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -1,12 +1,12 @@
-"""What makes a file's name survive a power cut."""
+"""What makes a file and its name survive a power cut."""
 
 import os
 from pathlib import Path
 
 
-def sync_folder(folder: Path) -> None:
-    """A new file's name is on the disk only when its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """A file, or a folder: a new file's name is on the disk only when its folder is."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -11,7 +11,7 @@ from rackmeter.settings import Settings
 from rackmeter.topic_rules import Advice, about, about_lag, about_reports, retention_ms, summary
 from rackmeter.topics import Topic, describe_topics, log_starts, missing_topics
 from sinks.database import connect, require_schema
-from sinks.positions import TopicIdentity, check_log_start, check_topic, positions
+from sinks.positions import check_log_start, check_topic, positions
 
 
 def topics(settings: Settings) -> Iterator[Finding]:
@@ -48,15 +48,13 @@ def _advice(settings: Settings, where: Cluster, topic: Topic) -> Iterator[Advice
 def _fed(settings: Settings, where: Cluster, topic: Topic) -> Iterator[Advice]:
     """The ledger was fed from this topic, and can go on where it ended."""
     url = database_in_force(settings)
-    if url is None or topic.topic_id is None:
+    identity = topic.identity
+    if url is None or identity is None:
         return
-    identity = TopicIdentity(
-        topic.topic_id, topic.cluster_id, topic.name, topic.partitions, topic.timestamp_type
-    )
     with connect(url) as conn:
         require_schema(conn)
         check_topic(conn, identity, accept_new=settings.accept_new_topic)
-        found = positions(conn, [topic.topic_id])
+        found = positions(conn, [identity.topic_id])
     starts = log_starts(where, topic) if found else {}
     now_ms = time.time_ns() // 1_000_000
     for position in found:

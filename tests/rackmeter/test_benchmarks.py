@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.latency import ledger_latencies
 from benchmarks.load import CLOSING_MS, ENVIRONMENT, SERIES, STEP_MS, WINDOW_MS, Load, messages
-from benchmarks.open_loop import ALLOWANCE, PERCENTS, Plan
+from benchmarks.open_loop import ALLOWANCE, PERCENTS, Plan, spread
 from benchmarks.scene import PARTITIONS
 from benchmarks.ways import differences
 from pipeline.partition import partition_of
@@ -83,7 +83,7 @@ def test_every_unit_lost_or_doubled_is_seen(found: pl.DataFrame, lost: int, doub
 PLAN = Plan(servers=5, watched=2, rate=100.0, seconds=2.0, start_ms=NOW_MS)
 
 
-@pytest.mark.parametrize("server", range(PLAN.watched))
+@pytest.mark.parametrize("server", spread(PLAN.servers, PLAN.watched))
 def test_a_crossing_is_due_with_the_reading_that_reaches_it(server: int) -> None:
     life = PLAN.life(server)
     sent = [column for column, meter in enumerate(life.meter) if meter == "net.tx_bytes"]
