@@ -6,8 +6,9 @@ from decimal import Decimal
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
 
-from agents.integrate import from_now, integrate
+from agents.integrate import from_now, integrate, shown_value
 from agents.sample import Reading
+from rackmeter.collect.config import RuleTable
 from rackmeter.collect.scrape import Exporter, Rule, samples
 from tests.agents.words import WALL_MS
 
@@ -85,6 +86,30 @@ def test_a_real_exporter_that_starts_again() -> None:
         origin, _ = integrate(origin, one, 15_000)
     assert origin.sums["port.rx_bytes", ""] == 200 + 30
     assert origin.sums["disk.used_mib_s", "tape"] == 2**20 * 120_000
+
+
+def test_power_is_integrated_and_a_counter_of_energy_is_not() -> None:
+    """250.5 W for half a minute, and beside it 7,515 J of a processor, both in millijoules."""
+    rules = (
+        Rule("ipmi_watts", "chassis.energy_mj", "s", "c", Decimal(10**6), level=True),
+        Rule("rapl_joules_total", "cpu.energy_mj", "s", "package-0", Decimal(1000)),
+    )
+    readings = []
+    for up_ms, joules in ((0, 1000), (30_000, 8515)):
+        text = f"ipmi_watts 250.5\nrapl_joules_total {joules}\n"
+        [(_, found)] = samples(text, rules, "e")
+        meters = frozenset(rule.meter for rule in rules)
+        readings.append(Reading(WALL_MS + up_ms, up_ms, tuple(found), meters))
+    origin = from_now("s", "b", "o", readings[0])
+    for one in readings:
+        origin, _ = integrate(origin, one, 90_000)
+    assert shown_value(origin, ("chassis.energy_mj", "c")) == 7_515_000
+    assert shown_value(origin, ("cpu.energy_mj", "package-0")) == 7_515_000
+
+
+def test_a_level_of_a_meter_that_has_none_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"level is for power, and net\.rx_bytes counts no energy"):
+        RuleTable(metric="x", meter="net.rx_bytes", server="s", level=True)
 
 
 def test_an_exporter_that_is_away_or_tells_of_others_is_said() -> None:
