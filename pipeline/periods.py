@@ -45,9 +45,14 @@ def midnight(year: int, month: int, day: int, timezone: str) -> datetime:
     return local.astimezone(UTC)
 
 
-@lru_cache(1024)
 def month(instant: datetime, timezone: str) -> Span:
     """The calendar month of the zone that holds ``instant``."""
+    return _month(instant.astimezone(UTC), timezone)
+
+
+@lru_cache(1024)
+def _month(instant: datetime, timezone: str) -> Span:
+    """Of an instant in UTC: in other zones two instants an hour apart can be equal."""
     local = instant.astimezone(zone(timezone))
     start = midnight(local.year, local.month, 1, timezone)
     year, index = divmod(local.year * 12 + local.month, 12)

@@ -1,10 +1,11 @@
-"""Lists as arrays of PostgreSQL: of text, integers and instants in one join, not a call a value.
+"""Lists as arrays of PostgreSQL: of text, numbers and instants in one join, not a call a value.
 
 A batch of a close sends a hundred values a scope, and to write each by itself was a tenth of its
 time. Lists of anything else, or with nothing in a place, go the way of psycopg.
 """
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 from psycopg.abc import Buffer
@@ -12,7 +13,7 @@ from psycopg.types.array import ListDumper
 
 from sinks.database import Connection
 
-_PLAIN: Final = (int, datetime)
+_PLAIN: Final = (int, datetime, Decimal)
 _END: Final = "\x00"
 """PostgreSQL has no text with it, so it can stand between two."""
 

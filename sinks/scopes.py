@@ -77,6 +77,8 @@ def load_scopes(
     conn: Connection, scope_ids: Sequence[str], known_at: datetime | None = None
 ) -> dict[str, Scope]:
     """Many scopes with six statements; those that do not exist are left out."""
+    if not scope_ids:
+        return {}
     heads, items, assignments, prices, intervals = (
         _rows(conn, query, scope_ids, known_at)
         for query in (_HEADS, _ITEMS, _ASSIGNMENTS, _PRICES, _INTERVALS)

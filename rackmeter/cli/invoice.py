@@ -61,7 +61,11 @@ def list_invoices(
             """
             SELECT i.number, i.account_id, i.period_start, i.period_end, i.currency, i.net, i.tax,
                    i.gross, i.issued_at, coalesce(s.balance, 0), coalesce(s.status, i.kind)
-            FROM invoice i LEFT JOIN invoice_status s USING (invoice_id)
+            FROM invoice i
+            LEFT JOIN LATERAL (  -- of these invoices only
+                SELECT balance, status FROM invoice_status o
+                WHERE o.invoice_id = i.invoice_id OFFSET 0
+            ) s ON true
             WHERE %(account)s::text IS NULL OR i.account_id = %(account)s
             ORDER BY i.issued_at DESC, i.number DESC
             """,

@@ -27,6 +27,7 @@ NEPAL = timezone(timedelta(hours=5, minutes=45))
         ("numeric[]", [2**70, 1]),
         ("numeric[]", [Decimal("0.10"), Decimal("-1E+3"), None]),
         ("timestamptz[]", [AT, AT.astimezone(NEPAL), datetime(1970, 1, 1, tzinfo=UTC)]),
+        ("numeric[]", [Decimal("0.10"), Decimal("-1E+3"), Decimal("1E-20"), Decimal(2**80)]),
         ("timestamptz[]", [AT, None]),
         ("boolean[]", [True, False]),
         ("int[]", [[1, 2], [3, 4]]),
