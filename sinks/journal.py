@@ -86,10 +86,15 @@ def hold_account(conn: Connection, account: str) -> None:
 
 
 def numbered(conn: Connection, kind: Kind, invoice: str) -> int:
-    """1, 2, … of the next entry of a kind that moves an invoice's receivable."""
+    """1, 2, … of the next entry of a kind that moves an invoice's receivable. By the invoice's
+    postings: those of a kind are many.
+    """
     row = conn.execute(
-        "SELECT 1 + count(DISTINCT entry_id) FROM journal_posting JOIN journal_entry"
-        " USING (entry_id) WHERE invoice = %s AND invoice <> '' AND kind = %s",
+        """
+        SELECT 1 + count(DISTINCT entry_id) FROM journal_posting p
+        WHERE invoice = %s AND invoice <> ''
+        AND (SELECT kind FROM journal_entry e WHERE e.entry_id = p.entry_id) = %s
+        """,
         (invoice, kind),
     ).fetchone()
     assert row is not None, "an aggregate has a row"

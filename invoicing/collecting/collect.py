@@ -22,7 +22,7 @@ An invoice's steps are taken under a lock of the session, which ends with its pr
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final, ParamSpec
@@ -30,13 +30,14 @@ from typing import Final, ParamSpec
 import psycopg
 
 from invoicing.collecting.attempt import APPLIED, INTENDED, Till, advance
-from invoicing.collecting.balances import Applied, apply_balances
+from invoicing.collecting.balances import apply_balances
 from invoicing.collecting.dunning import Policy
 from invoicing.collecting.entries import carry
 from invoicing.collecting.events import handle
 from invoicing.collecting.plan import Chosen, Past, next_try, payable
 from invoicing.collecting.refund import finish_refunds
-from invoicing.collecting.standing import Moved, see_accounts
+from invoicing.collecting.report import Collected, CollectReport
+from invoicing.collecting.standing import see_accounts
 from invoicing.gateways.protocol import Gateway, GatewayBusyError, GatewayUnknownError
 from schemas.errors import DependencyError, DifferenceError, RefusedError
 from sinks.database import Connection, connect, require_schema
@@ -50,34 +51,6 @@ P = ParamSpec("P")
 
 FEES_FOR: Final = timedelta(days=14)
 """A gateway that has not said its fee after so long says it in its pay-outs only."""
-
-
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """What became of one invoice in this run."""
-
-    invoice: str
-    account: str
-    amount: str
-    currency: str
-    state: str
-    why: str = ""
-
-
-@dataclass
-class CollectReport:
-    """A run, for people and schedulers."""
-
-    dry_run: bool
-    applied: list[Applied] = field(default_factory=list)
-    collected: list[Collected] = field(default_factory=list)
-    moved: list[Moved] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-    """Sentences about calls without an answer, and what could not be booked: the next run asks."""
-
-    @property
-    def exit_code(self) -> int:
-        return DependencyError.exit_code if self.unknown else 0
 
 
 @dataclass(frozen=True, slots=True)

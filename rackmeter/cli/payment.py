@@ -16,7 +16,7 @@ from rackmeter.errors import ConfigError, DependencyError, RefusedError
 from sinks.actor import AMBIENT
 
 if TYPE_CHECKING:
-    from invoicing.collecting.collect import CollectReport
+    from invoicing.collecting.report import CollectReport
     from sinks.payments import Attempt
 
 Invoice = Annotated[str, typer.Argument(metavar="INVOICE", help="Its number.")]
@@ -222,13 +222,13 @@ def _report(report: "CollectReport", *, json: bool) -> None:
     if json:
         document({"at": datetime.now(UTC), **asdict(report)})
         return
+    for one in report.applied:
+        move = one.move
+        lines([f"{one.account}: {move.amount} {move.currency} of {move.source} pay {move.target}"])
     table(
         ("invoice", "account", "amount", "", "state", ""),
         [(c.invoice, c.account, c.amount, c.currency, c.state, c.why) for c in report.collected],
     )
-    for one in report.applied:
-        move = one.move
-        lines([f"{one.account}: {move.amount} {move.currency} of {move.source} pay {move.target}"])
     for moved in report.moved:
         lines([f"{moved.account}: {moved.what} ({moved.because})"])
     for sentence in report.unknown:

@@ -5,7 +5,7 @@ after one in which every call was answered.
 from datetime import datetime
 from pathlib import Path
 
-from invoicing.collecting.collect import CollectReport
+from invoicing.collecting.report import CollectReport
 from rackmeter.cli.output import note
 from rackmeter.textfile import write_textfile
 from schemas import metrics

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from invoicing.collecting.attempt import Till
-from invoicing.collecting.collect import CollectReport, collect
+from invoicing.collecting.collect import collect
 from invoicing.collecting.events import handle
 from invoicing.collecting.refund import refund
+from invoicing.collecting.report import CollectReport
 from invoicing.export import load
 from invoicing.gateways.protocol import Gateway, GatewayRefusedError, Payer
 from invoicing.gateways.stripe_amounts import to_wire

@@ -8,8 +8,9 @@ from typing import Any
 from uuid import uuid4
 
 from invoicing.collecting.attempt import Till
-from invoicing.collecting.collect import CollectReport, collect
+from invoicing.collecting.collect import collect
 from invoicing.collecting.dunning import Policy
+from invoicing.collecting.report import CollectReport
 from invoicing.gateways.protocol import Gateway, Payer
 from invoicing.gateways.stripe_gateway import StripeGateway, StripeKeys
 from invoicing.gateways.transfer_gateway import TransferGateway
