@@ -79,8 +79,8 @@ def _promotional(conn: Connection, document: Document) -> Pair:
             key = row.line.tax, row.rate
             groups[key] = EXACT.add(groups.get(key, Decimal(0)), row.line.net)
     sums = groups.values()
-    note = document.kind == CREDIT_NOTE
-    most = Decimal(0) if note else min(exact_sum(sums), exact_sum(x for x in sums if x > 0))
+    none = document.kind == CREDIT_NOTE or any(one < 0 for one in sums)
+    most = Decimal(0) if none else exact_sum(sums)
     return "promotional credit", taken, _draws(conn, document, CreditKind.PROMOTIONAL, most)
 
 

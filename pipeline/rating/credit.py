@@ -43,12 +43,15 @@ def draw(
 def promotional_lines(
     rated: Sequence[tuple[Line, Decimal]], credits_: Iterable[Credit], currency: str, at: datetime
 ) -> list[tuple[Line, Decimal]]:
-    """Promotional credit as negative lines, each draw shared by the nets of (category, rate)."""
+    """Promotional credit as negative lines, each draw shared by the nets of (category, rate).
+
+    None where one of those is below zero: with its tax the invoice could become less than nothing.
+    """
     groups = sorted({(line.tax, rate) for line, rate in rated})
     mine = [[line for line, rate in rated if (line.tax, rate) == group] for group in groups]
-    bases = [max(0, to_minor(nets(lines), currency)) for lines in mine]
+    bases = [to_minor(nets(lines), currency) for lines in mine]
     found: list[tuple[Line, Decimal]] = []
-    total = min(max(Decimal(0), nets(line for line, _ in rated)), from_minor(sum(bases), currency))
+    total = Decimal(0) if min(bases, default=0) < 0 else from_minor(sum(bases), currency)
     for one in draw(credits_, CreditKind.PROMOTIONAL, total, at):
         shares = apportion(to_minor(one.amount, currency), bases)
         for number, ((tax, rate), share) in enumerate(zip(groups, shares, strict=True)):
