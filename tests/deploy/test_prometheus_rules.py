@@ -113,7 +113,10 @@ def check(case: Case, folder: Path) -> None:
     ]
     file = folder / "case.yml"
     files = [str(rules) for rules in RULE_FILES]
-    file.write_text(
-        yaml.safe_dump({"rule_files": files, "evaluation_interval": case.step, "tests": tests})
-    )
+    groups = [g["name"] for one in RULE_FILES for g in yaml.safe_load(one.read_text())["groups"]]
+    case_file = {
+        "rule_files": files, "evaluation_interval": case.step, "tests": tests,
+        "group_eval_order": groups,  # what records before what reads it; else in any order
+    }  # fmt: skip
+    file.write_text(yaml.safe_dump(case_file))
     promtool("test", "rules", file)
