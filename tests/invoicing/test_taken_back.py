@@ -2,19 +2,22 @@
 taxes of many credit notes are the invoice's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from invoicing.digest import text
 from invoicing.document import CREDIT_NOTE, INVOICE, Document
 from invoicing.export import load
+from invoicing.proof import verify_json
 from invoicing.report import Outcome, Status
 from invoicing.verify import verify
 from pipeline.catalog import load as load_catalog
-from schemas.billing import LineKind
+from schemas.billing import LineKind, Taken
 from schemas.terms import CreditKind
 from sinks import timelines, wallet
 from sinks.catalogs import apply
@@ -249,3 +252,27 @@ def test_two_rentals_of_one_account(conn: Connection, billing_url: str) -> None:
     remains = Decimal("0.08") + Decimal("1.09")
     assert note.totals.net == remains - (Decimal("99.29") - Decimal("60.00"))
     nobody_is_below_zero(conn)
+
+
+@pytest.mark.parametrize(
+    ("where", "forge"),
+    [
+        ("taken[0].back_tax", lambda one: replace(one, back_tax=one.back_tax + 1)),
+        ("taken[0].back", lambda one: replace(one, back=one.back - 1)),
+        ("taxes[0].tax", lambda one: replace(one, before_tax=one.before_tax + 1)),
+        ("totals.net", lambda one: replace(one, used=(replace(one.used[0], left=ZERO),))),
+    ],
+)
+def test_a_file_that_says_otherwise_what_it_takes_back_does_not_verify(
+    conn: Connection, billing_url: str, where: str, forge: Callable[[Taken], Taken]
+) -> None:
+    """The forger has written every digest anew."""
+    month_of(conn, 1)
+    promo(conn, "welcome", "10.00")
+    close_month(billing_url)
+    timelines.end(conn, "item-0", START + 10 * DAY, CLOSED)
+    note = paper(conn, close_month(billing_url).outcomes[0])
+    assert verify_json(text(note)) == []
+    (one,) = note.taken
+    forged = replace(note, taken=(forge(one),))
+    assert where in [finding.where for finding in verify_json(text(forged))]
