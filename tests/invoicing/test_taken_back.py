@@ -12,6 +12,7 @@ import pytest
 
 from invoicing.digest import text
 from invoicing.document import CREDIT_NOTE, INVOICE, Document
+from invoicing.documents.einvoice import einvoice
 from invoicing.export import load
 from invoicing.proof import verify_json
 from invoicing.report import Outcome, Status
@@ -25,6 +26,7 @@ from sinks.database import Connection, connect
 from sinks.journal import balance, trial_balance
 from sinks.wallet import Grant
 from tests.invoicing import ledger
+from tests.invoicing.en16931 import broken
 from tests.invoicing.ledger import reported
 from tests.invoicing.scenario import CLOSED, ENTERED, TB, TEXT, close_month
 from tests.invoicing.worlds import DAY, END, START, account, month_of, rented
@@ -84,6 +86,12 @@ def nobody_is_below_zero(conn: Connection) -> None:
     assert sum(one.amount for one in trial_balance(conn)) == 0
 
 
+def says_it_in_the_standards_words(document: Document) -> None:
+    xml = einvoice(document)
+    assert xml is not None
+    assert broken(xml) == []
+
+
 def test_promotional_credit_that_a_correction_takes_back_goes_home(
     conn: Connection, billing_url: str, tmp_path: Path
 ) -> None:
@@ -107,6 +115,7 @@ def test_promotional_credit_that_a_correction_takes_back_goes_home(
         "promotion": Decimal("50.29") - back, "revenue": back - Decimal("50.29"),
     }  # fmt: skip
     assert [verify(Path(file)) for file in outcome.files] == [[], []]
+    says_it_in_the_standards_words(note)
     again = close_month(billing_url, "2026-03")
     assert [one.status for one in again.outcomes] == [Status.EXISTS]
 
@@ -165,6 +174,7 @@ def test_small_corrections_on_the_next_invoice_give_credit_back_too(
     assert kinds(invoice, LineKind.CREDIT) == [Decimal("0.64")]
     assert left(conn) == {"welcome": Decimal("0.64")}
     assert [verify(Path(file)) for file in outcome.files] == [[], []]
+    says_it_in_the_standards_words(invoice)
 
 
 AHEAD = (
@@ -203,6 +213,7 @@ def test_a_last_invoice_below_zero_is_a_credit_note(
     assert note.totals.net == (ZERO if credit else less)
     assert left(conn) == ({"welcome": -less} if credit else {})
     assert [verify(Path(file)) for file in outcome.files] == [[], []]
+    says_it_in_the_standards_words(note)
     nobody_is_below_zero(conn)
     again = close_month(billing_url, "2026-03")
     assert [(one.kind, one.corrects, one.status) for one in again.outcomes] == [
