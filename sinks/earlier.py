@@ -2,6 +2,7 @@
 commitment has come to, what is left of packs and allowances. Reads only.
 """
 
+import json
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -62,56 +63,73 @@ def _in_advance(scope: Scope) -> bool:
     )
 
 
-def spent(conn: Connection, scope: Scope, period: Span) -> tuple[Spent, ...]:
-    """Net of each yearly commitment's running year, by the time of service, before the period."""
-    return tuple(
-        Spent(commitment.name, _net(conn, scope, commitment, Span(year.start, period.start)))
-        for commitment, year in running(scope, period)
-    )
-
-
-def _net(conn: Connection, scope: Scope, commitment: Commitment, before: Span) -> Decimal:
-    row = conn.execute(
-        """
-        SELECT coalesce(sum((x.line->>'net')::numeric), 0)
-        FROM (
-            SELECT row->'line' AS line
-            FROM invoice i, jsonb_array_elements(i.document->'lines') AS row
-            WHERE i.account_id = %(account)s AND i.period_end > %(start)s
-              AND row->'line'->>'kind' NOT IN (%(true_up)s, 'credit', 'adjustment')
-            UNION ALL
-            SELECT i.document->'lines'->(a.position - 1)->'line'
-            FROM adjustment_line a JOIN invoice i USING (invoice_id)
-            WHERE a.scope_id = %(scope)s AND a.kind <> %(true_up)s
-        ) x
-        WHERE x.line->>'scope' = %(scope)s
-          AND (x.line->'service'->>'start')::timestamptz >= %(start)s
-          AND (x.line->'service'->>'start')::timestamptz < %(end)s
-          AND (%(charges)s::text[] = '{}' OR x.line->>'charge' = ANY(%(charges)s))
-        """,
-        {
-            "account": scope.account,
-            "scope": scope.scope,
-            "start": before.start,
-            "end": before.end,
-            "true_up": LineKind.TRUE_UP.value,
-            "charges": list(commitment.charges),
-        },
-    ).fetchone()
-    assert row is not None
-    return Decimal(row[0])
-
-
-def lots(conn: Connection, scope: Scope, period: Span) -> tuple[Lot, ...]:
-    """Of each pack and rollover that has not expired what was said last, before the period: by the
-    invoice of a month, or by the newest look at it since.
+def spent(conn: Connection, wanted: Sequence[tuple[Scope, Span]]) -> list[tuple[Spent, ...]]:
+    """For each scope and period the net of each yearly commitment's running year, by the time of
+    service, before the period; nothing is asked where there is none.
     """
-    if not hands_on(scope):
-        return ()
+    asked = [
+        (number, scope, commitment, Span(year.start, period.start))
+        for number, (scope, period) in enumerate(wanted)
+        for commitment, year in running(scope, period)
+    ]
+    found: list[list[Spent]] = [[] for _ in wanted]
+    for (number, _, commitment, _), net in zip(asked, _nets(conn, asked), strict=True):
+        found[number].append(Spent(commitment.name, net))
+    return [tuple(rows) for rows in found]
+
+
+def _nets(conn: Connection, asked: Sequence[tuple[int, Scope, Commitment, Span]]) -> list[Decimal]:
+    if not asked:
+        return []
     rows = conn.execute(
         """
-        SELECT DISTINCT ON (lot->>'name') lot
-        FROM scope_seal z
+        SELECT n.net
+        FROM unnest(%(account)s::text[], %(scope)s::text[], %(start)s::timestamptz[],
+                    %(end)s::timestamptz[], %(charges)s::jsonb[])
+             WITH ORDINALITY AS w (account_id, scope_id, low, high, charges, no)
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum((x.line->>'net')::numeric), 0) AS net
+            FROM (
+                SELECT row->'line' AS line
+                FROM invoice i, jsonb_array_elements(i.document->'lines') AS row
+                WHERE i.account_id = w.account_id AND i.period_end > w.low
+                  AND row->'line'->>'kind' NOT IN (%(true_up)s, 'credit', 'adjustment')
+                UNION ALL
+                SELECT i.document->'lines'->(a.position - 1)->'line'
+                FROM adjustment_line a JOIN invoice i USING (invoice_id)
+                WHERE a.scope_id = w.scope_id AND a.kind <> %(true_up)s
+            ) x
+            WHERE x.line->>'scope' = w.scope_id
+              AND (x.line->'service'->>'start')::timestamptz >= w.low
+              AND (x.line->'service'->>'start')::timestamptz < w.high
+              AND (w.charges = '[]' OR w.charges ? (x.line->>'charge'))
+        ) n ORDER BY w.no
+        """,
+        {
+            "account": [scope.account for _, scope, _, _ in asked],
+            "scope": [scope.scope for _, scope, _, _ in asked],
+            "start": [before.start for _, _, _, before in asked],
+            "end": [before.end for _, _, _, before in asked],
+            "charges": [json.dumps(of.charges) for _, _, of, _ in asked],
+            "true_up": LineKind.TRUE_UP.value,
+        },
+    )
+    return [Decimal(net) for (net,) in rows]
+
+
+def lots(conn: Connection, wanted: Sequence[tuple[Scope, Span]]) -> list[tuple[Lot, ...]]:
+    """For each scope and period, of each pack and rollover that has not expired what was said last,
+    before the period: by the invoice of a month, or by the newest look at it since.
+    """
+    asked = [number for number, (scope, _) in enumerate(wanted) if hands_on(scope)]
+    found: list[list[Lot]] = [[] for _ in wanted]
+    if not asked:
+        return [() for _ in wanted]
+    rows = conn.execute(
+        """
+        SELECT DISTINCT ON (w.no, lot->>'name') w.no, lot
+        FROM unnest(%s::int[], %s::text[], %s::timestamptz[]) AS w (no, scope_id, start)
+        JOIN scope_seal z ON z.scope_id = w.scope_id AND z.period_end <= w.start
         LEFT JOIN LATERAL (
             SELECT a.lots FROM adjustment a
             WHERE (a.scope_id, a.period_start) = (z.scope_id, z.period_start)
@@ -125,9 +143,15 @@ def lots(conn: Connection, scope: Scope, period: Span) -> tuple[Lot, ...]:
             WHERE i.invoice_id = z.invoice_id AND row->'line'->>'scope' = z.scope_id
         ) i ON a.lots IS NULL
         CROSS JOIN LATERAL jsonb_array_elements(coalesce(a.lots, i.lots, '[]')) AS lot
-        WHERE z.scope_id = %s AND z.period_end <= %s AND (lot->>'expires_at')::timestamptz > %s
-        ORDER BY lot->>'name', z.period_end DESC
+        WHERE (lot->>'expires_at')::timestamptz > w.start
+        ORDER BY w.no, lot->>'name', z.period_end DESC
         """,
-        (scope.scope, period.start, period.start),
+        (
+            asked,
+            [wanted[number][0].scope for number in asked],
+            [wanted[number][1].start for number in asked],
+        ),
     )
-    return tuple(from_json(Lot, row[0]) for row in rows)
+    for number, lot in rows:
+        found[number].append(from_json(Lot, lot))
+    return [tuple(mine) for mine in found]

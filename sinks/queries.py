@@ -58,17 +58,21 @@ def usage_inputs_bulk(
     for at, usage in sums(conn, segments, sorted(frozenset[str]().union(*meters))):
         if usage.meter in meters[owners[at]]:
             found[owners[at]].append(usage)
-    billed = billed_in_advance(conn, wanted)
+    before = zip(
+        billed_in_advance(conn, wanted), spent(conn, wanted), lots(conn, wanted), strict=True
+    )
     return [
         Inputs(
             period,
             usage=tuple(sorted(rows, key=_order)),
             samples=samples(conn, scope, period, as_of),
-            spent=spent(conn, scope, period),
-            billed=before,
-            lots=lots(conn, scope, period),
+            spent=spent_before,
+            billed=billed,
+            lots=left,
         )
-        for (scope, period), rows, before in zip(wanted, found, billed, strict=True)
+        for (scope, period), rows, (billed, spent_before, left) in zip(
+            wanted, found, before, strict=True
+        )
     ]
 
 

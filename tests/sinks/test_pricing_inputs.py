@@ -27,7 +27,7 @@ from schemas.prices import (
 from schemas.serial import to_json
 from schemas.terms import Commitment, Term
 from sinks.database import Connection
-from sinks.queries import usage_inputs
+from sinks.queries import usage_inputs, usage_inputs_bulk
 from sinks.scopes import load_scope
 from sinks.timelines import end
 from tests.fix_billing import START, TX, WINDOW, meter_late, meter_windows, rent_small
@@ -97,12 +97,17 @@ class TestSamples:
 
 
 def invoiced(conn: Connection, number: int, period: Span, *lines: Line) -> None:
-    """An invoice that says no more than these lines."""
+    """An invoice that says no more than these lines, and seals the period of i-1."""
     conn.execute(
         """
-        INSERT INTO invoice (invoice_id, number, entity, account_id, period_start, period_end,
-                             currency, net, tax, gross, issued_at, document, digest)
-        VALUES (gen_random_uuid(), %s, 'test', 'acme', %s, %s, 'EUR', 0, 0, 0, %s, %s, '')
+        WITH made AS (
+            INSERT INTO invoice (invoice_id, number, entity, account_id, period_start, period_end,
+                                 currency, net, tax, gross, issued_at, document, digest)
+            VALUES (gen_random_uuid(), %s, 'test', 'acme', %s, %s, 'EUR', 0, 0, 0, %s, %s, '')
+            RETURNING *
+        )
+        INSERT INTO scope_seal
+        SELECT 'i-1', period_start, period_end, issued_at, '', invoice_id FROM made
         """,
         (
             f"T-{number}", period.start, period.end, period.end,
@@ -142,6 +147,13 @@ class TestEarlierInvoices:
             invoiced(customer, number, period, replace(hundred, service=period), top_up)
         inputs = usage_inputs(customer, scope, MARCH, APRIL)
         assert inputs.spent == (Spent("min", Decimal("200.00")),)
+        none = replace(scope, commitments=())
+        named = (replace(year, name="own", charges=(line.charge, "x")),
+                 replace(year, name="other", charges=("x",)))  # fmt: skip
+        wanted = [(one, MARCH) for one in (scope, none, replace(scope, commitments=named))]
+        assert [one.spent for one in usage_inputs_bulk(customer, wanted, APRIL)] == [
+            inputs.spent, (), (Spent("own", Decimal("200.00")), Spent("other", Decimal(0))),
+        ]  # fmt: skip
 
 
 def test_what_is_left_of_a_pack_is_what_the_newest_invoice_says(customer: Connection) -> None:
@@ -158,6 +170,9 @@ def test_what_is_left_of_a_pack_is_what_the_newest_invoice_says(customer: Connec
         end_ = period.end or APRIL
         inputs = usage_inputs(customer, scope, period, end_)
         found.append([lot.left for lot in inputs.lots])
+        without = (replace(scope, prices=scope.prices[:1]), period)
+        several = usage_inputs_bulk(customer, [without, (scope, period)], end_)
+        assert [one.lots for one in several] == [(), inputs.lots]
         used = (Usage("s-1", TX, "eth0", period.start, end_, gb),)
         invoiced(customer, number, period, *price(scope, replace(inputs, usage=used), end_))
         period = following(period, scope.timezone)
