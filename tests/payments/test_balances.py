@@ -122,6 +122,34 @@ def test_a_dry_run_says_what_would_be_applied_and_leaves_it(world: World) -> Non
     assert entries(world.conn, kind="apply") == []
 
 
+def test_the_customer_sees_what_paid_what(world: World) -> None:
+    """As a portal asks in his name."""
+    world.account(card=SEEN)
+    world.bill("acme", "10.00", "RM-1", due_at=DUE - DAY)
+    world.receive("RM-1", "15.00")
+    world.bill("acme", "12.00", "RM-2")
+    world.collect()
+    world.conn.execute(
+        "SELECT set_config('rackmeter.account', customer.ticket('acme'), false)"
+    ).fetchone()
+    stands = world.conn.execute(
+        "SELECT number, received, applied, open, status, payment, link <> ''"
+        " FROM customer.invoice_status ORDER BY number"
+    ).fetchall()
+    assert stands == [
+        ("RM-1", D(15), D(-5), D(0), "paid", None, None),
+        ("RM-2", D(0), D(5), D(7), "partly paid", "action", True),
+    ]
+    rows = world.conn.execute(
+        "SELECT kind, invoice, amount, balance FROM customer.statement ORDER BY number, amount DESC"
+    ).fetchall()
+    assert rows == [
+        ("invoice", "RM-1", D(10), D(10)), ("payment", "RM-1", D(-15), D(-5)),
+        ("invoice", "RM-2", D(12), D(7)),
+        ("apply", "RM-1", D(5), D(12)), ("apply", "RM-2", D(-5), D(7)),
+    ]  # fmt: skip
+
+
 def test_who_has_credit_is_not_dunned(world: World) -> None:
     world.account(card=None)
     world.bill("acme", "10.00", "RM-1", due_at=NOW - 60 * DAY)

@@ -193,8 +193,12 @@ def test_the_invoicer_may_collect_and_see_accounts(world: World) -> None:
     late = world.bill(world.account("bolt", DECLINED), "10.00", due_at=NOW - timedelta(days=30))
     world.transfers(world.account("cleo", None))
     world.bill("cleo", "5.00")
+    world.bill(world.account("dora", None), "5.00", "RM-D1", due_at=NOW - timedelta(days=1))
+    world.receive("RM-D1", "6.00")
+    world.bill("dora", "7.00", "RM-D2")
     world.url = login_of(world.url, "invoicer")
-    assert world.collect().exit_code == 0
+    report = world.collect()
+    assert (report.exit_code, len(report.applied)) == (0, 1)
     world.now += timedelta(days=8)
     assert world.collect().exit_code == 0
     assert (world.status(number), world.status(late)) == ("paid", "open")
