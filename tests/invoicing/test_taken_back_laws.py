@@ -19,12 +19,13 @@ from invoicing.proof import verify_json
 from pipeline.periods import closed
 from pipeline.rating.price import price
 from schemas.errors import RefusedError
-from schemas.terms import CreditKind
+from schemas.terms import CreditKind, TaxMode, TaxProfile, TaxRounding
 from sinks import timelines, wallet
 from sinks.database import Connection, connect
 from sinks.journal import trial_balance
 from sinks.queries import usage_inputs
 from sinks.scopes import load_scope
+from sinks.tax_profiles import set_profile
 from sinks.wallet import Grant
 from tests.invoicing import ledger
 from tests.invoicing.ledger import reported
@@ -97,6 +98,10 @@ def test_documents_are_what_it_costs_less_the_credit_used(billing_url: str, seed
         month_of(conn, 1, appended=ISSUED)
         for number in range(1, ITEMS):
             rented(conn, ACCOUNT, f"item-{number}", f"srv-{number}", (20 + number) * TB)
+        profile = TaxProfile(
+            rng.choice([TaxMode.EXCLUSIVE, TaxMode.INCLUSIVE]), rng.choice(list(TaxRounding)), "DE"
+        )
+        set_profile(conn, ACCOUNT, profile, ENTERED, "test", ENTERED)
         grants(conn, rng, ENTERED, "first")
         issued = CLOSED
         for month, until in (("2026-02", END), ("2026-03", APRIL), ("2026-04", MAY)):
@@ -108,10 +113,10 @@ def test_documents_are_what_it_costs_less_the_credit_used(billing_url: str, seed
             if month != "2026-04":
                 for _ in range(rng.randrange(4)):
                     happens(conn, rng, until)
-        agrees(conn)
+        agrees(conn, profile.mode)
 
 
-def agrees(conn: Connection) -> None:
+def agrees(conn: Connection, mode: TaxMode) -> None:
     below = conn.execute(
         "SELECT number, net, gross FROM invoice WHERE kind = 'invoice' AND (net < 0 OR gross < 0)"
     ).fetchall()
@@ -122,8 +127,9 @@ def agrees(conn: Connection) -> None:
         (one.grant.amount - one.left for one in held if one.grant.kind is CreditKind.PROMOTIONAL),
         Decimal(0),
     )
-    billed = conn.execute("SELECT coalesce(sum(net), 0) FROM invoice").fetchone()
-    assert billed == (costs(conn) - used,)
+    billed = conn.execute("SELECT coalesce(sum(net), 0), coalesce(sum(gross), 0) FROM invoice")
+    net, gross = billed.fetchall()[0]
+    assert (gross if mode is TaxMode.INCLUSIVE else net) == costs(conn) - used
     assert sum(one.amount for one in trial_balance(conn)) == 0
     for one in charged(conn, [ACCOUNT])[ACCOUNT]:
         for group in one.groups:
