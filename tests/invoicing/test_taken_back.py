@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from invoicing.close import Progress
 from invoicing.digest import text
 from invoicing.document import CREDIT_NOTE, INVOICE, Document
 from invoicing.documents.einvoice import einvoice
@@ -19,11 +20,12 @@ from invoicing.report import Outcome, Status
 from invoicing.verify import verify
 from pipeline.catalog import load as load_catalog
 from schemas.billing import LineKind, Taken
-from schemas.terms import CreditKind
+from schemas.terms import CreditKind, TaxMode, TaxProfile
 from sinks import timelines, wallet
 from sinks.catalogs import apply
 from sinks.database import Connection, connect
 from sinks.journal import balance, trial_balance
+from sinks.tax_profiles import set_profile
 from sinks.wallet import Grant
 from tests.invoicing import ledger
 from tests.invoicing.en16931 import broken
@@ -219,6 +221,58 @@ def test_a_last_invoice_below_zero_is_a_credit_note(
     assert [(one.kind, one.corrects, one.status) for one in again.outcomes] == [
         (CREDIT_NOTE, FIRST, Status.EXISTS)
     ]
+
+
+def test_what_another_close_took_meanwhile_is_seen(conn: Connection, billing_url: str) -> None:
+    """Of one invoice, for different rentals: the second note says what the first one took."""
+    catalog = load_catalog(AHEAD, "ahead.toml")
+    apply(conn, catalog, AHEAD, ENTERED)
+    ledger.topic(conn, CLOSED)
+    account(conn, "acme-0")
+    for item in ("it", "other"):
+        timelines.rent(
+            conn, item=item, title=item, plan="ahead", account="acme-0", server=f"srv-{item}",
+            at=START, catalog=catalog, entered_at=ENTERED,
+        )  # fmt: skip
+    timelines.end(conn, "other", END, ENTERED)
+    close_month(billing_url)
+    timelines.end(conn, "it", END + 10 * DAY, ENTERED + DAY)
+    done: list[str] = []
+
+    def meanwhile(progress: Progress) -> None:
+        if progress.step == "reconciled" and not done:
+            done.append("now")
+            free(conn, "other")
+            (note, _) = close_month(billing_url).outcomes
+            assert note.net == Decimal("-60.00")
+
+    report = close_month(billing_url, "2026-03", progress=meanwhile)
+    assert report.exit_code == 0, report
+    (last,) = [paper(conn, one) for one in report.credit_notes if one.period.start == END]
+    assert [(one.before, one.before_tax) for one in last.taken] == [
+        (Decimal("60.00"), Decimal("11.40"))
+    ]
+    nobody_is_below_zero(conn)
+
+
+def test_what_no_invoice_has_charged_so_is_parked(conn: Connection, billing_url: str) -> None:
+    """March was billed in advance without tax in its price; by now prices include tax."""
+    catalog = load_catalog(AHEAD, "ahead.toml")
+    apply(conn, catalog, AHEAD, ENTERED)
+    ledger.topic(conn, CLOSED)
+    account(conn, "acme-0")
+    timelines.rent(
+        conn, item="it", title="It", plan="ahead", account="acme-0", server="srv", at=START,
+        catalog=catalog, entered_at=ENTERED,
+    )  # fmt: skip
+    close_month(billing_url)
+    inside = TaxProfile(TaxMode.INCLUSIVE, country="DE")
+    set_profile(conn, "acme-0", inside, END, "test", CLOSED)
+    timelines.end(conn, "it", END + 10 * DAY, ENTERED + DAY)
+    (outcome,) = close_month(billing_url, "2026-03").outcomes
+    assert outcome.status is Status.PARKED
+    assert "would come to -40.65 EUR, less than nothing" in outcome.reasons[0]
+    nobody_is_below_zero(conn)
 
 
 def test_what_was_billed_on_a_later_invoice_is_taken_back_of_that(
