@@ -94,8 +94,9 @@ def _compared(document: Document, again: Sequence[Again]) -> Iterator[Pair]:
         yield f"taken back {where}", one.back, back
         yield f"credit given back {where}", given(one), credit
         yield f"tax taken back {where}", one.back_tax, tax
-    said = exact_sum(row.line.net for row in _returns(document))
-    yield "credit given back", said, exact_sum(credit for _, credit, _ in again)
+    returns = [row.line.net for row in _returns(document)]
+    if again or returns:
+        yield "credit given back", exact_sum(returns), exact_sum(credit for _, credit, _ in again)
 
 
 def _returns(document: Document) -> list[DocumentLine]:
