@@ -111,18 +111,18 @@ def _windows(conn: Connection, document: Document) -> Iterator[Sequence[object]]
 
 
 def _readings(conn: Connection, document: Document) -> Iterator[Sequence[object]]:
-    parts, wanted = _served(document), _meters(document)
+    parts = _served(document)
     columns = {
         "line": list(range(len(parts))),
         "server": [part[0] for part in parts],
         "start": [part[1] for part in parts],
         "end": [part[2] for part in parts],
+        "meters": sorted(_meters(document)),
     }
     kept = conn.execute(READINGS_OF, columns).fetchall() if parts else []
     shown = {
         (server, meter, resource, origin, instant_text(at), *rest)
         for _, server, meter, resource, origin, at, *rest in kept
-        if meter in wanted
     }
     yield from sorted(shown)
 
