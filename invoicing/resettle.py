@@ -3,9 +3,9 @@
 What lines come to is taken from the document, how it is drawn, taxed and summed is computed here.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from importlib.resources import files
 from typing import Final
 
@@ -78,10 +78,17 @@ def _promotional(conn: Connection, document: Document) -> Pair:
         else:
             key = row.line.tax, row.rate
             groups[key] = EXACT.add(groups.get(key, Decimal(0)), row.line.net)
-    sums = groups.values()
-    none = document.kind == CREDIT_NOTE or any(one < 0 for one in sums)
-    most = Decimal(0) if none else exact_sum(sums)
+    most = Decimal(0) if document.kind == CREDIT_NOTE else _room(groups, document.currency)
     return "promotional credit", taken, _draws(conn, document, CreditKind.PROMOTIONAL, most)
+
+
+def _room(groups: Mapping[tuple[str, Decimal], Decimal], currency: str) -> Decimal:
+    """What credit may take: where a category is below zero, the others keep its tax too."""
+    unit = Decimal(1).scaleb(-minor_units(currency))
+    below = [-net for net in groups.values() if net < 0]
+    most = max((rate for _, rate in groups), default=Decimal(0))
+    tax = (exact_sum(below) * most / 100).quantize(unit, ROUND_CEILING) + len(below) * unit
+    return max(Decimal(0), exact_sum([*groups.values(), -tax]))
 
 
 Again = tuple[Decimal, Decimal, Decimal]

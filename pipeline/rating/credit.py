@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from fractions import Fraction
+from math import ceil
 from typing import Final
 
 from pipeline.attribute import apportion
@@ -45,13 +47,15 @@ def promotional_lines(
 ) -> list[tuple[Line, Decimal]]:
     """Promotional credit as negative lines, each draw shared by the nets of (category, rate).
 
-    None where one of those is below zero: with its tax the invoice could become less than nothing.
+    Where one of those is below zero, the others keep what that comes to with its tax: no credit
+    makes an invoice less than nothing.
     """
     groups = sorted({(line.tax, rate) for line, rate in rated})
     mine = [[line for line, rate in rated if (line.tax, rate) == group] for group in groups]
     bases = [to_minor(nets(lines), currency) for lines in mine]
     found: list[tuple[Line, Decimal]] = []
-    total = Decimal(0) if min(bases, default=0) < 0 else from_minor(sum(bases), currency)
+    total = from_minor(max(0, sum(bases) - _taxed(groups, bases)), currency)
+    bases = [max(0, base) for base in bases]
     for one in draw(credits_, CreditKind.PROMOTIONAL, total, at):
         shares = apportion(to_minor(one.amount, currency), bases)
         for number, ((tax, rate), share) in enumerate(zip(groups, shares, strict=True)):
@@ -62,6 +66,14 @@ def promotional_lines(
                 found.append((line, rate))
             bases[number] -= share
     return found
+
+
+def _taxed(groups: Sequence[tuple[str, Decimal]], bases: Sequence[int]) -> int:
+    """The most by which the tax of what is below zero can be more than that of the rest: by the
+    highest rate, and a minor unit for each rounding."""
+    below = [-base for base in bases if base < 0]
+    most = max((rate for _, rate in groups), default=Decimal(0))
+    return ceil(sum(below) * Fraction(most) / 100) + len(below)
 
 
 def _turn(credit: Credit) -> tuple[object, ...]:

@@ -64,6 +64,12 @@ def figures(found: Settlement) -> list[str]:
          ["0.00", "0.00", "0.00", "0.00"]),
         ("a negative invoice draws nothing", settled(["-10.00"], wallet("p", PROMO, "9.00")),
          ["-10.00", "-1.90", "-11.90", "-11.90"]),
+        ("what is below zero is covered with its tax: 90.00 - 1.90 - 0.01 are drawn",
+         settled(["100.00 low", "-10.00"], wallet("p", PROMO, "99.00")),
+         ["1.91", "-1.07", "0.84", "0.84"]),
+        ("as far as there is something beside it",
+         settled(["11.90 low", "-10.00"], wallet("p", PROMO, "99.00")),
+         ["1.90", "-1.07", "0.83", "0.83"]),
         (BT151, settled(["100.00"], mode=TaxMode.REVERSE_CHARGE),
          ["100.00", "0.00", "100.00", "100.00"]),
         ("tax-inclusive: the net is rounded, tax is the rest",
@@ -140,4 +146,6 @@ def test_credit_never_pays_more_than_there_is(
     assert found.gross == found.net + found.tax
     assert found.due == found.gross - sum(draw.amount for draw in found.paid)
     assert found.due >= min(Decimal(0), before.due)
+    if promo:
+        assert found.net >= 0 <= found.gross
     assert all(draw.amount > 0 for draw in found.paid)
