@@ -74,7 +74,7 @@ class Checkpointer:
         before = self._link.opened
         conn = self._link.connection()
         if self._link.opened != before:
-            self._named = {}
+            self._named, self._sets = {}, SeriesSets()
         return conn
 
     # -- claiming ---------------------------------------------------------------------------------

@@ -15,8 +15,12 @@ class Lookups:
         self._sets = SeriesSets()
 
     def connection(self) -> Connection:
-        """The open connection, outside a transaction."""
-        return self._link.connection()
+        """The open connection, outside a transaction; a new one when the last was lost."""
+        before = self._link.opened
+        conn = self._link.connection()
+        if self._link.opened != before:
+            self._sets = SeriesSets()
+        return conn
 
     def close(self) -> None:
         self._link.close()

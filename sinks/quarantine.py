@@ -27,10 +27,12 @@ def refuses(error: BaseException) -> bool:
     """Whether the database refuses what a row holds (SQLSTATE 22 and 23): repeating is of no use.
 
     Not a duplicate key. Windows, anchors and letters are inserted once, so that would be a bug in
-    what counts usage once, and must stop the worker whosever row it is.
+    what counts usage once, and must stop the worker whosever row it is. Nor what a row refers to:
+    that is the ledger's, no server's.
     """
     kinds = (psycopg.DataError, psycopg.IntegrityError)
-    return isinstance(error, kinds) and not isinstance(error, errors.UniqueViolation)
+    ours = (errors.UniqueViolation, errors.ForeignKeyViolation)
+    return isinstance(error, kinds) and not isinstance(error, ours)
 
 
 def refused_servers(sealed: Sealed, probe: Probe) -> dict[str, str]:

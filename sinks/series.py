@@ -13,7 +13,10 @@ KNOWN_MAX: Final = 100_000
 
 
 class SeriesSets:
-    """Both directions between names and their id, remembered. A crash leaves at most unused ids."""
+    """Both directions between names and their id, remembered. A crash leaves at most unused ids.
+
+    Of one connection: the next may lead to a database that was restored, where ids are others.
+    """
 
     def __init__(self) -> None:
         self._ids: dict[Names, int] = {}
@@ -29,8 +32,10 @@ class SeriesSets:
         if len(self._ids) + len(new) > KNOWN_MAX:
             self._ids.clear()
             new = every
+        # Remembered only when they are there for good: what is referred to must exist, and a crash
+        # of the database takes back commits that nobody waited for.
+        conn.execute("SET LOCAL synchronous_commit = on")
         ids = _insert(conn, new)
-        # Remembered only when they are there for good: what is referred to must exist.
         conn.commit()
         self._ids |= ids
 

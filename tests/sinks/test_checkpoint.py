@@ -507,6 +507,36 @@ def test_a_set_of_series_that_was_not_committed_is_not_remembered(
     assert_equals_the_uninterrupted_run(conn)
 
 
+def test_a_set_of_series_is_on_the_disk_before_it_is_referred_to(
+    conn: Connection, worker: Checkpointer
+) -> None:
+    """What nobody waited for, a crash of the database takes back; an id may then be another's."""
+    conn.execute("CREATE TABLE waited (how text)")
+    conn.execute(
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " INSERT INTO waited VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$"
+    )
+    conn.execute("CREATE TRIGGER noting AFTER INSERT ON series_set EXECUTE FUNCTION note()")
+    play(worker, LOG)
+    assert set(conn.execute("SELECT how FROM waited").fetchall()) == {("on",)}
+
+
+def test_another_connection_may_lead_to_a_ledger_with_other_ids(conn: Connection, url: str) -> None:
+    """One that was restored while the worker waited for it: an id means other series there."""
+    checkpointer = Checkpointer(url)
+    play(checkpointer, LOG)
+    checkpointer.claim(TOPIC_ID, 0)  # which remembers what ids mean
+    conn.execute("UPDATE series_set SET resource = array_replace(resource, 'eth0', 'eth9')")
+    _terminate(conn, checkpointer)
+    with pytest.raises(psycopg.OperationalError):
+        checkpointer.claim(TOPIC_ID, 0)
+    lane = checkpointer.claim(TOPIC_ID, 0)
+    checkpointer.close()
+    found = {name for head in lane.heads.values() for name in head.chains.names.resource}
+    assert "eth9" in found
+    assert "eth0" not in found
+
+
 def test_two_partitions_do_not_disturb_each_other(url: str, billing: Connection) -> None:
     register(billing, partitions=2)
     one, two = Checkpointer(url), Checkpointer(url)

@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from schemas.errors import ConfigError, RefusedError
 from sinks import mail as mail_module
-from sinks.claims import LEASE
+from sinks.claims import MAIL_LEASE
 from sinks.database import Connection
 from sinks.deliver import Delivery, Outcome, Ways, deliver_due
 from sinks.mail import MailServer, Tls
@@ -242,7 +242,7 @@ def test_a_silent_server_ends_at_the_time_out(
 def test_a_server_that_drips_is_cut_off_within_the_lease(
     outbox: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert LEASE.total_seconds() > 2 * mail_module.WAIT_S + mail_module.TALK_S
+    assert MAIL_LEASE.total_seconds() > 2 * mail_module.WAIT_S + mail_module.TALK_S
     monkeypatch.setattr(mail_module, "TALK_S", 0.4)
     stop = threading.Event()
 

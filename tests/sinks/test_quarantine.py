@@ -262,6 +262,7 @@ def test_setting_aside_that_does_not_help_ends(conn: Connection, worker: Checkpo
         (errors.NumericValueOutOfRange(), True),
         (psycopg.DataError("text fields cannot contain NUL"), True),
         (errors.UniqueViolation(), False),
+        (errors.ForeignKeyViolation(), False),
         (errors.SerializationFailure(), False),
         (errors.DiskFull(), False),
         (errors.UndefinedTable(), False),
