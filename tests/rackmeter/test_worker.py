@@ -287,6 +287,8 @@ def test_starts_that_fail_say_why_in_one_sentence(scene: Scene, billing_url: str
 @pytest.mark.slow
 def test_a_log_that_is_shorter_than_the_ledger(scene: Scene, conn: Connection) -> None:
     """A broker restored from an older state: going on would skip what is appended from now on."""
+    with worker(scene):
+        wait_for(lambda: len(offsets(conn)) == PARTITIONS, "the topic in the ledger")
     conn.execute("UPDATE ingest_offset SET next_offset = next_offset + 1000000")
     with worker(scene) as stopping:
         assert stopping.process.wait(60) == 5
