@@ -22,6 +22,7 @@ from schemas.billing import LineKind, Span
 
 NAME: Final = "factur-x.xml"
 """Prescribed by Factur-X 1.0."""
+DECLARATION: Final = "<?xml version='1.0' encoding='UTF-8'?>\n"
 PROFILE: Final = "urn:cen.eu:en16931:2017"
 CEFACT: Final = "urn:un:unece:uncefact:data:standard:"
 NAMESPACES: Final = {
@@ -75,8 +76,7 @@ def einvoice(document: Document) -> bytes | None:
     for node in root.iter():
         if node.text:
             node.text = NOT_XML.sub("\ufffd", node.text)
-    made: bytes = ET.tostring(root, encoding="UTF-8", xml_declaration=True)
-    return made + b"\n"
+    return f"{DECLARATION}{ET.tostring(root, encoding='unicode')}\n".encode()
 
 
 def _line(deal: ET.Element, document: Document, row: Row, zone: ZoneInfo) -> None:
