@@ -200,7 +200,7 @@ class World:
         """Payments of an invoice that succeeded there."""
         return [
             one for one in self.stripe.intents()
-            if one["status"] == "succeeded" and one["metadata"]["rackmeter_invoice"] == number
+            if one["status"] == "succeeded" and one["metadata"].get("rackmeter_invoice") == number
         ]  # fmt: skip
 
     def told(self) -> list[tuple[str, str]]:
