@@ -59,7 +59,7 @@ class Checkpointer:
 
     def __init__(self, url: str, *, failpoint: Failpoint = _no_failpoint) -> None:
         self.lookups = Lookups(url)
-        self._link = Link(url, "rackmeter worker", _prepare)
+        self._link = Link(url, "rackmeter worker", self._prepare)
         self._sets = SeriesSets()
         self._named: dict[int, UUID] = {}
         """Partition → owner whose row names the open connection's backend."""
@@ -71,11 +71,12 @@ class Checkpointer:
 
     def connection(self) -> Connection:
         """The open connection, outside a transaction; a new one when the last was lost."""
-        before = self._link.opened
-        conn = self._link.connection()
-        if self._link.opened != before:
-            self._named, self._sets = {}, SeriesSets()
-        return conn
+        return self._link.connection()
+
+    def _prepare(self, conn: Connection) -> None:
+        """What was remembered is of the connection before."""
+        self._named, self._sets = {}, SeriesSets()
+        _prepare(conn)
 
     # -- claiming ---------------------------------------------------------------------------------
 

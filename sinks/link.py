@@ -20,8 +20,6 @@ class Link:
     ) -> None:
         self._url, self._name, self._prepare = url, name, prepare
         self._conn: Connection | None = None
-        self.opened = 0
-        """How many connections there were so far."""
 
     def connection(self) -> Connection:
         """The open connection, outside a transaction."""
@@ -30,7 +28,6 @@ class Link:
             return self._conn
         self.close()
         conn = connect(self._url, application_name=self._name)
-        self.opened += 1
         self._prepare(conn)
         self._conn = conn
         return conn

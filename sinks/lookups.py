@@ -11,16 +11,15 @@ class Lookups:
     """For the metering thread."""
 
     def __init__(self, url: str) -> None:
-        self._link = Link(url, "rackmeter lookups")
+        self._link = Link(url, "rackmeter lookups", self._forget)
         self._sets = SeriesSets()
 
     def connection(self) -> Connection:
         """The open connection, outside a transaction; a new one when the last was lost."""
-        before = self._link.opened
-        conn = self._link.connection()
-        if self._link.opened != before:
-            self._sets = SeriesSets()
-        return conn
+        return self._link.connection()
+
+    def _forget(self, _conn: Connection) -> None:
+        self._sets = SeriesSets()
 
     def close(self) -> None:
         self._link.close()

@@ -6,12 +6,12 @@ answer until then, failures of theirs included (docs.stripe.com/api/idempotent_r
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import stripe
 from stripe.params import CustomerCreateParams, PaymentIntentConfirmParams
@@ -159,16 +159,8 @@ class StripeGateway:
             return found_now
 
     def find(self, intent: Intent) -> Payment | None:
-        since = int((intent.intended_at - SKEW).timestamp())
-        with said():
-            page = self.client.payment_intents.list(
-                {"customer": intent.customer, "created": {"gte": since}, "limit": _PAGE}
-            )
-            for row in page.auto_paging_iter():
-                found = read.payment(row.to_dict())
-                if found.attempt == intent.attempt:
-                    return self.payment(found.reference)
-        return None
+        reference = made_for(intent, self.client.payment_intents.list, read.payment)
+        return None if reference is None else self.payment(reference)
 
     def payment(self, reference: str) -> Payment:
         with said():
@@ -228,6 +220,22 @@ class StripeGateway:
     def payout(self, reference: str) -> Payout:
         with said():
             return read.payout(self.client.payouts.retrieve(reference).to_dict())
+
+
+def made_for(
+    intent: Intent,
+    listed: Callable[..., stripe.ListObject[Any]],
+    read_one: Callable[[dict[str, Any]], Payment],
+) -> str | None:
+    """The reference of what an attempt made: that of the customer's whose metadata name it."""
+    since = int((intent.intended_at - SKEW).timestamp())
+    with said():
+        page = listed({"customer": intent.customer, "created": {"gte": since}, "limit": _PAGE})
+        for row in page.auto_paging_iter():
+            found = read_one(row.to_dict())
+            if found.attempt == intent.attempt:
+                return found.reference
+    return None
 
 
 @contextmanager

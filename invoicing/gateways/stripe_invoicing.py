@@ -30,13 +30,12 @@ from invoicing.gateways.protocol import (
     RefundOrder,
     State,
 )
-from invoicing.gateways.stripe_gateway import SKEW, StripeGateway, said
+from invoicing.gateways.stripe_gateway import StripeGateway, made_for, said
 from invoicing.gateways.stripe_sheet import Sheet
 
 NUMBER_MAX: Final = 26
 """Of Stripe's own field."""
 _EXPAND: Final = ["payments"]
-_PAGE: Final = 100
 _MISSING: Final = "resource_missing"
 
 
@@ -138,16 +137,8 @@ class StripeInvoiceGateway:
                 return
 
     def find(self, intent: Intent) -> Payment | None:
-        since = int((intent.intended_at - SKEW).timestamp())
-        with said():
-            page = self._client.invoices.list(
-                {"customer": intent.customer, "created": {"gte": since}, "limit": _PAGE}
-            )
-            for row in page.auto_paging_iter():
-                found = read.invoice(row.to_dict())
-                if found.attempt == intent.attempt:
-                    return self.payment(found.reference)
-        return None
+        reference = made_for(intent, self._client.invoices.list, read.invoice)
+        return None if reference is None else self.payment(reference)
 
     def payment(self, reference: str) -> Payment:
         invoice = self._get(reference)
