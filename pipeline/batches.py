@@ -12,7 +12,8 @@ Memory of one fetch of a partition: its bytes, ``FETCH_UNPACKED_BYTES`` of recor
 import logging
 import struct
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
@@ -35,11 +36,11 @@ SMALL_BYTES: Final = 4 * 2**20
 """Read in C up to this size: a record of nothing but headers becomes 32 times as large in Python.
 What is larger is read in bounds, five times as slowly."""
 
-ALIKE_MIN: Final = 16
+ALIKE_MIN: Final = 128
 """So many records at least are read together: fewer are not worth the array operations."""
 
 ALIKE_MAX: Final = 512
-"""So many batches of one record at most: an odd one among them holds up no more."""
+"""Once there are so many, no batch is added: an odd one among them holds up no more."""
 
 _HEADER: Final = struct.Struct(">qiibIhiqqqhii")
 _HEADER_BYTES: Final = 61
@@ -97,7 +98,7 @@ class Batches:
     def next_batch(self) -> Batch:
         if self._end == _DAMAGED:
             raise DamagedLogError("a batch says that it is shorter than its own header")
-        if self._at >= self._odd_until and (run := self._singles()) is not None:
+        if self._at >= self._odd_until and (run := self._run()) is not None:
             return run
         raw = memoryview(self._data)[self._at : self._end]
         self._at = self._end
@@ -123,21 +124,19 @@ class Batches:
             return _DAMAGED if at == 0 else _NONE
         return at + size if at + size <= len(data) else _NONE
 
-    def _singles(self) -> Batch | None:
-        """What agents send as they go: batches of one record each, as many as follow."""
+    def _run(self) -> Batch | None:
+        """Plain batches read together, as many as follow: agents send a record in each."""
         start, end = self._at, self._end
-        found: list[_Single] = []
-        while self._end > 0 and len(found) < ALIKE_MAX:
-            if (one := _single(self._data, self._at, self._end)) is None:
+        found: list[_Plain] = []
+        count = 0
+        while self._end > 0 and count < ALIKE_MAX:
+            if (one := _plain(self._data, self._at, self._end)) is None:
                 break
             found.append(one)
+            count += len(one.begin)
             self._at = self._end
             self._end = self._frame_end()
-        rows = None
-        if len(found) >= ALIKE_MIN:
-            begins, ends, *of_batch = zip(*found, strict=True)
-            columns = (np.array(column, np.int64) for column in of_batch)
-            rows = rows_of(self._data, Frames(begins, ends, *columns))
+        rows = rows_of(self._data, _together(found)) if count >= ALIKE_MIN else None
         if rows is None:
             self._odd_until, self._at, self._end = self._at, start, end
             return None
@@ -180,11 +179,11 @@ class Batches:
         return Batch(at + 1, (record,))
 
 
-class _Single(NamedTuple):
-    """A batch of one record; the fields of ``rows.Frames``."""
+class _Plain(NamedTuple):
+    """An undamaged batch that is not packed; the fields of ``rows.Frames``."""
 
-    begin: int
-    end: int
+    begin: Sequence[int]
+    end: Sequence[int]
     first: int
     last: int
     first_ms: int
@@ -192,22 +191,29 @@ class _Single(NamedTuple):
     by_broker: int
 
 
-def _single(data: bytes, at: int, end: int) -> _Single | None:
-    """The batch there, when it is an undamaged one of one plain record."""
-    if data[at + _MAGIC_AT] != _MAGIC:
+def _plain(data: bytes, at: int, end: int) -> _Plain | None:
+    """The batch there, when it is one."""
+    if data[at + _MAGIC_AT] != _MAGIC or end - at > SMALL_BYTES:
         return None
     first, _, _, _, crc, attributes, last_delta, first_ms, max_ms, *_, count = _HEADER.unpack_from(
         data, at
     )
-    if count != 1 or attributes & ~(_BY_BROKER | _TRANSACTION) or last_delta < 0:
+    if count < 1 or attributes & ~(_BY_BROKER | _TRANSACTION) or last_delta < 0:
         return None
     found = bounds(data, at + _HEADER_BYTES, end)
-    if found is None or len(found[0]) != 1:
+    if found is None or len(found[0]) != count:
         return None
     if calc_crc32c(memoryview(data)[at + _CRC_FROM : end]) != crc:
         return None
     by_broker = int(attributes & _BY_BROKER > 0)
-    return _Single(found[0][0], end, first, first + last_delta, first_ms, max_ms, by_broker)
+    return _Plain(*found, first, first + last_delta, first_ms, max_ms, by_broker)
+
+
+def _together(batches: Sequence[_Plain]) -> Frames:
+    begins, ends, *of_batch = zip(*batches, strict=True)
+    counts = [len(begin) for begin in begins]
+    columns = (np.repeat(np.array(column, np.int64), counts) for column in of_batch)
+    return Frames([*chain(*begins)], [*chain(*ends)], *columns)
 
 
 def _alike(inner: Any, raw: memoryview, data: bytes, after: int) -> list[Row] | None:

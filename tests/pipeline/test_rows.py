@@ -18,7 +18,7 @@ from schemas.verdict import Verdict
 from tests.frames import CODECS, HEADER, Entry, batch, framed, records, sealed
 
 KEY = Key("k-1", "s-1", b"s" * 32)
-MANY = 40
+MANY = ALIKE_MIN + 12
 
 
 def report(seq: int) -> Report:
@@ -65,13 +65,17 @@ def same_both_ways(monkeypatch: pytest.MonkeyPatch, data: bytes, at: int = 0) ->
     return found
 
 
-def singles(entries: list[Entry], base: int = 0) -> bytes:
-    return b"".join(batch([entry], base=base + i) for i, entry in enumerate(entries))
+def singles(entries: list[Entry], base: int = 0, size: int = 1) -> bytes:
+    """Batches of so many records."""
+    return b"".join(
+        batch(entries[i : i + size], base=base + i) for i in range(0, len(entries), size)
+    )
 
 
 WAYS: dict[str, Callable[[list[Entry], int], bytes]] = {
     **{codec: lambda e, base, c=codec: batch(e, base=base, codec=c) for codec in CODECS},  # type: ignore[misc]
     "a batch each": singles,
+    "seven in a batch": lambda entries, base: singles(entries, base, 7),
 }
 
 
@@ -85,7 +89,7 @@ def test_what_agents_send_is_read_together(monkeypatch: pytest.MonkeyPatch, way:
 
 
 def test_a_fetch_that_begins_inside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for data in (batch(ALIKE, base=7), singles(ALIKE, 7)):
+    for data in (batch(ALIKE, base=7), singles(ALIKE, 7), singles(ALIKE, 7, 9)):
         found = same_both_ways(monkeypatch, data, 20)
         assert [record.offset for record in found] == list(range(20, 7 + MANY))
 
@@ -108,7 +112,7 @@ ODD: dict[str, Entry] = {
 @pytest.mark.parametrize("case", ODD)
 def test_one_that_is_not_like_the_others(monkeypatch: pytest.MonkeyPatch, case: str) -> None:
     entries = [*ALIKE[:20], ODD[case], *ALIKE[20:]]
-    for data in (batch(entries), singles(entries)):
+    for data in (batch(entries), singles(entries), singles(entries, size=6)):
         same_both_ways(monkeypatch, data)
 
 
@@ -140,15 +144,13 @@ def test_time_stamps(monkeypatch: pytest.MonkeyPatch, by_broker: int) -> None:
     assert {record.timestamp_type for record in found} == {int(by_broker > 0)}
 
 
-@pytest.mark.parametrize("way", ["none", "a batch each"])
-def test_any_damage_is_read_alike(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+@pytest.mark.parametrize("size", [MANY, 1, 6])
+def test_any_damage_is_read_alike(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """Random bytes changed in honest batches, and the checksums made right again."""
-    chance = random.Random(f"{way} 11")
+    chance = random.Random(f"{size} 11")
     whole = 0
     for _ in range(400):
-        parts = (
-            [batch(ALIKE)] if way == "none" else [batch([e], base=i) for i, e in enumerate(ALIKE)]
-        )
+        parts = [batch(ALIKE[i : i + size], base=i) for i in range(0, MANY, size)]
         for _ in range(chance.randrange(1, 4)):
             i = chance.randrange(len(parts))
             wrong = bytearray(parts[i])
