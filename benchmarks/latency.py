@@ -118,7 +118,9 @@ class Watcher:
     def _look(self) -> None:
         query = "SELECT next_offset FROM ingest_offset ORDER BY part"
         with connect(self._url, autocommit=True) as conn:
-            while not self._ended.wait(LOOK_S):
+            ended = False
+            while not ended:
+                ended = self._ended.wait(LOOK_S)
                 found = tuple(row[0] for row in conn.execute(query).fetchall())
                 if not self.looks or found != self.looks[-1][1]:
                     self.looks.append((time.time(), found))
