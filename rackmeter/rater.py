@@ -9,7 +9,7 @@ other, and what a rating takes is not taken from metering.
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Final
@@ -51,7 +51,7 @@ AHEAD_MS_MAX: Final = 3_600_000
 """A reading from further ahead is no hint: clocks are corrected before it is written."""
 NOTED_MAX: Final = 100_000
 """Some seconds of hints; one that is forgotten is rated twice."""
-SendHint = Callable[[Changed], Awaitable[None]]
+SendHints = Callable[[Sequence[Changed]], Awaitable[None]]
 
 
 class Rater:
@@ -74,7 +74,7 @@ class Rater:
         """Our own hints that have not come back from the topic."""
         self.owns: Callable[[str], bool] = lambda _scope: False
         """Whether hints of a scope come to this worker."""
-        self.send_hint: SendHint | None = None
+        self.send_hints: SendHints | None = None
 
     # -- hints ------------------------------------------------------------------------------------
 
@@ -98,16 +98,15 @@ class Rater:
         while len(self._noted) > NOTED_MAX:
             del self._noted[next(iter(self._noted))]
         self._wake.set()
-        for hint in hints:
-            if self.send_hint is not None:
-                await self.send_hint(hint)
+        if self.send_hints is not None:
+            await self.send_hints(hints)
 
     async def take(self, chunk: Chunk) -> None:
         """Hints from the topic: note their scopes. Never raises."""
         for record in chunk.records:
-            hint = decode_changed(record.value or b"")
-            if hint is not None and self._noted.pop(hint, hint) is hint:
-                self._note(hint)
+            for hint in decode_changed(record.value or b""):
+                if self._noted.pop(hint, hint) is hint:
+                    self._note(hint)
         self._wake.set()
 
     def _note(self, hint: Changed) -> None:

@@ -7,6 +7,7 @@ by the ledger (``sinks.checkpoint``).
 import asyncio
 import gc
 import sys
+from collections.abc import Sequence
 from typing import Any, cast
 
 import faust
@@ -45,6 +46,8 @@ SWITCH_S = 0.0005
 and each rating asks a dozen times. Python's 5 ms doubled every latency under load."""
 CHUNK_MESSAGES_MAX = 20_000
 """Messages of one fetch over all partitions: 20 MB of ordinary reports."""
+HINTS_MAX = 2_000
+"""Hints in a message: with the longest names still less than brokers take."""
 
 
 def run_worker(settings: Settings) -> None:
@@ -159,13 +162,20 @@ def _wire(
         desk.consumer = cast(ChunkConsumer, app.consumer)
         return await desk.seek(assigned)
 
-    async def send_hint(hint: Changed) -> None:
-        key, value = encode_changed(hint)
-        await changed.send(key=key, value=value)
+    def part_of(scope: str) -> int:
+        return partition_of(scope.encode(), settings.partitions)
+
+    async def send_hints(hints: Sequence[Changed]) -> None:
+        together: dict[int, list[Changed]] = {}
+        for hint in hints:
+            together.setdefault(part_of(hint.scope), []).append(hint)
+        for part, those in together.items():
+            for i in range(0, len(those), HINTS_MAX):
+                value = encode_changed(those[i : i + HINTS_MAX])
+                await changed.send(value=value, partition=part)
 
     def owns(scope: str) -> bool:
-        part = partition_of(scope.encode(), settings.partitions)
-        return TP(settings.topic_changed, part) in app.consumer.assignment()
+        return TP(settings.topic_changed, part_of(scope)) in app.consumer.assignment()
 
     async def send_letter(letter: Letter) -> None:
         await (await dead.send(key=letter.key, value=letter.payload, headers=letter.headers))
@@ -174,7 +184,7 @@ def _wire(
     transport.failed = desk.failed
     desk.hints.on_commit = rater.announce
     rater.owns = owns
-    rater.send_hint, deliveries.send_letter = send_hint, send_letter
+    rater.send_hints, deliveries.send_letter = send_hints, send_letter
 
     @app.task  # type: ignore[untyped-decorator]
     async def ticking() -> None:

@@ -5,9 +5,10 @@ A hint carries no figures: it may be lost or repeated, the truth is the ledger.
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-HINT_VERSION = 1
+HINT_VERSION = 2
 
 THRESHOLD_CROSSED = "usage.threshold.crossed"
 """A customer's usage has reached a share of the allowance. Once per threshold, period and limit."""
@@ -72,28 +73,23 @@ class Changed:
     """When that report was read on the server: the start of an alert's latency."""
 
 
-def encode_changed(hint: Changed) -> tuple[bytes, bytes]:
-    """Key and value: all hints of a scope go to one partition, so that a scope has one rater."""
-    value = {
-        "v": HINT_VERSION,
-        "scope": hint.scope,
-        "append_ms": hint.append_ms,
-        "at_ms": hint.at_ms,
-    }
-    return hint.scope.encode(), json.dumps(
-        value, separators=(",", ":"), ensure_ascii=False
-    ).encode()
+def encode_changed(hints: Sequence[Changed]) -> bytes:
+    """The value of one message; all hints of a scope go to one partition, so it has one rater."""
+    value = {"v": HINT_VERSION, "changed": [[h.scope, h.append_ms, h.at_ms] for h in hints]}
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def decode_changed(value: bytes) -> Changed | None:
-    """The hint, or None when it is of no version we know: losing one costs a sweep's delay."""
+def decode_changed(value: bytes) -> list[Changed]:
+    """The hints, without those of no version we know: losing one costs a sweep's delay."""
     try:
         found = json.loads(value)
     except ValueError:
-        return None
+        return []
     if not isinstance(found, dict) or found.get("v") != HINT_VERSION:
-        return None
-    scope, append_ms, at_ms = found.get("scope"), found.get("append_ms"), found.get("at_ms")
-    if not isinstance(scope, str) or type(append_ms) is not int or type(at_ms) is not int:
-        return None
-    return Changed(scope, append_ms, at_ms)
+        return []
+    hints = found.get("changed")
+    return [Changed(*hint) for hint in hints if _is_hint(hint)] if isinstance(hints, list) else []
+
+
+def _is_hint(found: object) -> bool:
+    return isinstance(found, list) and list(map(type, found)) == [str, int, int]

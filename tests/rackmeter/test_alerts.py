@@ -139,10 +139,10 @@ def test_a_worker_looks_at_budgets_after_a_rating_and_finds_dropped_ones_by_itse
     window = now.replace(minute=0, second=0, microsecond=0)
     meter_late(customer, "s-1", TX, "eth0", window, 115 * MB)
     rater = Rater(billing_url)
-    key, value = encode_changed(Changed("i-1", 0, int(now.timestamp() * 1000)))
+    value = encode_changed([Changed("i-1", 0, int(now.timestamp() * 1000))])
 
     async def rate() -> None:
-        await rater.take(Chunk("changed", 0, [Taped(0, 0, 1, key, value, ())]))
+        await rater.take(Chunk("changed", 0, [Taped(0, 0, 1, None, value, ())]))
         await rater.rate_waiting()
 
     def kinds() -> list[str]:

@@ -149,8 +149,8 @@ async def _rate_and_deliver(url: str, hint: Changed) -> None:
     deliveries = Deliveries(url, WAYS)
     rater = Rater(url, deliveries.wake)
     try:
-        key, value = encode_changed(hint)
-        await rater.take(Chunk("changed", 0, [Taped(0, hint.append_ms, 1, key, value, ())]))
+        value = encode_changed([hint])
+        await rater.take(Chunk("changed", 0, [Taped(0, hint.append_ms, 1, None, value, ())]))
         await rater.rate_waiting()
         # The second of a scope is sent when the first has ended.
         for _ in range(3):

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import pytest
 from psycopg.types.json import Jsonb
@@ -35,8 +35,7 @@ def run(*steps: Callable[[], Awaitable[None]]) -> None:
 
 
 def chunk(*hints: Changed) -> Chunk:
-    records = [Taped(n, 0, 1, *encode_changed(hint), ()) for n, hint in enumerate(hints)]
-    return Chunk("changed", 0, records)
+    return Chunk("changed", 0, [Taped(0, 0, 1, None, encode_changed(hints), ())])
 
 
 def now_ms() -> int:
@@ -53,10 +52,10 @@ def test_a_hint_of_our_own_is_noted_at_once_and_not_again_when_it_comes_back(
 ) -> None:
     sent: list[Changed] = []
 
-    async def send(hint: Changed) -> None:
-        sent.append(hint)
+    async def send(hints: Sequence[Changed]) -> None:
+        sent.extend(hints)
 
-    rater.send_hint, rater.owns = send, lambda scope: scope != "i-3"
+    rater.send_hints, rater.owns = send, lambda scope: scope != "i-3"
     touched = dict.fromkeys(["s-1", "s-2", "s-3"], now_ms())
     run(lambda: rater.announce(touched, now_ms()), rater.rate_waiting)
     assert ratings(customer) == {"i-1": 1, "i-2": 1}

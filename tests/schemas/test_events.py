@@ -8,13 +8,15 @@ from hypothesis import strategies as st
 
 from schemas.events import Changed, decode_changed, encode_changed, webhook_keys
 
+HINTS = st.builds(
+    Changed, st.text(st.characters(exclude_categories=["Cs"])), st.integers(0, 2**62), st.integers()
+)
 
-@given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(0, 2**62), st.integers())
-def test_a_hint_comes_back(scope: str, append_ms: int, at_ms: int) -> None:
-    hint = Changed(scope, append_ms, at_ms)
-    key, value = encode_changed(hint)
-    assert key.decode() == scope
-    assert decode_changed(value) == hint
+
+@given(st.lists(HINTS))
+def test_hints_come_back(hints: list[Changed]) -> None:
+    value = encode_changed(hints)
+    assert decode_changed(value) == hints
     assert b"\n" not in value
 
 
@@ -25,15 +27,24 @@ def test_a_hint_comes_back(scope: str, append_ms: int, at_ms: int) -> None:
         b"\xff",
         b"[]",
         b'"i-1"',
-        b'{"v":2,"scope":"i-1","append_ms":1,"at_ms":1}',
-        b'{"v":1,"scope":7,"append_ms":1,"at_ms":1}',
-        b'{"v":1,"scope":"i-1","append_ms":1.0,"at_ms":1}',
-        b'{"v":1,"scope":"i-1","append_ms":true,"at_ms":1}',
-        b'{"v":1,"scope":"i-1","append_ms":1}',
+        b'{"v":1,"scope":"i-1","append_ms":1,"at_ms":1}',
+        b'{"v":3,"changed":[["i-1",1,1]]}',
+        b'{"v":2}',
+        b'{"v":2,"changed":"i-1"}',
+        b'{"v":2,"changed":["i-1"]}',
+        b'{"v":2,"changed":[[7,1,1]]}',
+        b'{"v":2,"changed":[["i-1",1.0,1]]}',
+        b'{"v":2,"changed":[["i-1",true,1]]}',
+        b'{"v":2,"changed":[["i-1",1]]}',
+        b'{"v":2,"changed":[["i-1",1,1,1]]}',
     ],
 )
 def test_what_is_no_hint_is_passed_over(value: bytes) -> None:
-    assert decode_changed(value) is None
+    assert decode_changed(value) == []
+
+
+def test_one_that_is_no_hint_takes_no_other_along() -> None:
+    assert decode_changed(b'{"v":2,"changed":[["i-1"],["i-2",1,2]]}') == [Changed("i-2", 1, 2)]
 
 
 @given(st.lists(st.binary(min_size=24, max_size=64), min_size=1, max_size=2))
