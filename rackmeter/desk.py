@@ -11,7 +11,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
@@ -67,7 +67,7 @@ class Desk:
             settings, vault, topic.partitions, self._checkpointer.lookups.connection
         )
         self._idle_at = 0.0
-        self._sealed_at: dict[int, float] = {}
+        self._sealed_at = time.monotonic()
         self._writing: dict[int, asyncio.Task[None]] = {}
         """Partition → its checkpoint on the way."""
         self._refusals: dict[int, Refusals] = {}
@@ -94,7 +94,7 @@ class Desk:
             return {}
 
     async def take(self, chunk: Chunk) -> None:
-        """Meter a chunk, checkpoint when due. Never raises."""
+        """Meter a chunk, checkpoint when there is much. Never raises."""
         lane = self._lanes.get(chunk.part)
         if lane is None or self.failure is not None:
             return
@@ -111,19 +111,20 @@ class Desk:
                 "offsets without reports",
                 part=chunk.part, begin=expected, end=chunk.first_offset,
             )  # fmt: skip
-        if taken in (Taken.METERED, Taken.OVER_GAP):
-            await self._checkpoint(lane)
+        if taken in (Taken.METERED, Taken.OVER_GAP) and self._full(lane):
+            await self._checkpoint_full(lane)
         mine = self._lanes.get(lane.part) is lane
         if mine and lane.expect < chunk.next_offset and self.consumer is not None:
             await self.consumer.seek_wait({TP(chunk.topic, chunk.part): lane.expect})
 
     async def tick(self) -> None:
         """Checkpoint what has waited long enough; say how far idle lanes are complete."""
-        for lane in list(self._lanes.values()):
+        if (time.monotonic() - self._sealed_at) * 1000 >= self._settings.flush_interval_ms:
             try:
-                await self._checkpoint(lane)
+                if await self._checkpoint(list(self._lanes.values())):
+                    self._sealed_at = time.monotonic()
             except Exception as error:
-                await self._mend(lane, error)
+                self._stop(error)
         if time.monotonic() - self._idle_at > IDLE_S:
             self._idle_at = time.monotonic()
             try:
@@ -136,13 +137,12 @@ class Desk:
     async def close(self) -> None:
         """Last checkpoint of every lane that is still ours."""
         self._closing = True
-        for lane in list(self._lanes.values()):
-            try:
-                while self._lanes.get(lane.part) is lane and lane.expect > lane.base:
-                    await self._checkpoint(lane, now=True)
-                    await asyncio.wait({self._writing[lane.part]})
-            except Exception as error:
-                log.warning("not flushed at shutdown", part=lane.part, why=first_line(error))
+        try:
+            while left := [lane for lane in self._lanes.values() if lane.expect > lane.base]:
+                await self._checkpoint(left)
+                await asyncio.wait({self._writing[lane.part] for lane in left})
+        except Exception as error:
+            log.warning("not flushed at shutdown", why=first_line(error))
         self._lanes = {}
         await self.hints.close()
         await self._run(self._ledger, self._checkpointer.close)
@@ -170,7 +170,6 @@ class Desk:
             lane.aside = self._quarantine.of(tp.partition)
             self._lanes[tp.partition] = lane
             self._refusals[tp.partition] = self._watch(tp.partition)
-            self._sealed_at[tp.partition] = time.monotonic()
         metrics.CLAIMS.inc()
         log.info("partition claimed", part=tp.partition, offset=lane.base, servers=len(lane.heads))
         return lane.base
@@ -196,10 +195,6 @@ class Desk:
             settings.dead_letter_window_ms,
         )  # fmt: skip
 
-    def _due(self, lane: Lane) -> bool:
-        waited_ms = (time.monotonic() - self._sealed_at[lane.part]) * 1000
-        return waited_ms >= self._settings.flush_interval_ms or self._full(lane)
-
     def _full(self, lane: Lane) -> bool:
         settings = self._settings
         return (
@@ -208,40 +203,59 @@ class Desk:
             or lane.expect == lane.aside.end
         )
 
-    async def _checkpoint(self, lane: Lane, *, now: bool = False) -> None:
-        """Send a checkpoint on its way when it is due; one at a time for each lane."""
-        if lane.expect == lane.sealed or not (now or self._due(lane)):
-            return
+    async def _checkpoint_full(self, lane: Lane) -> None:
+        """Send its checkpoint on its way, when the one before has arrived."""
         writing = self._writing.get(lane.part)
         if writing is not None and not writing.done():
-            if not (now or self._full(lane)):
-                return
             await asyncio.wait({writing})
-        async with self._sealing:
-            mine = self._lanes.get(lane.part) is lane
-            if not mine or lane.sealed != lane.base or lane.expect == lane.sealed:
-                return
-            self._sealed_at[lane.part] = time.monotonic()
-            sealed = await self._run(self._meter, lane.seal, self._checkpointer.output())
-            self._writing[lane.part] = asyncio.create_task(self._write(lane, sealed))
+        await self._checkpoint([lane])
 
-    async def _write(self, lane: Lane, sealed: Sealed) -> None:
+    async def _checkpoint(self, lanes: Sequence[Lane]) -> bool:
+        """Send one checkpoint of these lanes on its way, without those that have one under way;
+        whether there was anything to send."""
+        async with self._sealing:
+            ready = [
+                lane
+                for lane in lanes
+                if self._lanes.get(lane.part) is lane and lane.base == lane.sealed < lane.expect
+            ]
+            if not ready:
+                return False
+            sealed = await self._run(self._meter, self._seal, ready)
+            writing = asyncio.create_task(self._write(ready, sealed))
+            self._writing.update((lane.part, writing) for lane in ready)
+            return True
+
+    def _seal(self, lanes: Sequence[Lane]) -> list[Sealed]:
+        return [lane.seal(self._checkpointer.output()) for lane in lanes]
+
+    async def _write(self, lanes: Sequence[Lane], sealed: Sequence[Sealed]) -> None:
+        """Of several that were not written together each is written alone, or its lane dropped."""
         try:
             with metrics.CHECKPOINT.time():
                 await self._run(self._ledger, self._checkpointer.write, sealed)
         except Exception as error:
-            await self._mend(lane, error, sealed)
+            both = list(zip(lanes, sealed, strict=True))
+            if len(both) == 1 or isinstance(error, psycopg.OperationalError | DependencyError):
+                await asyncio.gather(*(self._mend(lane, error, one) for lane, one in both))
+            else:
+                await asyncio.gather(*(self._write([lane], [one]) for lane, one in both))
             return
-        lane.committed(sealed)
-        metrics.committed(sealed)
-        self.hints.tell_later(sealed.touched, sealed.append_ms)
-        await self._watch_refusals(lane, sealed)
-
-    async def _watch_refusals(self, lane: Lane, sealed: Sealed) -> None:
-        refusals = self._refusals[lane.part]
-        why = await self._run(self._meter, refusals.look, sealed, lane.heads)
-        if why is not None:
+        touched: dict[str, int] = {}
+        for lane, one in zip(lanes, sealed, strict=True):
+            lane.committed(one)
+            metrics.committed(one)
+            touched.update(one.touched)
+        self.hints.tell_later(touched, max(one.append_ms for one in sealed))
+        if why := await self._run(self._meter, self._too_many_refused, lanes, sealed):
             self._stop(RefusedError(why))
+
+    def _too_many_refused(self, lanes: Sequence[Lane], sealed: Sequence[Sealed]) -> str | None:
+        looks = [
+            self._refusals[lane.part].look(one, lane.heads)
+            for lane, one in zip(lanes, sealed, strict=True)
+        ]
+        return next(filter(None, looks), None)
 
     async def _say_idle(self) -> None:
         """A lane that had everything when the broker last answered is complete up to then.

@@ -5,15 +5,16 @@ with a compare-and-swap on owner and position. Kafka's committed offset plays no
 the swap has lost the partition and throws its lane away; nothing it did is in the ledger.
 """
 
+import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import Final
+from itertools import chain
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import psycopg
-from psycopg import errors
-from psycopg.types.json import Jsonb
+from psycopg import Cursor, errors
 
 from pipeline.heads import Output
 from pipeline.lanes import Lane, Sealed
@@ -137,23 +138,24 @@ class Checkpointer:
         if lane.expect == lane.base:
             return Flushed.NOTHING
         sealed = lane.seal(self.output())
-        self.write(sealed)
+        self.write([sealed])
         lane.committed(sealed)
         return Flushed.COMMITTED
 
-    def write(self, sealed: Sealed) -> None:
-        """Write what a lane metered from base to expect, once.
+    def write(self, sealed: Sequence[Sealed]) -> None:
+        """Write what lanes metered from base to expect, once: all of them, or none.
 
-        Raises FencedError when the partition is another's, psycopg errors when the outcome is
-        certain to be "not written"; after either the lane must be thrown away and claimed anew.
+        Raises FencedError when a partition is another's, psycopg errors when the outcome is
+        certain to be "not written". Whoever wrote several may write each alone to see whose fault
+        it was; the lane of one must be thrown away and claimed anew.
         """
         try:
             self._write(sealed)
         except psycopg.OperationalError as error:
-            if self._link.alive() or not self._was_written(sealed, error):
+            if self._link.alive() or not self._was_written(sealed[0], error):
                 raise
 
-    def _write(self, sealed: Sealed) -> None:
+    def _write(self, sealed: Sequence[Sealed]) -> None:
         """The checkpoint transaction.
 
         1. Register series sets, in their own transactions. A crash here: unused ids. After a
@@ -161,8 +163,8 @@ class Checkpointer:
         2. Binary COPY of dirty heads into a temporary table; no shared lock is held while a client
            could be stopped in the middle. A crash here: nothing.
         3. Keep migrations out, or stop where one has brought the tables of another version. Swap
-           the position, from base to expect, if the row is still ours. No row: another owner. A
-           crash here: the server rolls back; the next owner starts at base.
+           the positions, from base to expect, where the row is still ours. No row: another owner.
+           A crash here: the server rolls back; the next owner starts at base.
         4. Heads, former origins, windows, late entries, anchors, dead letters. As 3.
         5. COMMIT. A crash before the answer: the row tells which it was (``_was_written``).
         """
@@ -172,36 +174,25 @@ class Checkpointer:
         conn.commit()
         self._failpoint("flush:committed")
 
-    def _stage(self, conn: Connection, sealed: Sealed) -> None:
+    def _stage(self, conn: Connection, sealed: Sequence[Sealed]) -> None:
         """Steps 1 to 4."""
-        self._name_backend(conn, sealed)
-        self._sets.register(conn, ledger.names_in(sealed))
+        for one in sealed:
+            self._name_backend(conn, one)
+        self._sets.register(conn, chain.from_iterable(map(ledger.names_in, sealed)))
         id_of = self._sets.id_of
         self._failpoint("flush:registered")
         with conn.cursor() as cur:
             ledger.copy_states(cur, sealed, id_of, _TABLE)
             self._failpoint("flush:copied")
             hold_schema(conn)
-            cur.execute(
-                "UPDATE ingest_offset o SET next_offset = %s, append_ms = %s, counts = %s"
-                " WHERE topic_id = %s AND part = %s AND owner = %s AND next_offset = %s"
-                " RETURNING (SELECT number FROM ingest_topic t WHERE t.topic_id = o.topic_id)",
-                (
-                    sealed.expect, sealed.append_ms, Jsonb(sealed.counts),
-                    sealed.topic_id, sealed.part, sealed.owner, sealed.base,
-                ),
-            )  # fmt: skip
-            row = cur.fetchone()
-            if row is None:
-                conn.rollback()
-                raise FencedError(f"Partition {sealed.part} is owned by another worker.")
-            position = (row[0] << TOPIC_BITS) + sealed.expect
+            positions = _swap(cur, sealed)
             self._failpoint("flush:swapped")
             ledger.upsert_states(cur, _TABLE)
             ledger.upsert_tails(cur, sealed, id_of)
-            name_touched(cur, sealed.out.finished)
-            ledger.copy_windows(cur, sealed, id_of, position)
-            ledger.insert_late(cur, sealed, id_of, position)
+            if finished := [block for one in sealed for block in one.out.finished]:
+                name_touched(cur, finished)
+                ledger.copy_windows(cur, sealed, id_of, positions)
+            ledger.insert_late(cur, sealed, id_of, positions)
             ledger.insert_anchors(cur, sealed, id_of)
             ledger.insert_dead(cur, sealed)
 
@@ -245,7 +236,7 @@ class Checkpointer:
     def _probe(self, sealed: Sealed) -> psycopg.Error | None:
         conn = self.connection()
         try:
-            self._stage(conn, sealed)
+            self._stage(conn, [sealed])
             conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
         except psycopg.Error as error:
             if refuses(error):
@@ -283,6 +274,33 @@ class Checkpointer:
         if marked.rowcount != 1:
             raise FencedError(f"Partition {lane.part} is not where this worker left it.")
         lane.append_ms = max(lane.append_ms, drained_at_ms)
+
+
+def _swap(cur: Cursor[Any], sealed: Sequence[Sealed]) -> list[int]:
+    """Moves the positions on; the new ones with their topic in them (sinks.positions)."""
+    columns = zip(
+        *(
+            (s.topic_id, s.part, s.owner, s.base, s.expect, s.append_ms, json.dumps(s.counts))
+            for s in sealed
+        ),
+        strict=True,
+    )
+    cur.execute(
+        "UPDATE ingest_offset o SET next_offset = s.expect, append_ms = s.append_ms,"
+        " counts = s.counts::jsonb FROM unnest(%s::uuid[], %s::int[], %s::uuid[], %s::bigint[],"
+        " %s::bigint[], %s::bigint[], %s::text[])"
+        " s (topic_id, part, owner, base, expect, append_ms, counts)"
+        " WHERE o.topic_id = s.topic_id AND o.part = s.part AND o.owner = s.owner"
+        " AND o.next_offset = s.base"
+        " RETURNING o.part, (SELECT number FROM ingest_topic t WHERE t.topic_id = o.topic_id)",
+        tuple(map(list, columns)),
+    )
+    topics: dict[int, int] = dict(cur.fetchall())
+    if lost := sorted({one.part for one in sealed} - topics.keys()):
+        cur.connection.rollback()
+        said = ", ".join(map(str, lost))
+        raise FencedError(f"Partition {said} is owned by another worker.")
+    return [(topics[one.part] << TOPIC_BITS) + one.expect for one in sealed]
 
 
 def _prepare(conn: Connection) -> None:

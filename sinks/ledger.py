@@ -92,14 +92,15 @@ def load_tail(conn: Connection, server: str, origin: str, sets: SeriesSets) -> C
     )  # fmt: skip
 
 
-def copy_states(cur: _Cursor, sealed: Sealed, id_of: IdOf, into: str) -> None:
+def copy_states(cur: _Cursor, sealed: Sequence[Sealed], id_of: IdOf, into: str) -> None:
     """Dirty heads into a temporary table."""
     with cur.copy(f"COPY {into} ({STATE}) FROM STDIN WITH (FORMAT binary)") as copy:
         copy.write(SIGNATURE)
-        for states in sealed.states:
-            ids = _ids(states.names, id_of)
-            absent = [_absent_out(own) for own in states.absent]
-            copy.write(state_rows(states, ids, absent, sealed.part))
+        for one in sealed:
+            for states in one.states:
+                ids = _ids(states.names, id_of)
+                absent = [_absent_out(own) for own in states.absent]
+                copy.write(state_rows(states, ids, absent, one.part))
         copy.write(TRAILER)
 
 
@@ -114,25 +115,30 @@ def upsert_states(cur: _Cursor, source: str) -> None:
     )
 
 
-def copy_windows(cur: _Cursor, sealed: Sealed, id_of: IdOf, position: int) -> None:
-    """``position``: of the checkpoint, with its topic in it (sinks.positions)."""
+def copy_windows(
+    cur: _Cursor, sealed: Sequence[Sealed], id_of: IdOf, positions: Sequence[int]
+) -> None:
+    """``positions``: of the checkpoints, with their topic in them (sinks.positions)."""
     with cur.copy(f"COPY usage_window ({WINDOW}) FROM STDIN WITH (FORMAT binary)") as copy:
         copy.write(SIGNATURE)
-        for block in sealed.out.finished:
-            ids = _ids(block.names, id_of)
-            copy.write(window_rows(block, ids, sealed.part, position))
+        for one, position in zip(sealed, positions, strict=True):
+            for block in one.out.finished:
+                ids = _ids(block.names, id_of)
+                copy.write(window_rows(block, ids, one.part, position))
         copy.write(TRAILER)
 
 
-def upsert_tails(cur: _Cursor, sealed: Sealed, id_of: IdOf) -> None:
+def upsert_tails(cur: _Cursor, sealed: Sequence[Sealed], id_of: IdOf) -> None:
     rows = [
         (
-            server, origin, sealed.part, c.since_ms, c.seq_hi, c.at_ms, c.up_ms, id_of(c.names),
+            server, origin, one.part, c.since_ms, c.seq_hi, c.at_ms, c.up_ms, id_of(c.names),
             c.last.tolist(), Jsonb(c.absent) if c.absent else None, c.order,
         )
-        for (server, origin), c in sorted(sealed.out.tails.items(), key=itemgetter(0))
+        for one in sealed
+        for (server, origin), c in sorted(one.out.tails.items(), key=itemgetter(0))
     ]  # fmt: skip
-    cur.executemany(
+    _enter(
+        cur,
         f"INSERT INTO server_origin ({_TAIL}) VALUES"  # noqa: S608 - a constant
         " (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
         " ON CONFLICT (server_id, origin) DO UPDATE SET seq_hi = EXCLUDED.seq_hi,"
@@ -142,8 +148,11 @@ def upsert_tails(cur: _Cursor, sealed: Sealed, id_of: IdOf) -> None:
     )
 
 
-def insert_late(cur: _Cursor, sealed: Sealed, id_of: IdOf, position: int) -> None:
-    cur.executemany(
+def insert_late(
+    cur: _Cursor, sealed: Sequence[Sealed], id_of: IdOf, positions: Sequence[int]
+) -> None:
+    _enter(
+        cur,
         "INSERT INTO usage_late (server_id, window_start, set_id, qty, part, ckpt_offset, reason)"
         " VALUES (%s, to_timestamp(%s::bigint / 1000), %s, %s, %s, %s, %s)",
         [
@@ -152,47 +161,58 @@ def insert_late(cur: _Cursor, sealed: Sealed, id_of: IdOf, position: int) -> Non
                 r.win_ms,
                 id_of(r.names),
                 r.qty.tolist(),
-                sealed.part,
+                one.part,
                 position,
                 r.reason,
             )
-            for r in sealed.out.late
+            for one, position in zip(sealed, positions, strict=True)
+            for r in one.out.late
         ],
     )
 
 
-def insert_anchors(cur: _Cursor, sealed: Sealed, id_of: IdOf) -> None:
-    cur.executemany(
+def insert_anchors(cur: _Cursor, sealed: Sequence[Sealed], id_of: IdOf) -> None:
+    _enter(
+        cur,
         "INSERT INTO reading_anchor"
         ' (server_id, origin, at, kind, seq, set_id, value, topic_id, part, "offset")'
         " VALUES (%s, %s, to_timestamp(%s::numeric / 1000), %s, %s, %s, %s, %s, %s, %s)",
         [
             (
                 a.server, a.origin, a.at_ms, a.kind, a.seq, id_of(a.names), a.value.tolist(),
-                sealed.topic_id, sealed.part, a.offset,
+                one.topic_id, one.part, a.offset,
             )
-            for a in sealed.out.anchors
+            for one in sealed
+            for a in one.out.anchors
         ],
     )  # fmt: skip
 
 
-def insert_dead(cur: _Cursor, sealed: Sealed) -> None:
-    cur.executemany(
+def insert_dead(cur: _Cursor, sealed: Sequence[Sealed]) -> None:
+    _enter(
+        cur,
         "INSERT INTO dead_letter"
         ' (topic_id, part, "offset", reason, detail, key, payload, headers, append_ms, by_broker)'
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         [
             (
-                sealed.topic_id, sealed.part, d.offset, d.reason.value, _text(d.detail), d.key,
+                one.topic_id, one.part, d.offset, d.reason.value, _text(d.detail), d.key,
                 d.payload, headers_json(d.headers), d.append_ms, d.by_broker,
             )
-            for d in sealed.out.dead
+            for one in sealed
+            for d in one.out.dead
         ],
     )  # fmt: skip
 
 
+def _enter(cur: _Cursor, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Most checkpoints have none of these, and even no rows would cost a round trip."""
+    if rows:
+        cur.executemany(statement, rows)
+
+
 def names_in(sealed: Sealed) -> Iterable[Names]:
-    """Every series set that the next checkpoint refers to."""
+    """Every series set that its checkpoint refers to."""
     out = sealed.out
     for states in sealed.states:
         yield from states.names

@@ -30,38 +30,39 @@ FLUSH_EVERY = 2
 """Chunks of a checkpoint."""
 
 
-def known() -> Intake:
-    return replace(intake(*SERVERS), registered_ms=dict.fromkeys(SERVERS, NOON))
+def known(servers: Sequence[str] = SERVERS) -> Intake:
+    return replace(intake(*servers), registered_ms=dict.fromkeys(servers, NOON))
 
 
-def the_log() -> list[Rec]:
+def the_log(servers: Sequence[str] = SERVERS) -> list[Rec]:
     """Two days of four servers: ordinary, with gaps, a reboot with a late tail, lies and junk."""
+    s1, s2, s3, s4 = servers
     log: list[Rec] = []
 
     def put(seq: int, server: str, **changes: int | str) -> None:
         log.append(message(len(log), seq, server=server, **changes))  # type: ignore[arg-type]
 
     for k in range(1, 25):
-        put(k, "s1", minute=7 * k)
-        put(k, "s2", minute=90 * k, value=k * k * 1000)
+        put(k, s1, minute=7 * k)
+        put(k, s2, minute=90 * k, value=k * k * 1000)
         if k % 3:
-            put(k, "s3", minute=5 * k)
+            put(k, s3, minute=5 * k)
         if k % 5 == 0:
-            put(k, "s1", minute=7 * k)
-            put(k - 1, "s3", value=10**15)
-            put(k, "s2", minute=90 * k, value=1)
-            put(900 + k, "s2", minute=90 * k, value=2**60)
+            put(k, s1, minute=7 * k)
+            put(k - 1, s3, value=10**15)
+            put(k, s2, minute=90 * k, value=1)
+            put(900 + k, s2, minute=90 * k, value=2**60)
             log.append(Rec(len(log), b"junk \x00 %d" % k))
         origin = "o2" if k > 12 else "o1"
         meters = {"meter2": "net.rx_bytes"} if k % 4 == 0 and k < 24 else {}
-        put(k, "s4", origin=origin, minute=6 * k, since_minute=70 if k > 12 else 0, **meters)
+        put(k, s4, origin=origin, minute=6 * k, since_minute=70 if k > 12 else 0, **meters)
         if k == 20:
-            put(13, "s4", origin="o1", minute=74, value=1500)
+            put(13, s4, origin="o1", minute=74, value=1500)
     return log
 
 
-def chunks() -> list[Chunk]:
-    log = the_log()
+def chunks(servers: Sequence[str] = SERVERS) -> list[Chunk]:
+    log = the_log(servers)
     return [Chunk(TOPIC, 0, log[i : i + CHUNK]) for i in range(0, len(log), CHUNK)]
 
 
@@ -81,12 +82,12 @@ def play(checkpointer: Checkpointer, log: Sequence[Chunk]) -> Lane:
     return lane
 
 
-def in_memory(log: Sequence[Chunk]) -> Lane:
+def in_memory(log: Sequence[Chunk], servers: Sequence[str] = SERVERS) -> Lane:
     """The same without a database: what every other run must reach."""
     out = Output(lambda _server, _origin: None)
     lane = Lane(TOPIC_ID, 0, UUID(int=1), 0, 0, Counter(), Heads(), out)
     for chunk in log:
-        lane.take(chunk, known(), NOW)
+        lane.take(chunk, known(servers), NOW)
     return lane
 
 

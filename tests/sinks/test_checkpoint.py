@@ -304,11 +304,11 @@ def test_the_fenced_owner_writes_nothing(conn: Connection, url: str, worker: Che
     new = taken(worker.claim(TOPIC_ID, 0), LOG[:2])
     sealed = old.seal(zombie.output())
     with pytest.raises(FencedError, match="Partition 0 is owned by another worker"):
-        zombie.write(sealed)
+        zombie.write([sealed])
     assert rows_written(conn) == [0] * 6
     worker.flush(new)
     with pytest.raises(FencedError):
-        zombie.write(sealed)
+        zombie.write([sealed])
     zombie.mark_idle(zombie.claim(TOPIC_ID, 0), 5)
     zombie.close()
     play(worker, LOG)
@@ -572,10 +572,10 @@ def test_metering_on_behind_a_checkpoint_changes_nothing(conn: Connection, url: 
     for n in range(0, len(LOG), FLUSH_EVERY):
         taken(lane, LOG[n : n + FLUSH_EVERY])
         if sealed is not None:
-            worker.write(sealed)
+            worker.write([sealed])
             lane.committed(sealed)
         sealed = lane.seal(worker.output())
     assert sealed is not None
-    worker.write(sealed)
+    worker.write([sealed])
     worker.close()
     assert_equals_the_uninterrupted_run(conn)

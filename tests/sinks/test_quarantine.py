@@ -85,7 +85,7 @@ class Desk:
     def _write(self, lane: Lane) -> bool:
         sealed = lane.seal(self.worker.output())
         try:
-            self.worker.write(sealed)
+            self.worker.write([sealed])
         except psycopg.Error as error:
             if not refuses(error) or not self.quarantine.widen(sealed, str(error)):
                 raise
