@@ -15,6 +15,8 @@ from schemas.prices import Missing, Percentile
 
 def certain(scope: Scope, inputs: Inputs) -> dict[tuple[str, str], int]:
     """(item, charge) → base units a window, for each percentile; of a pool on its first item."""
+    if not any(isinstance(row.price.quantity, Percentile) for row in scope.prices):
+        return {}
     groups = [
         tuple(_with_zeros(segment) for segment in group)
         for group in cut(scope, inputs.period)

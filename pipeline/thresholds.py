@@ -7,7 +7,7 @@ scope, period, limit version, kind), so a repetition is silent and a changed lim
 Nothing crosses where nothing is included: a percentage of zero has no meaning.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -15,13 +15,12 @@ from fractions import Fraction
 from typing import Final
 
 from pipeline.budgets import FORECAST, Mark, reached_at
-from pipeline.certain import certain
+from pipeline.live import Live
 from pipeline.money import exact_sum, exact_text, minor_units, to_minor
 from pipeline.periods import closed
-from pipeline.rating.price import price
-from pipeline.rating.usage_state import Progress, progress
-from schemas.billing import Inputs, PriceRow, Scope
-from schemas.prices import Percentile, Unit
+from pipeline.rating.usage_state import Progress
+from schemas.billing import PriceRow
+from schemas.prices import Charge, Percentile, Unit
 
 AHEAD: Final = timedelta(days=1)
 """A forecast is told when the allowance will be used up within a day: soon enough to act, and not
@@ -50,50 +49,46 @@ class Crossing:
     """Of a forecast: when the allowance is used up at this rate."""
 
 
-def crossings(scope: Scope, inputs: Inputs, as_of: datetime) -> tuple[Crossing, ...]:
-    """Every threshold at or below the use at ``as_of``, by item and charge."""
-    states = progress(scope, inputs, as_of)
-    found = [*_of_use(states), *_of_rates(scope, inputs, as_of), *_of_money(scope, inputs, as_of)]
+def crossings(now: Live) -> tuple[Crossing, ...]:
+    """Every threshold at or below the use of now, by item and charge."""
+    found = [*_of_use(now.states), *_of_rates(now), *_of_money(now)]
     return tuple(sorted(found, key=lambda one: (one.item, one.charge)))
 
 
 def forecasts(
-    scope: Scope, inputs: Inputs, as_of: datetime, marks: Mapping[str, Collection[Mark]],
-    told: Collection[str],
-) -> tuple[Crossing, ...]:  # fmt: skip
+    now: Live, marks: Mapping[str, Collection[Mark]], told: Collection[str]
+) -> tuple[Crossing, ...]:
     """Allowances that will be used up within a day at this rate, and those told that still will be.
 
     ``marks`` are earlier uses by ``mark_name``, the oldest first; ``told`` are thresholds. One that
     has come true stands.
     """
     found = []
-    for state in _forecasting(scope, inputs, as_of):
+    end = closed(now.inputs.period)
+    for state in _forecasting(now):
         name = f"{mark_name(state)}/{FORECAST}"
         if not state.allowance:
             continue
-        now = Mark(as_of, Fraction(state.used))
         before = next(iter(marks.get(mark_name(state), ())), None)
-        end = closed(inputs.period)
-        until = end if name in told else min(as_of + AHEAD, end)
-        at = reached_at(Fraction(state.allowance), now, before, until)
+        until = end if name in told else min(now.as_of + AHEAD, end)
+        at = reached_at(Fraction(state.allowance), _mark(now, state), before, until)
         true = name in told and state.used >= state.allowance
         if at is not None or true:
             found.append(_forecast(state, name, at))
     return tuple(found)
 
 
-def marks_now(scope: Scope, inputs: Inputs, as_of: datetime) -> dict[str, Mark]:
+def marks_now(now: Live) -> dict[str, Mark]:
     """What each allowance with a forecast has come to."""
-    return {
-        mark_name(state): Mark(as_of, Fraction(state.used))
-        for state in _forecasting(scope, inputs, as_of)
-    }
+    return {mark_name(state): _mark(now, state) for state in _forecasting(now)}
 
 
-def _forecasting(scope: Scope, inputs: Inputs, as_of: datetime) -> Iterator[Progress]:
-    """Most scopes have no forecast, and progress takes as long as a price."""
-    if any(row.price.forecast for row in scope.prices):
-        yield from (s for s in progress(scope, inputs, as_of) if s.charged.forecast)
+def _forecasting(now: Live) -> Iterator[Progress]:
+    return (state for state in now.states if state.charged.forecast)
+
+
+def _mark(now: Live, state: Progress) -> Mark:
+    return Mark(now.as_of, Fraction(state.used))
 
 
 def mark_name(state: Progress) -> str:
@@ -125,30 +120,24 @@ def _of_use(states: Collection[Progress]) -> Iterator[Crossing]:
                 yield _reached(place, state.used, limit, state.unit, state.version)
 
 
-def _of_rates(scope: Scope, inputs: Inputs, as_of: datetime) -> Iterator[Crossing]:
-    rows = {
-        place: row
-        for place, row in _newest(scope, inputs, as_of).items()
-        if isinstance(row.price.quantity, Percentile) and row.price.alert_quantities
-    }
-    sure = certain(scope, inputs) if rows else {}
-    for place, row in rows.items():
-        for limit in row.price.alert_quantities:
-            if sure.get(place, 0) >= limit:
-                yield _reached(place, sure[place], limit, row.price.unit, row.version)
+def _of_rates(now: Live) -> Iterator[Crossing]:
+    for place, row in _newest(now, lambda price: price.alert_quantities):
+        if isinstance(row.price.quantity, Percentile):
+            used = now.sure.get(place, 0)
+            for limit in row.price.alert_quantities:
+                if used >= limit:
+                    yield _reached(place, used, limit, row.price.unit, row.version)
 
 
-def _of_money(scope: Scope, inputs: Inputs, as_of: datetime) -> Iterator[Crossing]:
-    rows = {p: r for p, r in _newest(scope, inputs, as_of).items() if r.price.alert_nets}
-    lines = price(scope, inputs, as_of) if rows else ()
-    unit = currency_unit(scope.currency)
-    for place, row in rows.items():
-        mine = (x.net for x in lines if (x.item, x.charge) == place)
-        used = to_minor(exact_sum(mine), scope.currency)
+def _of_money(now: Live) -> Iterator[Crossing]:
+    currency = now.scope.currency
+    for place, row in _newest(now, lambda price: price.alert_nets):
+        mine = (line.net for line in now.lines if (line.item, line.charge) == place)
+        used = to_minor(exact_sum(mine), currency)
         for amount in row.price.alert_nets:
-            limit = to_minor(amount, scope.currency)
+            limit = to_minor(amount, currency)
             if used >= limit:
-                yield _reached(place, used, limit, unit, row.version)
+                yield _reached(place, used, limit, currency_unit(currency), row.version)
 
 
 def currency_unit(currency: str) -> Unit:
@@ -157,11 +146,16 @@ def currency_unit(currency: str) -> Unit:
     return Unit(currency, "", 10**digits, Decimal(1).scaleb(-digits))
 
 
-def _newest(scope: Scope, inputs: Inputs, as_of: datetime) -> dict[tuple[str, str], PriceRow]:
-    """The price that each charge of each item has, or had last, at ``as_of``."""
-    rows = sorted(scope.prices, key=lambda row: row.valid.start)
-    begun = (r for r in rows if r.valid.start < as_of and r.valid.clip(inputs.period.start, as_of))
-    return {(row.item, row.charge): row for row in begun}
+def _newest(
+    now: Live, asked: Callable[[Charge], Collection[object]]
+) -> Iterable[tuple[tuple[str, str], PriceRow]]:
+    """The price that each charge of each item has, or had last, by now, where it is ``asked``."""
+    if not any(asked(row.price) for row in now.scope.prices):
+        return ()
+    rows = sorted(now.scope.prices, key=lambda row: row.valid.start)
+    begun = (row for row in rows if row.valid.clip(now.inputs.period.start, now.as_of))
+    newest = {(row.item, row.charge): row for row in begun}
+    return ((place, row) for place, row in newest.items() if asked(row.price))
 
 
 def _reached(place: tuple[str, str], used: int, limit: int, unit: Unit, version: str) -> Crossing:

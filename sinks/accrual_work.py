@@ -8,11 +8,9 @@ from fractions import Fraction
 from typing import Any
 
 from pipeline.budgets import Mark, remember
-from pipeline.certain import certain
+from pipeline.live import Live, live
 from pipeline.periods import closed
 from pipeline.rating.figures import figures
-from pipeline.rating.next_eval import next_eval_at
-from pipeline.rating.price import price
 from pipeline.thresholds import Crossing, crossings, forecasts, marks_now
 from schemas.billing import Inputs, Scope, Span
 from schemas.serial import instant_text, to_json
@@ -75,15 +73,15 @@ def read(
 
 
 def work_out(read: Read, sampled_at: datetime) -> Found:
-    scope, inputs, as_of = read.scope, read.inputs, read.as_of
-    due = next_eval_at(scope, inputs, as_of) if as_of < closed(read.period) else None
+    scope, as_of = read.scope, read.as_of
+    now = live(scope, read.inputs, as_of)
     marks = read_marks(read.standing.marks)
     row = Row(
-        scope.scope, inputs, _figures(scope, inputs, as_of), as_of, due, read.standing,
-        written_marks(marks, marks_now(scope, inputs, as_of)),
+        scope.scope, read.inputs, _figures(now), as_of, now.next_eval_at, read.standing,
+        written_marks(marks, marks_now(now)),
     )  # fmt: skip
     told = {alert.threshold for alert in read.announced}
-    found = crossings(scope, inputs, as_of) + forecasts(scope, inputs, as_of, marks, told)
+    found = crossings(now) + forecasts(now, marks, told)
     said = {(alert.threshold, alert.limit_version, alert.kind) for alert in read.announced}
     new = [one for one in found if (one.threshold, one.limit_version, one.kind) not in said]
     alerts = [crossed(scope, read.period, one, as_of, sampled_at) for one in new]
@@ -107,11 +105,10 @@ def written_marks(
     }
 
 
-def _figures(scope: Scope, inputs: Inputs, as_of: datetime) -> list[dict[str, str]]:
+def _figures(now: Live) -> list[dict[str, str]]:
     """What each charge has come to; of a percentile also what is certain."""
-    sure = certain(scope, inputs)
     return [
-        to_json(figure) | ({"certain": str(sure[key])} if key in sure else {})
-        for figure in figures(scope, price(scope, inputs, as_of))
+        to_json(figure) | ({"certain": str(now.sure[key])} if key in now.sure else {})
+        for figure in figures(now.scope, now.lines)
         for key in ((figure.item, figure.charge),)
     ]

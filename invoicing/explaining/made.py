@@ -48,7 +48,7 @@ def _frames(entry: Priced) -> Iterator[tuple[Frame, list[Group], bool]]:
     """The period, and the one after it, of which fees are due in advance."""
     scope = entry.scope
     frame = Frame(scope, gate(scope, entry.inputs), entry.as_of)
-    yield frame, measured(frame, entry.inputs), False
+    yield frame, measured(frame, entry.inputs, cut(scope, frame.period)), False
     coming = following(frame.period, scope.timezone)
     later = Frame(scope, coming, closed(coming))
     yield later, [due(group, coming) for group in cut(scope, coming)], True

@@ -1,6 +1,6 @@
 """When time alone changes a price: what a sweep of silent servers goes by. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from fractions import Fraction
 
@@ -23,7 +23,11 @@ def next_eval_at(scope: Scope, inputs: Inputs, as_of: datetime) -> datetime | No
     reached, hours are passed over.
     """
     frame = Frame(scope, gate(scope, inputs), as_of)
-    groups = cut(scope, frame.period)
+    return next_eval_of(frame, cut(scope, frame.period))
+
+
+def next_eval_of(frame: Frame, groups: Sequence[Group]) -> datetime | None:
+    """The same of groups that are cut, and not measured."""
     instants = [_next_change(frame, group) for group in groups]
     instants += [next_settlement(frame), *(_end(frame, group) for group in groups)]
     return min((instant for instant in instants if instant is not None), default=None)

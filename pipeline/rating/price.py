@@ -22,6 +22,7 @@ that round are marked; each says which way in its own file):
 10, adjustments for sealed periods, compares two results of this function; it is no part of it.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from pipeline.attribute import attribute
@@ -40,7 +41,12 @@ from schemas.billing import Inputs, Line, Scope
 def price(scope: Scope, inputs: Inputs, as_of: datetime) -> tuple[Line, ...]:
     """The lines of the scope's period as they stand at ``as_of``, by item, charge and time."""
     frame = Frame(scope, gate(scope, inputs), as_of)  # 1
-    groups = measured(frame, inputs)
+    groups = measured(frame, inputs, cut(scope, frame.period))  # 2 to 5
+    return priced_lines(frame, inputs, groups)
+
+
+def priced_lines(frame: Frame, inputs: Inputs, groups: Sequence[Group]) -> tuple[Line, ...]:
+    """Steps 6 to 11, of groups that are measured."""
     lines = [line for group in groups for line in charge_lines(frame, group)]  # 6, 7
     lines += discounts(frame, lines)  # 8
     lines += true_ups(frame, inputs, lines)  # 9
@@ -48,13 +54,12 @@ def price(scope: Scope, inputs: Inputs, as_of: datetime) -> tuple[Line, ...]:
     return tuple(sorted(lines, key=_order))
 
 
-def measured(frame: Frame, inputs: Inputs) -> list[Group]:
-    """Steps 2 to 5: the segments of each charge, with what was used and what is included."""
-    groups = cut(frame.scope, frame.period)  # 2
+def measured(frame: Frame, inputs: Inputs, groups: Sequence[Group]) -> list[Group]:
+    """Steps 3 to 5: the groups of ``cut`` with what was used and what is included."""
     owned = attribute(frame.scope, inputs).owned  # 3
-    groups = measure(frame.scope, inputs, groups, owned, frame.as_of)  # 4
+    used = measure(frame.scope, inputs, groups, owned, frame.as_of)  # 4
     lots = available(frame.scope, inputs)
-    return include(frame.period, groups, lots, frame.scope.timezone)  # 5
+    return include(frame.period, used, lots, frame.scope.timezone)  # 5
 
 
 def _order(line: Line) -> tuple[object, ...]:

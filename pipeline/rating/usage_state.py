@@ -1,12 +1,12 @@
 """How far the use of what is included has come, live. Pure; steps 1 to 5 of ``price``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from pipeline.rating.allowance import Place, included, pots
 from pipeline.rating.charge import Frame
-from pipeline.rating.cut import Group, Segment
+from pipeline.rating.cut import Group, Segment, cut
 from pipeline.rating.gate import gate
 from pipeline.rating.lots import available, packs_of, total
 from pipeline.rating.price import measured
@@ -41,9 +41,16 @@ class Progress:
 def progress(scope: Scope, inputs: Inputs, as_of: datetime) -> tuple[Progress, ...]:
     """One entry for each metered charge or pool that has begun by ``as_of``, by item and charge."""
     frame = Frame(scope, gate(scope, inputs), as_of)
-    groups = [group for group in measured(frame, inputs) if not _is_rate(group)]
-    lots = available(scope, inputs)
-    bought = tuple(packs_of(scope, frame.period))
+    return progress_of(frame, inputs, measured(frame, inputs, cut(scope, frame.period)))
+
+
+def progress_of(
+    frame: Frame, inputs: Inputs, measured_groups: Iterable[Group]
+) -> tuple[Progress, ...]:
+    """The same of groups that are measured."""
+    groups = [group for group in measured_groups if not _is_rate(group)]
+    lots = available(frame.scope, inputs)
+    bought = tuple(packs_of(frame.scope, frame.period))
     found = (
         entry
         for pot, places in pots(groups).items()

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 
 from pipeline.budgets import Mark
+from pipeline.live import live
 from pipeline.rating.usage_state import progress
 from pipeline.thresholds import Crossing, crossings, forecasts, marks_now
 from schemas.billing import Inputs, PriceRow, Samples, Scope, Span, Usage
@@ -42,7 +43,7 @@ OPEN = Span(START)
 
 def reached(*rows: PriceRow, use: int, as_of: datetime = END, rented: Span = OPEN) -> list[str]:
     usage = used(use, START, hour(24))
-    found = crossings(scope_of(*rows, rented=rented), inputs_of(usage), as_of)
+    found = crossings(live(scope_of(*rows, rented=rented), inputs_of(usage), as_of))
     return [crossing.threshold for crossing in found]
 
 
@@ -65,7 +66,7 @@ def test_every_threshold_at_or_below_the_use(case: str, use: int, expected: str)
 
 def test_a_crossing_tells_everything() -> None:
     scope = scope_of(ROW, rented=OPEN)
-    (found,) = crossings(scope, inputs_of(used(6 * 10**12, START, hour(1))), hour(2))
+    (found,) = crossings(live(scope, inputs_of(used(6 * 10**12, START, hour(1))), hour(2)))
     assert found == Crossing(
         threshold="web/traffic/50%",
         percent=50,
@@ -137,7 +138,7 @@ def test_a_small_limit_of_another_unit() -> None:
 
 def told(charge: Charge, *usage: Usage, as_of: datetime = END, **more: Any) -> list[str]:
     scope = scope_of(row(charge, "it", OPEN), rented=OPEN)
-    found = crossings(scope, Inputs(MONTH, usage, **more), as_of)
+    found = crossings(live(scope, Inputs(MONTH, usage, **more), as_of))
     return [crossing.threshold.removeprefix("web/it/") for crossing in found]
 
 
@@ -172,7 +173,7 @@ def test_an_amount_is_after_discounts_and_over_all_prices_of_the_month() -> None
     for percent, expected in ((10, ["web/it/5 EUR"]), (50, [])):
         less = (Discount("less", OPEN, Decimal(percent)),)
         scope = replace(scope_of(*rows, rented=OPEN), discounts=less)
-        found = crossings(scope, Inputs(MONTH, (usage,)), END)
+        found = crossings(live(scope, Inputs(MONTH, (usage,)), END))
         assert [one.threshold for one in found] == expected
         assert [one.limit_version for one in found] == ["v2"] * len(expected)
 
@@ -182,9 +183,9 @@ def test_an_amount_of_rent_that_is_over_is_still_told() -> None:
     charge = replace(hourly("1.00"), alert_nets=(Decimal("5.00"),))
     over = row(charge, "it", Span(START, hour(10)))
     scope = scope_of(over, rented=OPEN)
-    assert [one.used for one in crossings(scope, inputs_of(), END)] == [1000]
+    assert [one.used for one in crossings(live(scope, inputs_of(), END))] == [1000]
     later = scope_of(row(charge, "it", Span(hour(20))), rented=OPEN)
-    assert crossings(later, inputs_of(), hour(20)) == ()
+    assert crossings(live(later, inputs_of(), hour(20))) == ()
 
 
 @pytest.mark.parametrize(
@@ -217,7 +218,7 @@ class TestForecasts:
         scope = scope_of(row(charge, "traffic", OPEN), rented=OPEN)
         given_ = inputs_of(used(now, START, hour(99)))
         marks = {self.NAME: (Mark(hour(100 - hours), Fraction(before)),)}
-        found = forecasts(scope, given_, self.NOW, marks, told)
+        found = forecasts(live(scope, given_, self.NOW), marks, told)
         assert all((one.kind, one.percent) == ("forecast", 100) for one in found)
         return [(one.threshold, one.at) for one in found]
 
@@ -246,8 +247,8 @@ class TestForecasts:
         scope = scope_of(row(replace(traffic(tb=10), forecast=True), "traffic", OPEN), rented=OPEN)
         young = {self.NAME: (Mark(self.NOW - timedelta(minutes=59), Fraction(0)),)}
         given_ = inputs_of(used(5 * 10**12, START, hour(99)))
-        assert forecasts(scope, given_, self.NOW, young, ()) == ()
-        assert forecasts(scope, given_, self.NOW, {}, ()) == ()
+        assert forecasts(live(scope, given_, self.NOW), young, ()) == ()
+        assert forecasts(live(scope, given_, self.NOW), {}, ()) == ()
 
     def test_what_was_told_stands_as_long_as_it_is_true_for_the_period(self) -> None:
         name = f"{self.NAME}/forecast"
@@ -264,10 +265,10 @@ class TestForecasts:
         scope = scope_of(row(traffic(tb=10), "traffic", OPEN), rented=OPEN)
         given_ = inputs_of(used(5 * 10**12, START, hour(99)))
         marks = {self.NAME: (Mark(hour(98), Fraction(0)),)}
-        assert forecasts(scope, given_, self.NOW, marks, ()) == ()
-        assert marks_now(scope, given_, self.NOW) == {}
+        assert forecasts(live(scope, given_, self.NOW), marks, ()) == ()
+        assert marks_now(live(scope, given_, self.NOW)) == {}
         asked = scope_of(row(replace(traffic(tb=10), forecast=True), "traffic", OPEN), rented=OPEN)
-        assert marks_now(asked, given_, self.NOW) == {
+        assert marks_now(live(asked, given_, self.NOW)) == {
             self.NAME: Mark(self.NOW, Fraction(5 * 10**12))
         }
 
@@ -277,8 +278,8 @@ class TestForecasts:
 def test_more_usage_reaches_no_less(
     scope: Scope, given_: Inputs, more: Usage, as_of: datetime
 ) -> None:
-    before = {crossing.threshold for crossing in crossings(scope, given_, as_of)}
-    after = crossings(scope, replace(given_, usage=(*given_.usage, more)), as_of)
+    before = {crossing.threshold for crossing in crossings(live(scope, given_, as_of))}
+    after = crossings(live(scope, replace(given_, usage=(*given_.usage, more)), as_of))
     assert before <= {crossing.threshold for crossing in after}
 
 
@@ -293,4 +294,4 @@ def test_crossings_are_those_of_progress(scope: Scope, given_: Inputs, as_of: da
         for p in s.charged.alerts
         if s.percent >= p
     }
-    assert {crossing.threshold for crossing in crossings(scope, given_, as_of)} == expected
+    assert {crossing.threshold for crossing in crossings(live(scope, given_, as_of))} == expected
