@@ -158,11 +158,14 @@ def test_usage_that_crosses_an_allowance_late(
 
 
 def test_the_year_takes_back_what_a_month_of_it_brings_later() -> None:
-    """A correction of March lowers the true-up of the year, but no true-up counts for one."""
-    year = minimum("100.00", Term.YEAR, datetime(2025, 5, 1, tzinfo=UTC))
+    """A correction of March lowers the true-up of the year, but no true-up counts for one, and
+    what was a month of the year before is of that.
+    """
+    year = minimum("100.00", Term.YEAR, datetime(2024, 5, 1, tzinfo=UTC))
     scope = replace(scope_of(row(traffic("1.19"), "traffic")), commitments=(year,))
     known = replace(inputs_of(tb("1")), spent=(Spent("minimum", Decimal("60.00")),))
     march = Span(datetime(2026, 3, 1, tzinfo=UTC), MONTH.start)
+    long_ago = Span(datetime(2025, 3, 1, tzinfo=UTC), datetime(2025, 4, 1, tzinfo=UTC))
 
     def line(kind: LineKind, net: str, service: Span = march) -> Correction:
         template = price(scope, known, END)[0]
@@ -172,7 +175,7 @@ def test_the_year_takes_back_what_a_month_of_it_brings_later() -> None:
     later = carried(
         scope, known,
         [line(LineKind.CHARGE, "0.37"), line(LineKind.TRUE_UP, "9.00"),
-         line(LineKind.CHARGE, "5.00", MONTH)],
+         line(LineKind.CHARGE, "5.00", MONTH), line(LineKind.CHARGE, "7.00", long_ago)],
     )  # fmt: skip
     assert later.spent == (Spent("minimum", Decimal("60.37")),)
     made = adjustments(price(scope, later, END), billed, 1, END)

@@ -7,9 +7,10 @@ from decimal import Decimal
 import pytest
 
 from pipeline.periods import anniversary, following, month
+from pipeline.rating.commitment import running
 from pipeline.rating.next_eval import next_eval_at
 from pipeline.rating.price import price
-from schemas.billing import Inputs, Line, LineKind, PriceRow, Scope, Span, Spent
+from schemas.billing import Inputs, Item, Line, LineKind, PriceRow, Scope, Span, Spent
 from schemas.prices import Charge, Every, Fee, PerUnit
 from schemas.terms import Commitment, Discount, Term
 from tests.pipeline.rating.worlds import (
@@ -59,6 +60,8 @@ def trued(scope: Scope, inputs: Inputs | None = None, as_of: datetime = END) -> 
         ("a ramp: 15 days of 600, 15 of 1,200; what was spent began in the first", "100.00",
          [minimum("600.00", Span(LATER.start, hour(360)), name="a"),
           minimum("1200.00", Span(hour(360)), name="b")], ["200.00", "600.00"]),
+        ("of the charges that it names", "800.00", [minimum("1000.00", charges=("usage",))],
+         ["200.00"]),
         ("of other charges", "800.00", [minimum("1000.00", charges=("rent",))], ["1000.00"]),
         ("over before the period", "0.00", [minimum("9.00", Span(LATER.start, START))], []),
     ],
@@ -66,6 +69,14 @@ def trued(scope: Scope, inputs: Inputs | None = None, as_of: datetime = END) -> 
 def test_monthly(rule: str, spent: str, commitments: list[Commitment], true_ups: list[str]) -> None:
     scope = replace(scope_of(spending(spent)), commitments=tuple(commitments))
     assert [str(line.net) for line in trued(scope)] == true_ups, rule
+
+
+def test_it_stands_on_the_first_item_by_name() -> None:
+    """In whatever order items are known; where none is, on none."""
+    scope = replace(scope_of(), commitments=(minimum("9.00"),))
+    both = replace(scope, items=(*scope.items, Item("db", "db", "ax", MONTH)))
+    assert [line.item for line in trued(both)] == ["db"]
+    assert [line.item for line in trued(replace(scope, items=()))] == [""]
 
 
 def test_it_counts_what_discounts_leave() -> None:
@@ -91,6 +102,8 @@ def test_late_usage_lowers_its_true_up() -> None:
 def test_it_is_settled_when_its_month_ends_and_swept_then() -> None:
     scope = replace(scope_of(spending("1.00")), commitments=(minimum("10.00"),))
     assert trued(scope, as_of=hour(719)) == []
+    (line,) = trued(scope)
+    assert line.key == "acme/true-up/min/2026-04-01T00:00:00Z/2026-04-01T00:00:00Z"
     assert next_eval_at(scope, inputs_of(), hour(719)) == END
     assert next_eval_at(scope, inputs_of(), END) is None
 
@@ -118,6 +131,18 @@ class TestYear:
         assert self.at_end(december, "770.00") == ["360.00"]
         assert self.at_end(december, "700.00", "430.00") == []
 
+    def test_not_in_a_month_before_whoever_asks_later(self) -> None:
+        """billing.md, 4: what is priced after the end is what was invoiced."""
+        ends = scope_of(spending("1.00"))
+        ends = replace(
+            ends,
+            commitments=(
+                minimum("9.00", Span(LATER.start, hour(800))),
+                minimum("9.00", Span(LATER.start, hour(800)), Term.YEAR),
+            ),
+        )
+        assert len(trued(ends, as_of=hour(900))) == 1
+
     def test_a_new_year_owes_nothing_to_the_old_one(self) -> None:
         """The year ends on 15 April: the fee of April began in it, and 1,000 were spent before."""
         started = datetime(2025, 4, 15, tzinfo=UTC)
@@ -131,6 +156,21 @@ class TestYear:
         assert self.at_end(MONTH, "1000.00", commitment=begins) == ["30.00"]
         whole = minimum("1200.00", MONTH, Term.YEAR)  # 30 of 365 days are 98.63
         assert self.at_end(MONTH, "1000.00", commitment=whole) == ["28.63"]
+
+    @pytest.mark.parametrize("day", [0, 10])
+    def test_a_year_that_begins_in_the_period_has_nothing_earlier(self, day: int) -> None:
+        begins = minimum("1200.00", Span(hour(24 * day)), Term.YEAR)
+        assert [*running(replace(scope_of(), commitments=(begins,)), MONTH)] == []
+
+    def test_what_counted_for_another_commitment_does_not(self) -> None:
+        """1,200 less 70 of April and 30 of the months before."""
+        scope = replace(
+            scope_of(row(Charge(Fee(), PerUnit(Decimal("70.00")), "hosting"), "it", Span(START))),
+            commitments=(minimum("1200.00", Span(datetime(2025, 5, 1, tzinfo=UTC)), Term.YEAR),),
+        )
+        spent = (Spent("other", Decimal("500.00")), Spent("min", Decimal("30.00")))
+        (line,) = trued(scope, Inputs(MONTH, spent=spent))
+        assert str(line.net) == "1100.00"
 
     def test_the_next_settlement_is_the_first_of_several(self) -> None:
         ends = [minimum("9.00", Span(LATER.start, hour(at)), name=f"m{at}") for at in (400, 200)]

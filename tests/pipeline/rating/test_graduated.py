@@ -73,6 +73,22 @@ def test_one_line_a_tier() -> None:
     assert [line.above for line in lines] == [0, 10, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("cap", "nets", "capped"),
+    [
+        ("155.00", ["100.00", "50.00", "5.00"], [False, False, False]),
+        ("152.00", ["100.00", "50.00", "2.00"], [False, False, True]),
+        ("120.00", ["100.00", "20.00", "0.00"], [False, True, True]),
+        ("90.00", ["90.00", "0.00", "0.00"], [True, True, True]),
+    ],
+)
+def test_a_cap_is_of_all_tiers_together(cap: str, nets: list[str], capped: list[bool]) -> None:
+    """docs/price.md: the most that one item pays for a charge; the last tiers are cut off."""
+    lines = bill(counted(Graduated(CALLS), cap=Decimal(cap)), 250)
+    assert [str(line.net) for line in lines] == nets
+    assert [line.capped for line in lines] == capped
+
+
 def test_a_price_change_goes_on_where_the_month_stands() -> None:
     """8 fonts, then 4: the 9th and 10th at 6.50, two more at 6."""
     model = counted(Graduated(FONTS))

@@ -15,6 +15,7 @@ from tests.pipeline.rating.worlds import START, laws
 
 LAGO = "getlago.com/changelog/nvoice-calculation-method"
 FLEXPRICE = "docs.flexprice.io/docs/invoices/calculation"
+INCLUSIVE = "billing.md, 5: tax-inclusive, the net is rounded"
 BT151 = "EN 16931, BR-AE-5: the rate of reverse charge is 0"
 NOW = datetime(2026, 5, 2, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -70,10 +71,21 @@ def figures(found: Settlement) -> list[str]:
         ("as far as there is something beside it",
          settled(["11.90 low", "-10.00"], wallet("p", PROMO, "99.00")),
          ["1.90", "-1.07", "0.83", "0.83"]),
+        ("a category of nothing is not below zero: all is drawn",
+         settled(["10.00 low", "0.00"], wallet("p", PROMO, "99.00")),
+         ["0.00", "0.00", "0.00", "0.00"]),
+        ("without lines nothing is drawn", settled([], wallet("p", PROMO, "9.00")),
+         ["0", "0", "0", "0"]),
+        ("a cent pays a cent", settled(["10.00"], wallet("w", PAID, "0.01")),
+         ["10.00", "1.90", "11.90", "11.89"]),
         (BT151, settled(["100.00"], mode=TaxMode.REVERSE_CHARGE),
          ["100.00", "0.00", "100.00", "100.00"]),
         ("tax-inclusive: the net is rounded, tax is the rest",
          settled(["10.00"], mode=TaxMode.INCLUSIVE), ["8.40", "1.60", "10.00", "10.00"]),
+        (f"{INCLUSIVE}: half up, 20.00 ÷ 1.19 = 16.8067",
+         settled(["20.00"], mode=TaxMode.INCLUSIVE), ["16.81", "3.19", "20.00", "20.00"]),
+        (f"{INCLUSIVE}: what is taken back mirrors it",
+         settled(["-20.00"], mode=TaxMode.INCLUSIVE), ["-16.81", "-3.19", "-20.00", "-20.00"]),
         ("a country that truncates: 0.0798 of tax is 0.07",
          settled(["0.42"], rounding=TaxRounding.DOWN), ["0.42", "0.07", "0.49", "0.49"]),
         ("and its credit note mirrors", settled(["-0.42"], rounding=TaxRounding.DOWN),
@@ -95,6 +107,33 @@ def test_promotional_credit_is_shared_among_categories_by_their_nets() -> None:
         ("low", "6.67", "0.47"),
         ("std", "13.33", "2.53"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "nets", "left", "credits_"),
+    [
+        ("a category below zero is given none", ["100.00 low", "-10.00"], ["99.00"],
+         ["low -88.09"]),
+        ("nor one of nothing: no line of 0.00", ["10.00 low", "0.00"], ["9.00"], ["low -9.00"]),
+        ("the second is shared by what the first leaves", ["0.01 low", "0.01"], ["0.01", "0.01"],
+         ["low -0.01", "std -0.01"]),
+    ],
+)  # fmt: skip
+def test_each_category_is_lowered_to_zero_and_no_further(
+    rule: str, nets: list[str], left: list[str], credits_: list[str]
+) -> None:
+    found = settled(nets, *(wallet(f"p{n}", PROMO, one) for n, one in enumerate(left)))
+    lines = [f"{x.tax} {x.net}" for x in found.lines if x.kind is LineKind.CREDIT]
+    assert lines == credits_, rule
+
+
+def test_what_is_left_over_goes_to_the_first_categories_by_name() -> None:
+    """So an invoice that is recomputed elsewhere is the same: 0.04 on six times 1.00."""
+    seller = Seller("rm", "R", (), "", "UTC", "EUR", dict.fromkeys("fedcba", Decimal(19)))
+    lines = [line("1.00", tax) for tax in seller.tax]
+    found = settle(lines, seller, "EUR", TaxProfile(), [wallet("p", PROMO, "0.04")], NOW)
+    drawn = [(x.tax, str(x.net)) for x in found.lines if x.kind is LineKind.CREDIT]
+    assert drawn == [(tax, "-0.01") for tax in "abcd"]
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_a_category_that_was_billed_at_two_rates_is_taxed_at_both() -> None:
 
 
 def test_an_unknown_category_says_where_it_should_be() -> None:
-    with pytest.raises(ConfigError, match=r'"wine", which rm does not know; .* books, export'):
+    with pytest.raises(ConfigError, match=r'"wine", which rm does .* has books, export, host'):
         rate_of(line("1.00", "wine"), SELLER)
     with pytest.raises(ConfigError, match=r"the catalogue's \[tax\] has none$"):
         rate_of(line("1.00"), replace(SELLER, tax={}))
