@@ -1,12 +1,15 @@
 """Step 7, cap: the most that one item pays for a charge in a period, in money. Pure.
 
 The cap is never prorated. A price row is bounded by its own cap, and after a price change an item
-pays at most the dearest cap it has touched.
+pays at most the dearest cap it has touched. Caps and lines are whole minor units, so what counts
+against a cap is what each line is billed.
 """
 
 from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
+
+from pipeline.money import round_money
 
 
 def limit(touched: Sequence[Decimal | None], billed: Fraction) -> Fraction | None:
@@ -18,12 +21,14 @@ def limit(touched: Sequence[Decimal | None], billed: Fraction) -> Fraction | Non
     return min(Fraction(own), dearest - billed)
 
 
-def within(amounts: Sequence[Fraction], most: Fraction | None) -> list[Fraction]:
-    """The amounts, the last ones cut off where the sum would pass ``most``."""
+def within(amounts: Sequence[Fraction], most: Fraction | None, currency: str) -> list[Fraction]:
+    """The amounts, the last ones cut off where the lines they make would come to more than
+    ``most``.
+    """
     if most is None:
         return list(amounts)
     kept: list[Fraction] = []
     for amount in amounts:
         kept.append(min(amount, most))
-        most -= kept[-1]
+        most -= Fraction(round_money(kept[-1], currency))
     return kept

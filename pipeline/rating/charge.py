@@ -62,7 +62,7 @@ def priced(frame: Frame, group: Group) -> Iterator[Priced]:
     for one, parts in _parts(frame, group):
         touched.append(one.segment.charge.cap)
         exact = [Fraction(part.quantity) * Fraction(part.price) for part in parts]
-        amounts = within(exact, limit(touched, billed))
+        amounts = within(exact, limit(touched, billed), frame.scope.currency)
         for tier, (part, full, amount) in enumerate(zip(parts, exact, amounts, strict=True)):
             billed += Fraction(round_money(amount, frame.scope.currency))
             yield Priced(one, part, amount, amount < full, tier)

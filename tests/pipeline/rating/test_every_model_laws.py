@@ -65,12 +65,27 @@ def test_every_line_is_what_it_says(scope: Scope, given_: Inputs, as_of: datetim
 @laws
 @given(worlds(), inputs, instants)
 def test_no_charge_is_ever_negative(scope: Scope, given_: Inputs, as_of: datetime) -> None:
-    """Discounts included; and no cap is passed."""
+    """Discounts included."""
     sums: dict[tuple[str, str, str], Decimal] = defaultdict(Decimal)
     for line in price(replace(scope, discounts=()), given_, as_of):
         sums[line.item, line.charge, line.tax] += line.net
     assert all(net >= 0 for net in sums.values())
     assert total(price(scope, given_, as_of)) >= 0
+
+
+@laws
+@given(worlds(), inputs, instants)
+def test_no_cap_is_passed(scope: Scope, given_: Inputs, as_of: datetime) -> None:
+    """By what the lines of an item's charge come to, rounded as they are billed."""
+    touched: dict[tuple[str, str], set[Decimal | None]] = defaultdict(set)
+    for row in scope.prices:
+        touched[row.item, row.charge].add(row.price.cap)
+    sums: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for line in price(replace(scope, discounts=(), commitments=()), given_, as_of):
+        sums[line.item, line.charge] += line.net
+    for key, net in sums.items():
+        caps = [cap for cap in touched[key] if cap is not None]
+        assert None in touched[key] or net <= max(caps), key
 
 
 @laws

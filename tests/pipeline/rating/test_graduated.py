@@ -61,6 +61,34 @@ def test_one_price(rule: str, model: tuple[Tier, ...], quantity: int, net: str) 
     assert sum(x.base_quantity for x in lines) == quantity
 
 
+@pytest.mark.parametrize(
+    ("cap", "model", "nets"),
+    [
+        ("5.00", (("100", "0.01235", "0"), (None, "0.01", "0")), ["1.24", "3.76"]),
+        (
+            "1.00",
+            (("10", "0.0126", "0"), ("20", "0.0116", "0"), (None, "0.01", "0")),
+            ["0.13", "0.12", "0.75"],
+        ),
+    ],
+)
+def test_what_tiers_are_rounded_to_counts_against_the_cap(
+    cap: str, model: tuple[tuple[str | None, str, str], ...], nets: list[str]
+) -> None:
+    """1.235 and 3.765 are 5.00, and 1.24 + 3.77 would be a cent more than may be billed."""
+    lines = bill(counted(Graduated(tiers(*model)), cap=Decimal(cap)), 1000)
+    assert [str(line.net) for line in lines] == nets
+
+
+def test_a_price_change_after_a_cap_bills_nothing_below_zero() -> None:
+    model = Graduated(tiers(("100", "0.01235", "0"), (None, "0.01", "0")))
+    charge = counted(model, cap=Decimal("5.00"))
+    half = hour(360)
+    rows = row(charge, "it", Span(START, half), at="v1"), row(charge, "it", Span(half), at="v2")
+    lines = price(scope_of(*rows), inputs_of(used(1000, START, half), used(1000, half, END)), END)
+    assert [str(line.net) for line in lines] == ["1.24", "3.76", "0.00"]
+
+
 def test_one_line_a_tier() -> None:
     lines = bill(counted(Graduated(FLAT)), 12)
     assert said(lines) == [
