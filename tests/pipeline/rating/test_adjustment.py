@@ -158,28 +158,62 @@ def test_usage_that_crosses_an_allowance_late(
 
 
 def test_the_year_takes_back_what_a_month_of_it_brings_later() -> None:
-    """A correction of March lowers the true-up of the year, but no true-up counts for one, and
-    what was a month of the year before is of that.
+    """Corrections of its first and of its last month lower the true-up of the year, but no true-up
+    counts for one, nor another scope's or charge's, and what was a month of the year before is of
+    that.
     """
     year = minimum("100.00", Term.YEAR, datetime(2024, 5, 1, tzinfo=UTC))
+    year = replace(year, charges=("traffic",))
     scope = replace(scope_of(row(traffic("1.19"), "traffic")), commitments=(year,))
     known = replace(inputs_of(tb("1")), spent=(Spent("minimum", Decimal("60.00")),))
     march = Span(datetime(2026, 3, 1, tzinfo=UTC), MONTH.start)
-    long_ago = Span(datetime(2025, 3, 1, tzinfo=UTC), datetime(2025, 4, 1, tzinfo=UTC))
+    long_ago = Span(datetime(2025, 4, 1, tzinfo=UTC), datetime(2025, 5, 1, tzinfo=UTC))
+    first = Span(datetime(2025, 5, 1, tzinfo=UTC), datetime(2025, 6, 1, tzinfo=UTC))
 
-    def line(kind: LineKind, net: str, service: Span = march) -> Correction:
-        template = price(scope, known, END)[0]
-        return Correction(replace(template, net=Decimal(net), service=service), RATE, kind)
+    def line(kind: LineKind, net: str, service: Span = march, **other: str) -> Correction:
+        like = replace(price(scope, known, END)[-1], **other)  # type: ignore[arg-type]
+        return Correction(replace(like, net=Decimal(net), service=service), RATE, kind)
 
     billed = as_billed(price(scope, known, END))
     later = carried(
         scope, known,
         [line(LineKind.CHARGE, "0.37"), line(LineKind.TRUE_UP, "9.00"),
-         line(LineKind.CHARGE, "5.00", MONTH), line(LineKind.CHARGE, "7.00", long_ago)],
+         line(LineKind.CHARGE, "5.00", MONTH), line(LineKind.CHARGE, "7.00", long_ago),
+         line(LineKind.CHARGE, "1.00", first), line(LineKind.CHARGE, "11.00", scope="other"),
+         line(LineKind.CHARGE, "13.00", charge="rent")],
     )  # fmt: skip
-    assert later.spent == (Spent("minimum", Decimal("60.37")),)
+    assert later.spent == (Spent("minimum", Decimal("61.37")),)
     made = adjustments(price(scope, later, END), billed, 1, END)
-    assert [(one.kind, one.line.net) for one in made] == [(LineKind.TRUE_UP, Decimal("-0.37"))]
+    assert [(one.kind, one.line.net) for one in made] == [(LineKind.TRUE_UP, Decimal("-1.37"))]
+
+
+def test_a_correction_has_the_rate_that_was_billed() -> None:
+    """A new line that of its category, the first of them; where none was billed, today's."""
+    template = price(scope_of(row(traffic("1.19"), "traffic")), inputs_of(tb("21")), END)[0]
+
+    def line(key: str, tax: str) -> Line:
+        return replace(template, key=key, tax=tax)
+
+    rates = {("a", "books"): 7, ("b", "books"): 5, ("c", "hosting"): 19, ("gone", "books"): 7}
+    billed = [
+        replace(one, rate=Decimal(rate), net=Decimal(9))
+        for (key, tax), rate in rates.items()
+        for one in as_billed([line(key, tax)])
+    ]
+    now = [line("new", "books"), line("c", "hosting"), line("b", "books"), line("a", "food")]
+    made = adjustments(now, billed, 1, END)
+    assert [(one.line.key.removeprefix("adjust/1/"), str(one.rate)) for one in made] == [
+        ("new", "7"), ("c", "19"), ("b", "5"), ("a/food", "None"), ("a/books", "7"), ("gone", "7"),
+    ]  # fmt: skip
+
+
+def test_a_line_and_what_corrected_it_are_one_in_its_place() -> None:
+    one = as_billed(price(scope_of(row(traffic("1.19"), "traffic")), inputs_of(tb("21")), END))[0]
+    told = [("a", "books", 3), ("b", "books", 1), ("a", "hosting", 5), ("a", "books", -1)]
+    lines = [replace(one, key=key, tax=tax, net=Decimal(net)) for key, tax, net in told]
+    assert [(x.key, x.tax, str(x.net)) for x in merged(lines)] == [
+        ("a", "books", "2"), ("b", "books", "1"), ("a", "hosting", "5"),
+    ]  # fmt: skip
 
 
 def test_another_tax_category_is_taken_back_and_charged_anew() -> None:

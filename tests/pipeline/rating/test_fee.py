@@ -9,14 +9,16 @@ import pytest
 from pipeline.periods import following, month
 from pipeline.rating.next_eval import next_eval_at
 from pipeline.rating.price import price
-from schemas.billing import Billed, Inputs, Line, LineKind, PriceRow, Scope, Span
-from schemas.prices import Bill, Charge, Every, Fee, PerUnit
+from schemas.billing import Billed, Inputs, Interval, Line, LineKind, PriceRow, Scope, Span
+from schemas.prices import Bill, Charge, Every, Fee, IntervalKind, PerUnit
+from schemas.terms import Discount
 from tests.pipeline.rating.worlds import (
     END,
     MONTH,
     START,
     bill,
     hour,
+    hourly,
     inputs_of,
     row,
     said,
@@ -84,6 +86,14 @@ def test_a_plan_change_splits_one_month_exactly(
     assert (sum(line.quantity for line in lines), total(lines)) == (1, Decimal("129.00"))
 
 
+def test_three_thirds_are_one_month() -> None:
+    """Of 333,333, 666,667 and 1,000,000 millionths, so none is lost by rounding each."""
+    spans = [Span(days(start), days(start + 10)) for start in (0, 10, 20)]
+    rows = [row(fee("129.00"), "plan", span, at=f"v{n}") for n, span in enumerate(spans)]
+    lines = price(scope_of(*rows), inputs_of(), END)
+    assert [str(line.quantity) for line in lines] == ["0.333333", "0.333334", "0.333333"]
+
+
 def test_what_is_not_prorated_is_charged_once_whatever_changes() -> None:
     rows = (
         row(fee("129.00", prorate=False), "plan", Span(START, days(10)), at="v1"),
@@ -112,6 +122,19 @@ def test_a_price_change_does_not_charge_a_set_up_again() -> None:
     )
     scope = scope_of(*rows, rented=Span(hour(5)))
     assert [line.version for line in price(scope, inputs_of(), END)] == ["v1"]
+
+
+def test_a_set_up_is_charged_once_with_a_trial_amid_its_month() -> None:
+    scope = scope_of(row(fee("49.00", every=Every.ONCE), "setup", Span(START)))
+    trial = Interval("web", IntervalKind.TRIAL, Span(days(5), days(9)))
+    lines = price(replace(scope, intervals=(trial,)), inputs_of(), END)
+    assert said(lines) == ["1 fee × 49.00 = 49.00"]
+
+
+def test_a_set_up_that_is_priced_later_is_not_charged_to_who_was_there() -> None:
+    """Once: in the month in which the item starts, by the price that holds then."""
+    setup = row(fee("49.00", every=Every.ONCE), "setup", Span(hour(9)))
+    assert price(scope_of(setup, rented=Span(hour(5))), inputs_of(), END) == ()
 
 
 def test_a_fee_is_due_whole_as_soon_as_its_time_begins() -> None:
@@ -144,6 +167,11 @@ class TestAdvance:
     def test_later_only_the_next_one(self) -> None:
         (line,) = self.lines(self.scope(), "30.00")
         assert (line.service, str(line.net)) == (MAY, "30.00")
+
+    def test_what_stands_beside_it_is_not_billed_ahead(self) -> None:
+        rows = (row(self.PLAN, "plan", Span(START)), row(hourly("1"), "rent", Span(START)))
+        ahead = [x.charge for x in self.lines(self.scope(None, *rows)) if x.service == MAY]
+        assert ahead == ["plan"]
 
     def test_what_was_billed_in_parts_is_their_sum(self) -> None:
         (line,) = self.lines(self.scope(), "20.00", "10.00")
@@ -183,6 +211,16 @@ class TestAdvance:
         scope = self.scope()
         assert self.lines(scope, "30.00", as_of=days(29)) == []
         assert next_eval_at(scope, inputs_of(), days(29)) == END
+
+    def test_of_the_next_month_a_percentage_is_taken_and_no_amount(self) -> None:
+        """An amount is off all that its own month comes to, which is not known yet."""
+        terms = (
+            Discount("part", Span(START), percent=Decimal(10)),
+            Discount("sum", Span(START), amount=Decimal(5)),
+        )
+        lines = self.lines(replace(self.scope(), discounts=terms))
+        found = {m: [str(x.net) for x in lines if x.service == m] for m in (MONTH, MAY)}
+        assert found == {MONTH: ["30.00", "-5.00", "-3.00"], MAY: ["30.00", "-3.00"]}
 
     def test_twelve_invoices_charge_every_day_once(self) -> None:
         """Each month's invoice is given what the one before billed for it."""

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.periods import closed, following, month
-from pipeline.rating.lots import PACK, available
+from pipeline.rating.lots import PACK, available, handed_on, hands_on
 from pipeline.rating.price import price
 from pipeline.rating.usage_state import progress
 from schemas.billing import Assignment, Inputs, Item, Line, Lot, PriceRow, Scope, Span, Usage
@@ -153,7 +153,7 @@ class TestBookings:
         (lines,) = months(late, 0)
         assert total(line for line in lines if line.charge == "pack") == 9
         (lot,) = available(late, Inputs(MONTH))
-        assert (lot.name, lot.left) == (f"{PACK}web/pack/2026-04-09T00:00:00Z", 10 * TB.is_)
+        assert (lot.name, lot.left) == ("pack/web/pack/2026-04-09T00:00:00Z", 10 * TB.is_)
 
     def test_dropped_and_booked_again_is_paid_again(self) -> None:
         rows = (
@@ -180,6 +180,10 @@ class TestBookings:
         booked = row(pack(months=3), "pack", Span(day(5), drop))
         assert available(scope(booked, rented=Span(START, end)), Inputs(MAY)) == ()
 
+    def test_an_add_on_without_a_pack_holds_nothing(self) -> None:
+        alone = row(replace(pack(), pack=None), "help", Span(day(5)))
+        assert available(scope(alone), Inputs(MONTH)) == ()
+
     def test_of_an_item_that_is_not_of_the_scope_nothing(self) -> None:
         assert available(scope(row(pack(), "pack", Span(START), "other")), Inputs(MONTH)) == ()
 
@@ -205,6 +209,22 @@ def test_rollovers(
     assert [over(lines) for lines in found] == [*overage], rule
 
 
+@pytest.mark.parametrize(
+    ("what", "charges", "said"),
+    [
+        ("a pack among others", [pack(), traffic()], True),
+        ("what rolls over, among others", [traffic(), traffic(rollover=(3, 1))], True),
+        ("an allowance that does not", [traffic()], False),
+        ("nothing", [], False),
+    ],
+)
+def test_months_are_told_of_each_other_where_something_is_handed_on(
+    what: str, charges: list[Charge], said: bool
+) -> None:
+    rows = [row(charge, f"c{n}", Span(START)) for n, charge in enumerate(charges)]
+    assert hands_on(scope(*rows)) is said, what
+
+
 def test_members_of_a_pool_hand_on_together() -> None:
     """3 + 3 TB at most, for the shorter time; the rows of one item that change count as one."""
     rented = Span(START)
@@ -222,6 +242,23 @@ def test_members_of_a_pool_hand_on_together() -> None:
     assert [line.lots for line in lines[:-1]] == [(), ()]
     name = "rollover/eu/2026-04-01T00:00:00Z"
     assert lines[-1].lots == (Lot(name, "/eu", 6 * TB.is_, closed(MAY)),)
+
+
+def test_what_the_next_month_finds_after_a_correction() -> None:
+    """April says anew what it leaves: of its own it handed on only that, of others what is said."""
+
+    def lot(name: str, tb: int, expires: datetime) -> Lot:
+        return Lot(name, "/eu", tb, expires)
+
+    april = "rollover/eu/2026-04-01T00:00:00Z"
+    march = lot("rollover/eu/2026-03-01T00:00:00Z", 1, closed(JUNE))
+    pack_, other = lot("pack/web/a/x", 9, closed(JUNE)), lot("pack/web/b/x", 5, closed(MAY))
+    known = (march, pack_, other, lot(april, 3, closed(MAY)))
+    said = (lot(pack_.name, 7, closed(JUNE)), lot("pack/db/a/x", 2, closed(JUNE)))
+    assert handed_on(known, MONTH, said) == (other, said[1], said[0], march)
+    again = lot(april, 4, closed(MAY))
+    assert handed_on(known, MONTH, [again]) == (other, again, pack_, march)
+    assert handed_on([again], MAY, []) == (again,)
 
 
 def test_what_is_left_is_said_when_the_month_has_ended() -> None:

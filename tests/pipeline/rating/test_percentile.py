@@ -11,7 +11,17 @@ from pipeline.rating.percentile import percentile, whole
 from pipeline.rating.price import price
 from schemas.billing import Assignment, Inputs, Item, Line, Samples, Scope, Span
 from schemas.prices import Below, Charge, Commit, Missing, Percentile, PerUnit, Take, Unit
-from tests.pipeline.rating.worlds import END, MONTH, START, WIDTH, hour, row, said, scope_of
+from tests.pipeline.rating.worlds import (
+    END,
+    MONTH,
+    START,
+    WIDTH,
+    hour,
+    hourly,
+    row,
+    said,
+    scope_of,
+)
 
 SWIFT = "docs.swiftfederation.com/Billing/95th_Percentile"
 ZENLAYER = "docs.console.zenlayer.com/welcome/pricing/network-billing/burstable-95th"
@@ -186,6 +196,21 @@ class TestCoverage:
         ] == found
         enough = (sampled(*[5] * MONTH_WINDOWS, meter=RX), sampled(*[5] * MONTH_WINDOWS))
         assert not [*unmeasured(scope, Inputs(MONTH, samples=enough), END)]
+
+    def test_what_was_agreed_last_says_whether_it_is_parked(self) -> None:
+        """docs/price.md: until somebody "agrees on a note"; of other charges nothing is asked."""
+
+        def reasons(*belows: Below) -> int:
+            rows = [
+                row(replace(port(), quantity=replace(QUANTITY, coverage=90, below=below)), "port",
+                    Span(hour(24 * n), hour(24 * n + 24)), at=f"v{n}")
+                for n, below in enumerate(belows)
+            ]  # fmt: skip
+            scope = scope_of(*rows, row(hourly("1"), "rent"))
+            return len([*unmeasured(scope, Inputs(MONTH), END)])
+
+        note, park = Below.NOTE, Below.PARK
+        assert [reasons(note, note, park), reasons(park, park, note)] == [1, 0]
 
     def test_of_a_pool_every_member_counts(self) -> None:
         """One of two ports was not measured: half of what both owned."""

@@ -14,7 +14,7 @@ from pipeline.rating.taken import Taking, after, beyond, room, untaken
 from pipeline.rating.taken import given as returned
 from pipeline.rating.tax import tax_line
 from schemas.billing import Line, LineKind, Seller, Span, Taken, Used
-from schemas.terms import TaxMode, TaxProfile, TaxRounding
+from schemas.terms import Credit, CreditKind, TaxMode, TaxProfile, TaxRounding
 from tests.pipeline.rating.worlds import START
 
 SELLER = Seller("rm", "R", (), "", "UTC", "EUR", {"std": Decimal(19)})
@@ -25,6 +25,11 @@ PROFILES = st.builds(TaxProfile, st.sampled_from(TaxMode), st.sampled_from(TaxRo
 
 def money(units: int, currency: str = EUR) -> Decimal:
     return Decimal(units).scaleb(-MINOR_UNITS[currency])
+
+
+def line(key: str, net: str) -> Line:
+    of = Decimal(net)
+    return Line(key, "s", "i", "c", "t", Span(START), Decimal(1), "h", of, of, "std", "v")
 
 
 def charged(
@@ -41,10 +46,10 @@ def note(
     amount: Decimal, one: Taken, currency: str, profile: TaxProfile, *more: Taken
 ) -> Settlement:
     """A credit note of one line."""
-    line = Line("k", "s", "i", "c", "t", Span(START), Decimal(1), "h", -amount, -amount, "std", "v")
     seller = replace(SELLER, tax={"std": one.rate})
     taking = Taking((one, *more), note=True)
-    return settle([line], seller, currency, profile, (), START, {"k": one.rate}, taking)
+    lines = [line("k", str(-amount))]
+    return settle(lines, seller, currency, profile, (), START, {"k": one.rate}, taking)
 
 
 @given(
@@ -105,8 +110,8 @@ def test_credit_goes_home_first_and_money_after(
         (one,) = made.taken
         assert (returned(one), one.back) == (money(back), money(money_back))
         assert made.net == -money(money_back)
-        lines = [line for line in made.lines if line.kind is LineKind.CREDIT]
-        assert exact_sum(line.net for line in lines) == money(back)
+        lines = [x for x in made.lines if x.kind is LineKind.CREDIT]
+        assert exact_sum(x.net for x in lines) == money(back)
         home += money(back)
         stands = after(one)
     assert exact_sum(u.left for u in stands.used) == money(credit)
@@ -123,6 +128,48 @@ def test_what_exceeds_one_invoice_is_taken_of_the_next() -> None:
     ]  # fmt: skip
     again = [untaken(one) for one in made.taken]
     assert note(Decimal("3.50"), again[0], EUR, TaxProfile(), again[1]) == made
+
+
+@pytest.mark.parametrize(
+    ("rule", "corrected", "drawn", "given_back"),
+    [
+        ("all of it", [("-10.00", "RM-1", 19)], "4.00", ["4.00"]),
+        ("no more than the correction comes to", [("-10.00", "RM-1", 19)], "40.00", ["10.00"]),
+        ("all corrections of an invoice together",
+         [("-10.00", "RM-1", 19), ("4.00", "RM-1", 19)], "40.00", ["6.00"]),
+        ("a correction that charges gives nothing", [("10.00", "RM-1", 19)], "40.00", []),
+        ("nor one of another invoice", [("-10.00", "RM-2", 19)], "40.00", []),
+        ("nor one at another rate", [("-10.00", "RM-1", 7)], "40.00", []),
+        ("nothing was drawn", [("-10.00", "RM-1", 19)], "0.00", []),
+        ("nothing is corrected", [], "4.00", []),
+    ],
+)  # fmt: skip
+def test_an_invoice_gives_back_credit_of_those_it_corrects(
+    rule: str, corrected: list[tuple[str, str, int]], drawn: str, given_back: list[str]
+) -> None:
+    """What they charged stays: adjustments below zero make the invoice cheaper."""
+    stands = charged(Decimal("50.00"), Decimal(19), EUR, TaxProfile(), [("c", Decimal(drawn))])
+    rent = line("rent", "100.00")
+    more = [line(f"k{n}", net) for n, (net, _, _) in enumerate(corrected)]
+    own = {one.key: Decimal(rate) for one, (_, _, rate) in zip(more, corrected, strict=True)}
+    told = {one.key: number for one, (_, number, _) in zip(more, corrected, strict=True)}
+    made = settle([rent, *more], SELLER, EUR, TaxProfile(), (), START, own, Taking((stands,), told))
+    found = [(x.key, str(x.net)) for x in made.lines if x.kind is LineKind.CREDIT]
+    assert found == [("s/return/RM-1/c/std/19", net) for net in given_back], rule
+    assert [str(returned(one)) for one in made.taken] == given_back
+    assert all(one.back == one.back_tax == 0 for one in made.taken)
+
+
+def test_a_credit_note_draws_nothing() -> None:
+    """Of a category that it charges neither: what it owes is refunded whole."""
+    stands = charged(Decimal("50.00"), Decimal(19), EUR, TaxProfile())
+    purse = [Credit(k.value, k, Decimal(99), START) for k in CreditKind]
+    lines = [line("k", "-10.00"), replace(line("more", "30.00"), tax="low")]
+    seller = replace(SELLER, tax={"std": Decimal(19), "low": Decimal(7)})
+    taking = Taking((stands,), note=True)
+    made = settle(lines, seller, EUR, TaxProfile(), purse, START, {}, taking)
+    assert (len(made.lines), made.paid) == (2, ())
+    assert made.due == made.gross == Decimal("20.20")
 
 
 @pytest.mark.parametrize("rate", ["19", "7", "20"])
