@@ -12,7 +12,7 @@ from pipeline.periods import closed, microseconds
 from pipeline.rating.commitment import counts as counts_towards
 from pipeline.rating.commitment import terms
 from pipeline.rating.credit import draw
-from pipeline.rating.discount import counts
+from pipeline.rating.discount import amount_key, counts
 from pipeline.rating.price import price
 from schemas.billing import Line, LineKind
 from schemas.serial import instant_text
@@ -38,14 +38,15 @@ def line_node(name: str, line: Line, currency: str) -> Node:
 
 
 def _discount(entry: Priced, line: Line, lines: Sequence[Line]) -> Iterator[Node]:
-    currency = entry.scope.currency
-    known = {one.name: one for one in entry.scope.discounts}
-    name = next((n for n in known if line.key.endswith(f"/discount/{n}")), "")
-    if name:
-        discount, key = known[name], line.key.removesuffix(f"/discount/{name}")
+    currency, agreed = entry.scope.currency, entry.scope.discounts
+    found = next((one for one in agreed if line.key.endswith(f"/discount/{one.name}")), None)
+    if found:
+        name, key = found.name, line.key.removesuffix(f"/discount/{found.name}")
         mine = next(one for one in lines if one.key == key)
-        earlier = [one for one in lines if one.key in {f"{key}/discount/{n}" for n in known
-                                                       if n < name}]  # fmt: skip
+        # A contract that was renewed may have another of that name.
+        discount = next(one for one in agreed if one.name == name and counts(one, mine))
+        earlier = [one for one in lines if one.key in {
+            f"{key}/discount/{each.name}" for each in agreed if each.name < name}]  # fmt: skip
         base = exact_sum([mine.net, *(one.net for one in earlier)])
         exact = Fraction(base) * Fraction(discount.percent) / 100
         yield line_node("discounted", mine, currency)
@@ -55,12 +56,12 @@ def _discount(entry: Priced, line: Line, lines: Sequence[Line]) -> Iterator[Node
         yield Node("rounding of discount", f"{exact_text(exact)} → {-line.net}",
                    (f"to the minor unit of {currency}, half up away from zero",))  # fmt: skip
         return
-    name = next(n for n in known if f"/discount/{n}/" in line.key)
-    discount = known[name]
-    taken = [one for one in lines if one.kind is LineKind.DISCOUNT and one.title == name]
+    keys = [(amount_key(entry.scope, entry.inputs.period, one), one) for one in agreed]
+    prefix, discount = next(both for both in keys if line.key.startswith(both[0]))
+    taken = [one for one in lines if one.key.startswith(prefix)]
     yield Node(
         "discount", f"{discount.amount} {currency} a period, at most what the lines come to",
-        (f"{name}, valid {span_text(discount.valid)}",
+        (f"{discount.name}, valid {span_text(discount.valid)}",
          "shared by tax category in proportion to the nets, in whole minor units"),
         (*(line_node("counts", one, currency) for one in lines
            if one.kind not in TERMS and counts(discount, one)

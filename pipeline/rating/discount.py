@@ -13,7 +13,7 @@ from pipeline.attribute import apportion
 from pipeline.money import from_minor, round_money, to_minor
 from pipeline.rating.charge import Frame
 from pipeline.rating.extra import extra
-from schemas.billing import Line, LineKind
+from schemas.billing import Line, LineKind, Scope, Span
 from schemas.serial import instant_text
 from schemas.terms import Discount
 
@@ -25,7 +25,7 @@ def discounts(frame: Frame, lines: Sequence[Line], amounts: bool = True) -> list
     """The discount lines, amounts too unless the lines are of another period."""
     left = {line.key: line.net for line in lines}
     found: list[Line] = []
-    for discount in sorted(frame.scope.discounts, key=lambda one: one.name):
+    for discount in sorted(frame.scope.discounts, key=lambda one: (one.name, one.valid.start)):
         mine = [line for line in lines if counts(discount, line)]
         if discount.percent:
             found += _percent(frame, discount, mine, left)
@@ -51,9 +51,16 @@ def _percent(frame: Frame, discount: Discount, lines: Sequence[Line], left: Left
             yield extra(LineKind.DISCOUNT, key, title, -off, line)
 
 
+def amount_key(scope: Scope, period: Span, discount: Discount) -> str:
+    """What the keys of its lines begin with: when it begins in the period, as a contract that is
+    renewed may keep the name."""
+    begins = instant_text(max(discount.valid.start, period.start))
+    return f"{scope.scope}/discount/{discount.name}/{begins}/"
+
+
 def _amount(frame: Frame, discount: Discount, lines: Sequence[Line], left: Left) -> Iterator[Line]:
     """One line for each tax category, on its first line."""
-    currency, start = frame.scope.currency, instant_text(frame.period.start)
+    currency, prefix = frame.scope.currency, amount_key(frame.scope, frame.period, discount)
     by_tax = {tax: [x for x in lines if x.tax == tax] for tax in sorted({x.tax for x in lines})}
     bases = [to_minor(sum((left[x.key] for x in mine), Decimal(0)), currency)
              for mine in by_tax.values()]  # fmt: skip
@@ -64,8 +71,7 @@ def _amount(frame: Frame, discount: Discount, lines: Sequence[Line], left: Left)
         if share:
             for line, part in zip(mine, _spread(share, mine, left, currency), strict=True):
                 left[line.key] -= part
-            key = f"{frame.scope.scope}/discount/{discount.name}/{start}/{tax}"
-            net = -from_minor(share, currency)
+            key, net = f"{prefix}{tax}", -from_minor(share, currency)
             yield extra(LineKind.DISCOUNT, key, discount.name, net, mine[0], frame.period)
 
 

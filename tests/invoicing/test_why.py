@@ -13,6 +13,7 @@ from invoicing.document import Document, Priced
 from invoicing.explain import explain_document, explain_file
 from invoicing.explaining.chart import short, svg
 from invoicing.explaining.page import page
+from invoicing.explaining.quantity import span_text
 from invoicing.explaining.tree import Chart, Node
 from invoicing.lines import Header, document_lines, draft
 from pipeline.rating.price import price
@@ -95,6 +96,30 @@ def texts(document: Document, kind: LineKind) -> list[str]:
 )
 def test_each_kind_says_its_reason(kind: LineKind, said: str) -> None:
     assert any(said in one for one in texts(paper(), kind)), texts(paper(), kind)
+
+
+def test_a_discount_that_a_renewed_contract_keeps_is_explained_as_that_of_its_time() -> None:
+    middle = START + (END - START) / 2
+    spans, rates = (Span(START, middle), Span(middle)), ("7.5", "10")
+    renewed = replace(
+        scope(),
+        prices=tuple(PriceRow("it", "rent", span, RENT, span_text(span)) for span in spans),
+        discounts=tuple(
+            Discount("partner", span, percent=Decimal(rate), amount=Decimal(rate))
+            for span, rate in zip(spans, rates, strict=True)
+        ),
+        commitments=(),
+    )
+    inputs = Inputs(PERIOD)
+    rows = document_lines(renewed, lines := price(renewed, inputs, END), [()] * len(lines))
+    header = Header("invoice", END, "Europe/Berlin", "EUR", PERIOD, SELLER, BUYER)
+    document = replace(draft(header, (Priced(renewed, inputs, END),), rows, ()), number="RM-1")
+    said = texts(document, LineKind.DISCOUNT)
+    assert len(said) == 4
+    for rate, span in zip(rates, spans, strict=True):
+        of_its_time = [one for one in said if f"valid {span_text(span)}" in one]
+        assert [f"discount: {rate} % of " in one for one in of_its_time].count(True) == 1
+        assert [f"discount: {rate} EUR a period" in one for one in of_its_time].count(True) == 1
 
 
 @pytest.mark.parametrize(

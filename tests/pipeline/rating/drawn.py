@@ -139,12 +139,14 @@ def worlds(draw: st.DrawFn, fine: bool = True) -> Scope:
 
 @st.composite
 def discounts(draw: st.DrawFn) -> tuple[Discount, ...]:
+    """A contract that follows another may keep the names of its discounts."""
     return tuple(
         Discount(
-            name, draw(cuts(1))[0], Decimal(draw(st.integers(0, 100))), draw(amounts),
+            name, span, Decimal(draw(st.integers(0, 100))), draw(amounts),
             draw(st.sampled_from([(), ("a",), ("b", "c")])),
         )
         for name in draw(st.sampled_from([(), ("x",), ("x", "y")]))
+        for span in draw(cuts(2))
     )  # fmt: skip
 
 

@@ -97,6 +97,29 @@ def test_a_discount_is_a_line_beside_its_own() -> None:
     assert less.title == "web-1: fee, spring 12.5 %"
 
 
+def test_contracts_that_follow_each_other_may_keep_a_name() -> None:
+    """Each takes its own of the lines of its time, under keys of their own."""
+    middle = hour(360)
+    fee = Charge(Fee(), PerUnit(Decimal("100.00")), "hosting")
+    rows = (
+        row(fee, "fee", Span(START, middle), at="v1"),
+        row(fee, "fee", Span(middle), at="v2"),
+    )
+    terms = (
+        Discount("start", Span(START, middle), percent=Decimal(10), amount=Decimal("5.00")),
+        Discount("start", Span(middle), percent=Decimal(20), amount=Decimal("7.00")),
+    )
+    found = lines(replace(scope_of(*rows), discounts=terms))
+    said = {x.key.removeprefix("acme/"): str(x.net) for x in found if x.kind is LineKind.DISCOUNT}
+    assert said == {
+        "web/fee/2026-04-01T00:00:00Z/0/discount/start": "-5.00",
+        "web/fee/2026-04-01T00:00:00Z/1296000/discount/start": "-10.00",
+        "discount/start/2026-04-01T00:00:00Z/hosting": "-5.00",
+        "discount/start/2026-04-16T00:00:00Z/hosting": "-7.00",
+    }
+    assert lines(replace(scope_of(*rows), discounts=terms[::-1])) == found
+
+
 @laws
 @given(
     st.lists(MONEY, min_size=1, max_size=4),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pipeline.money import round_money
 from pipeline.rating.next_eval import next_eval_at
 from pipeline.rating.price import price
-from schemas.billing import Billed, Inputs, Line, LineKind, Scope
+from schemas.billing import Billed, Inputs, Line, LineKind, PriceRow, Scope
 from schemas.prices import Allocation, Every, Fee, Hours, Percentile, Sum
 from schemas.serial import from_json, to_json
 from tests.pipeline.rating.drawn import billed, cut_at, inputs, worlds
@@ -76,16 +76,24 @@ def test_no_charge_is_ever_negative(scope: Scope, given_: Inputs, as_of: datetim
 @laws
 @given(worlds(), inputs, instants)
 def test_no_cap_is_passed(scope: Scope, given_: Inputs, as_of: datetime) -> None:
-    """By what the lines of an item's charge come to, rounded as they are billed."""
-    touched: dict[tuple[str, str], set[Decimal | None]] = defaultdict(set)
+    """By what the lines of an item's charge come to, rounded as they are billed. One that comes to
+    measure something else is another charge.
+    """
+    touched: dict[tuple[str, str], list[PriceRow]] = defaultdict(list)
     for row in scope.prices:
-        touched[row.item, row.charge].add(row.price.cap)
+        touched[row.item, row.charge].append(row)
     sums: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for line in price(replace(scope, discounts=(), commitments=()), given_, as_of):
         sums[line.item, line.charge] += line.net
     for key, net in sums.items():
-        caps = [cap for cap in touched[key] if cap is not None]
-        assert None in touched[key] or net <= max(caps), key
+        caps = [row.price.cap for row in touched[key]]
+        known = [cap for cap in caps if cap is not None]
+        kinds = {
+            (type(row.price.quantity), row.price.unit.of or row.price.unit.name)
+            for row in touched[key]
+        }
+        if len(kinds) == 1 and len(known) == len(caps):
+            assert net <= max(known), key
 
 
 @laws
