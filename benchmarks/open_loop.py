@@ -25,7 +25,7 @@ from rackmeter.fleet.publish import PRODUCER
 ALLOWANCE: Final = 256_000_000
 """Bytes sent a month in the plan ``demo-hourly``."""
 PERCENTS: Final = (50, 80, 100)
-PRODUCING: Final = {"linger.ms": 2, "queue.buffering.max.messages": 1_000_000}
+PRODUCING: Final = {"linger.ms": 20, "queue.buffering.max.messages": 1_000_000}
 _OPENED_MS: Final = 60_000
 _OPENING_S: Final = 30
 """Until the opening reports are in the ledger."""
