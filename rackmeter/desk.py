@@ -238,8 +238,9 @@ class Desk:
             both = list(zip(lanes, sealed, strict=True))
             if len(both) == 1 or isinstance(error, psycopg.OperationalError | DependencyError):
                 await asyncio.gather(*(self._mend(lane, error, one) for lane, one in both))
-            else:
-                await asyncio.gather(*(self._write([lane], [one]) for lane, one in both))
+                return
+            for lane, one in both:
+                self._writing[lane.part] = asyncio.create_task(self._write([lane], [one]))
             return
         touched: dict[str, int] = {}
         for lane, one in zip(lanes, sealed, strict=True):

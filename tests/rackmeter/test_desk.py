@@ -111,7 +111,8 @@ async def tick(desk: Desk) -> None:
     """Until what it sent on its way has arrived, and what failed was mended."""
     desk._sealed_at = 0.0
     await desk.tick()
-    await asyncio.gather(*desk._writing.values())
+    while writing := [task for task in desk._writing.values() if not task.done()]:
+        await asyncio.gather(*writing)
 
 
 def run(*steps: Callable[[], Awaitable[None]]) -> None:
@@ -180,6 +181,33 @@ def test_a_lane_that_another_worker_took_keeps_no_other_from_being_written(
     run(lambda: begin(desk), lose_one, lambda: go_on(desk), desk.close)
     other.close()
     assert_whole(conn)
+
+
+def test_a_full_lane_does_not_wait_for_one_that_is_being_mended(
+    desk: Desk, conn: Connection, billing_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk_module, "FENCED_S", 60.0)
+    other = Checkpointer(billing_url)
+
+    async def written(part: int) -> None:
+        while not (task := desk._writing[part]).done():
+            await task
+
+    async def lose_one() -> None:
+        other.claim(TOPIC_ID, 0)
+        desk._sealed_at = 0.0
+        await desk.tick()
+        await written(1)
+        monkeypatch.setattr(desk, "_full", lambda _lane: True)
+        await asyncio.wait_for(desk.take(replace(LOGS[1][1], part=1)), 10)
+        await written(1)
+        mending = desk._writing[0]
+        assert not mending.done()
+        mending.cancel()
+
+    run(lambda: begin(desk), lose_one, desk.close)
+    other.close()
+    assert positions(conn) == [(0, 0), (1, LOGS[1][1].next_offset)]
 
 
 def test_rows_that_are_refused_set_aside_their_server_only(desk: Desk, conn: Connection) -> None:
