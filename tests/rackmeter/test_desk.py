@@ -27,6 +27,7 @@ from tests.sinks.metering import (
     crash_at,
     known,
     register,
+    terminate,
     usage_in_ledger,
     usage_in_memory,
 )
@@ -231,9 +232,7 @@ def test_rows_that_are_refused_set_aside_their_server_only(desk: Desk, conn: Con
 
 def test_a_lost_connection_costs_a_claim_of_each(desk: Desk, conn: Connection) -> None:
     def lose() -> None:
-        lost = desk._checkpointer._link._conn
-        assert lost is not None
-        conn.execute("SELECT pg_terminate_backend(%s, 5000)", (lost.info.backend_pid,))
+        terminate(conn, desk._checkpointer)
 
     async def lose_one_checkpoint() -> None:
         before = list(desk._lanes.values())

@@ -133,6 +133,27 @@ def crash_at(step: str, nth: int, act: Callable[[], None]) -> Failpoint:
     return failpoint
 
 
+def terminate(conn: Connection, checkpointer: Checkpointer) -> None:
+    """The database ends its connection."""
+    assert checkpointer._link._conn is not None
+    pid = checkpointer._link._conn.info.backend_pid
+    conn.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
+
+
+def lose_next_answer(conn: Connection, checkpointer: Checkpointer) -> None:
+    """Its next COMMIT is made, and the connection ends before that is told."""
+    lost = checkpointer._link._conn
+    assert lost is not None
+    honestly = lost.commit
+
+    def commit() -> None:
+        honestly()
+        terminate(conn, checkpointer)
+        lost.execute("SELECT 'the answer'")
+
+    lost.commit = commit  # type: ignore[method-assign]
+
+
 def _stop_inside_copy(nth: int) -> None:
     """Stop ourselves between two pieces of the COPY of windows."""
     seen = 0

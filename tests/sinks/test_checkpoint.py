@@ -35,8 +35,10 @@ from tests.sinks.metering import (
     crash_at,
     in_memory,
     known,
+    lose_next_answer,
     play,
     register,
+    terminate,
     the_log,
     usage_in_ledger,
     usage_in_memory,
@@ -179,7 +181,7 @@ def test_a_lost_connection(conn: Connection, url: str, step: str) -> None:
     losing: Checkpointer
 
     def lose() -> None:
-        _terminate(conn, losing)
+        terminate(conn, losing)
 
     losing = Checkpointer(url, failpoint=crash_at(step, 2, lose))
     for _ in range(3):
@@ -202,32 +204,14 @@ def test_a_killed_process(conn: Connection, url: str, worker: Checkpointer, step
     assert_equals_the_uninterrupted_run(conn)
 
 
-def _terminate(conn: Connection, checkpointer: Checkpointer) -> None:
-    assert checkpointer._link._conn is not None
-    pid = checkpointer._link._conn.info.backend_pid
-    conn.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
-
-
 # -- the answer to COMMIT is lost ------------------------------------------------------------------
 
 
 def test_a_commit_that_was_made_is_not_repeated(conn: Connection, url: str) -> None:
     """The server committed, then the connection broke: the row says ours at expect."""
-    losing: Checkpointer
-
-    def commit_and_lose() -> None:
-        lost = losing._link._conn
-        assert lost is not None
-        honestly = lost.commit
-
-        def commit() -> None:
-            honestly()
-            _terminate(conn, losing)
-            lost.execute("SELECT 'the answer'")
-
-        lost.commit = commit  # type: ignore[method-assign]
-
-    losing = Checkpointer(url, failpoint=crash_at("flush:written", 2, commit_and_lose))
+    losing = Checkpointer(
+        url, failpoint=crash_at("flush:written", 2, lambda: lose_next_answer(conn, losing))
+    )
     play(losing, LOG)
     losing.close()
     assert_equals_the_uninterrupted_run(conn)
@@ -235,7 +219,7 @@ def test_a_commit_that_was_made_is_not_repeated(conn: Connection, url: str) -> N
 
 def test_a_commit_that_was_not_made_is_an_error(conn: Connection, url: str) -> None:
     losing = Checkpointer(
-        url, failpoint=crash_at("flush:written", 2, lambda: _terminate(conn, losing))
+        url, failpoint=crash_at("flush:written", 2, lambda: terminate(conn, losing))
     )
     with pytest.raises(psycopg.OperationalError):
         play(losing, LOG)
@@ -249,7 +233,7 @@ def test_a_commit_whose_fate_cannot_be_read_is_an_error(conn: Connection, url: s
     losing: Checkpointer
 
     def lose_everything() -> None:
-        _terminate(conn, losing)
+        terminate(conn, losing)
         losing._link._url = "postgresql://nobody@127.0.0.1:1/nothing"
 
     losing = Checkpointer(url, failpoint=crash_at("flush:written", 1, lose_everything))
@@ -267,7 +251,7 @@ def test_a_row_of_another_owner_is_not_ours(conn: Connection, url: str) -> None:
     losing, other = Checkpointer(url), Checkpointer(url)
 
     def lose_to_another() -> None:
-        _terminate(conn, losing)
+        terminate(conn, losing)
         other.claim(TOPIC_ID, 0)
 
     losing._failpoint = crash_at("flush:written", 1, lose_to_another)
@@ -383,7 +367,7 @@ def test_an_owner_that_reconnected_and_stopped_is_ended(conn: Connection, url: s
     """The row must name the backend that holds it, not the one that once claimed it."""
     stopped, other = Checkpointer(url), Checkpointer(url)
     lane = taken(stopped.claim(TOPIC_ID, 0), LOG[:2])
-    _terminate(conn, stopped)
+    terminate(conn, stopped)
     with pytest.raises(psycopg.OperationalError):
         stopped.connection().execute("SELECT 1")
     stopped._failpoint = crash_at("flush:swapped", 1, _crash)
@@ -495,7 +479,7 @@ def test_a_set_of_series_that_was_not_committed_is_not_remembered(
 
     def insert_and_lose(own: Connection, new: Collection[Names]) -> dict[Names, int]:
         ids = insert(own, new)
-        _terminate(conn, losing)
+        terminate(conn, losing)
         return ids
 
     with pytest.MonkeyPatch.context() as patch:
@@ -527,7 +511,7 @@ def test_another_connection_may_lead_to_a_ledger_with_other_ids(conn: Connection
     play(checkpointer, LOG)
     checkpointer.claim(TOPIC_ID, 0)  # which remembers what ids mean
     conn.execute("UPDATE series_set SET resource = array_replace(resource, 'eth0', 'eth9')")
-    _terminate(conn, checkpointer)
+    terminate(conn, checkpointer)
     with pytest.raises(psycopg.OperationalError):
         checkpointer.claim(TOPIC_ID, 0)
     lane = checkpointer.claim(TOPIC_ID, 0)

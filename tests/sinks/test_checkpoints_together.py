@@ -20,7 +20,9 @@ from tests.sinks.metering import (
     crash_at,
     in_memory,
     known,
+    lose_next_answer,
     register,
+    terminate,
     usage_in_ledger,
     usage_in_memory,
 )
@@ -155,35 +157,18 @@ def test_where_one_is_fenced_nothing_of_the_others_is_written(
 
 def test_a_commit_that_was_made_is_not_repeated(conn: Connection, billing_url: str) -> None:
     """The answer to COMMIT was lost: what is true of one lane is true of all."""
-    losing: Checkpointer
-
-    def commit_and_lose() -> None:
-        lost = losing._link._conn
-        assert lost is not None
-        honestly = lost.commit
-
-        def commit() -> None:
-            honestly()
-            conn.execute("SELECT pg_terminate_backend(%s, 5000)", (lost.info.backend_pid,))
-            lost.execute("SELECT 'the answer'")
-
-        lost.commit = commit  # type: ignore[method-assign]
-
-    losing = Checkpointer(billing_url, failpoint=crash_at("flush:written", 3, commit_and_lose))
+    losing = Checkpointer(
+        billing_url, failpoint=crash_at("flush:written", 3, lambda: lose_next_answer(conn, losing))
+    )
     play(losing)
     losing.close()
     assert_equals_each_alone(conn)
 
 
 def test_a_commit_that_was_not_made_is_an_error(conn: Connection, billing_url: str) -> None:
-    losing: Checkpointer
-
-    def lose() -> None:
-        assert losing._link._conn is not None
-        pid = losing._link._conn.info.backend_pid
-        conn.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
-
-    losing = Checkpointer(billing_url, failpoint=crash_at("flush:written", 2, lose))
+    losing = Checkpointer(
+        billing_url, failpoint=crash_at("flush:written", 2, lambda: terminate(conn, losing))
+    )
     with pytest.raises(psycopg.OperationalError):
         play(losing)
     play(losing)
