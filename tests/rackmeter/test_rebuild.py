@@ -439,8 +439,9 @@ def test_a_worker_meters_on_through_build_and_swap(
         conn.execute(
             "UPDATE server_state SET open[1] = open[1] + 7, origins = 5 WHERE server_id = 's3'"
         )
+        finished = windows_of(conn, "s3")
         with worker(scene) as running, reporting(fleet, servers):
-            wait_for(lambda: sum(offsets(conn)) > 200, "reports on the damaged head")
+            wait_for(lambda: windows_of(conn, "s3") > finished, "the end of the damaged window")
             with place_of(scene) as at:
                 build(at)
                 found = compare(at)
@@ -457,6 +458,11 @@ def test_a_worker_meters_on_through_build_and_swap(
         assert_exact(conn, fleet)
         origins = conn.execute("SELECT DISTINCT origins FROM server_state").fetchall()
         assert origins == [(1,)]
+
+
+def windows_of(conn: Connection, server: str) -> int:
+    query = "SELECT count(*) FROM usage_window WHERE server_id = %s"
+    return int(conn.execute(query, (server,)).fetchall()[0][0])
 
 
 stop_reporting = threading.Event()
