@@ -25,7 +25,8 @@ from rackmeter.fleet.publish import PRODUCER
 ALLOWANCE: Final = 256_000_000
 """Bytes sent a month in the plan ``demo-hourly``."""
 PERCENTS: Final = (50, 80, 100)
-PRODUCING: Final = {"linger.ms": 20, "queue.buffering.max.messages": 1_000_000}
+QUEUED_MAX: Final = 1_000_000
+"""Messages that wait in the sender at most."""
 _OPENED_MS: Final = 60_000
 _OPENING_S: Final = 30
 """Until the opening reports are in the ledger."""
@@ -123,7 +124,9 @@ class Sender:
     def __init__(self, plan: Plan, bootstrap: str, topic: str) -> None:
         self.plan, self._topic = plan, topic
         self._failed: list[KafkaError] = []
-        config: dict[str, Any] = {"bootstrap.servers": bootstrap, **PRODUCER, **PRODUCING}
+        config: dict[str, Any] = {
+            **PRODUCER, "bootstrap.servers": bootstrap, "queue.buffering.max.messages": QUEUED_MAX,
+        }  # fmt: skip
         self._producer = Producer(config)
         messages = list(self._messages())
         self._opening, self._due = messages[: plan.servers], messages[plan.servers :]

@@ -42,6 +42,6 @@ def live(scope: Scope, inputs: Inputs, as_of: datetime) -> Live:
         as_of,
         lines=priced_lines(frame, inputs, groups),
         states=progress_of(frame, inputs, groups),
-        sure=certain(scope, inputs),
+        sure=certain(scope, inputs, cuts),
         next_eval_at=next_eval_of(frame, cuts) if as_of < closed(frame.period) else None,
     )

@@ -39,6 +39,8 @@ from sinks.vault import Vault
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+Flight = tuple[Lane, Sealed]
+"""A lane with what of it is on its way to the ledger."""
 
 RETRY_S: Final = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)
 """A database that is away for a minute is waited for; then the worker stops and says so."""
@@ -222,40 +224,37 @@ class Desk:
             if not ready:
                 return False
             sealed = await self._run(self._meter, self._seal, ready)
-            writing = asyncio.create_task(self._write(ready, sealed))
+            writing = asyncio.create_task(self._write(sealed))
             self._writing.update((lane.part, writing) for lane in ready)
             return True
 
-    def _seal(self, lanes: Sequence[Lane]) -> list[Sealed]:
-        return [lane.seal(self._checkpointer.output()) for lane in lanes]
+    def _seal(self, lanes: Sequence[Lane]) -> list[Flight]:
+        return [(lane, lane.seal(self._checkpointer.output())) for lane in lanes]
 
-    async def _write(self, lanes: Sequence[Lane], sealed: Sequence[Sealed]) -> None:
+    async def _write(self, flights: Sequence[Flight]) -> None:
         """Of several that were not written together each is written alone, or its lane dropped."""
         try:
             with metrics.CHECKPOINT.time():
+                sealed = [one for _, one in flights]
                 await self._run(self._ledger, self._checkpointer.write, sealed)
         except Exception as error:
-            both = list(zip(lanes, sealed, strict=True))
-            if len(both) == 1 or isinstance(error, psycopg.OperationalError | DependencyError):
-                await asyncio.gather(*(self._mend(lane, error, one) for lane, one in both))
+            if len(flights) == 1 or isinstance(error, psycopg.OperationalError | DependencyError):
+                await asyncio.gather(*(self._mend(lane, error, one) for lane, one in flights))
                 return
-            for lane, one in both:
-                self._writing[lane.part] = asyncio.create_task(self._write([lane], [one]))
+            for lane, one in flights:
+                self._writing[lane.part] = asyncio.create_task(self._write([(lane, one)]))
             return
         touched: dict[str, int] = {}
-        for lane, one in zip(lanes, sealed, strict=True):
+        for lane, one in flights:
             lane.committed(one)
             metrics.committed(one)
             touched.update(one.touched)
         self.hints.tell_later(touched, max(one.append_ms for one in sealed))
-        if why := await self._run(self._meter, self._too_many_refused, lanes, sealed):
+        if why := await self._run(self._meter, self._too_many_refused, flights):
             self._stop(RefusedError(why))
 
-    def _too_many_refused(self, lanes: Sequence[Lane], sealed: Sequence[Sealed]) -> str | None:
-        looks = [
-            self._refusals[lane.part].look(one, lane.heads)
-            for lane, one in zip(lanes, sealed, strict=True)
-        ]
+    def _too_many_refused(self, flights: Sequence[Flight]) -> str | None:
+        looks = [self._refusals[lane.part].look(one, lane.heads) for lane, one in flights]
         return next(filter(None, looks), None)
 
     async def _say_idle(self) -> None:

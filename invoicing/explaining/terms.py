@@ -39,12 +39,12 @@ def line_node(name: str, line: Line, currency: str) -> Node:
 
 def _discount(entry: Priced, line: Line, lines: Sequence[Line]) -> Iterator[Node]:
     currency, agreed = entry.scope.currency, entry.scope.discounts
-    found = next((one for one in agreed if line.key.endswith(f"/discount/{one.name}")), None)
-    if found:
-        name, key = found.name, line.key.removesuffix(f"/discount/{found.name}")
+    # A contract that was renewed may have another of that name.
+    discount = next((one for one in agreed if line.key.endswith(f"/discount/{one.name}")
+                     and counts(one, line)), None)  # fmt: skip
+    if discount:
+        name, key = discount.name, line.key.removesuffix(f"/discount/{discount.name}")
         mine = next(one for one in lines if one.key == key)
-        # A contract that was renewed may have another of that name.
-        discount = next(one for one in agreed if one.name == name and counts(one, mine))
         earlier = [one for one in lines if one.key in {
             f"{key}/discount/{each.name}" for each in agreed if each.name < name}]  # fmt: skip
         base = exact_sum([mine.net, *(one.net for one in earlier)])

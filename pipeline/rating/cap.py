@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 
-from pipeline.money import round_money
-
 
 def limit(touched: Sequence[Decimal | None], billed: Fraction) -> Fraction | None:
     """The most that the last row may cost: its own cap, within the dearest touched so far."""
@@ -19,16 +17,3 @@ def limit(touched: Sequence[Decimal | None], billed: Fraction) -> Fraction | Non
         return None if own is None else Fraction(own)
     dearest = max(Fraction(cap) for cap in touched if cap is not None)
     return min(Fraction(own), dearest - billed)
-
-
-def within(amounts: Sequence[Fraction], most: Fraction | None, currency: str) -> list[Fraction]:
-    """The amounts, the last ones cut off where the lines they make would come to more than
-    ``most``.
-    """
-    if most is None:
-        return list(amounts)
-    kept: list[Fraction] = []
-    for amount in amounts:
-        kept.append(min(amount, most))
-        most -= Fraction(round_money(kept[-1], currency))
-    return kept

@@ -13,7 +13,7 @@ from typing import Final
 from pipeline.money import exact_text, round_money
 from pipeline.periods import closed, microseconds
 from pipeline.rating.billable import Billable, billable
-from pipeline.rating.cap import limit, within
+from pipeline.rating.cap import limit
 from pipeline.rating.commit import above, commit_part, committed
 from pipeline.rating.coverage import said
 from pipeline.rating.cut import Group, Segment
@@ -61,9 +61,10 @@ def priced(frame: Frame, group: Group) -> Iterator[Priced]:
     billed = Fraction(0)
     for one, parts in _parts(frame, group):
         touched.append(one.segment.charge.cap)
-        exact = [Fraction(part.quantity) * Fraction(part.price) for part in parts]
-        amounts = within(exact, limit(touched, billed), frame.scope.currency)
-        for tier, (part, full, amount) in enumerate(zip(parts, exact, amounts, strict=True)):
+        most, before = limit(touched, billed), billed
+        for tier, part in enumerate(parts):
+            full = Fraction(part.quantity) * Fraction(part.price)
+            amount = full if most is None else min(full, most - (billed - before))
             billed += Fraction(round_money(amount, frame.scope.currency))
             yield Priced(one, part, amount, amount < full, tier)
 

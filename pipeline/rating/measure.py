@@ -25,7 +25,7 @@ def measure(
     others = [group for group in groups if not isinstance(group[0].charge.quantity, Percentile)]
     booked = bookings(scope)
     found = [_measured(group, inputs, owned, as_of, booked) for group in others]
-    return found + percentiles(scope, inputs.samples, rates, as_of) if rates else found
+    return found + percentiles(scope, inputs.samples, rates, as_of)
 
 
 def _measured(

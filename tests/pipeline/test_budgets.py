@@ -21,6 +21,7 @@ from pipeline.budgets import (
     remember,
 )
 from pipeline.certain import certain
+from pipeline.rating.cut import cut
 from pipeline.rating.figures import Figure
 from schemas.billing import (
     Assignment,
@@ -181,7 +182,8 @@ def sure(*windows: int | None) -> int:
         (Assignment("s-1", "port", Span(START)),), (PORT,),
     )  # fmt: skip
     samples = Samples("s-1", "net.tx_bytes", "eth0", START, windows)
-    return certain(scope, Inputs(Span(START, END), samples=(samples,)))["port", "port"]
+    inputs = Inputs(Span(START, END), samples=(samples,))
+    return certain(scope, inputs, cut(scope, inputs.period))["port", "port"]
 
 
 @pytest.mark.parametrize(

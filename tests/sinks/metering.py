@@ -28,6 +28,9 @@ SERVERS = ("s1", "s2", "s3", "s4")
 CHUNK = 9
 FLUSH_EVERY = 2
 """Chunks of a checkpoint."""
+FLUSH_STEPS = (
+    "flush:registered", "flush:copied", "flush:swapped", "flush:written", "flush:committed",
+)  # fmt: skip
 
 
 def known(servers: Sequence[str] = SERVERS) -> Intake:
@@ -117,6 +120,14 @@ def usage_in_ledger(conn: Connection) -> Usage:
     ).fetchall()
     conn.rollback()
     return {(server, win, m, r): int(q) for server, win, m, r, q in rows}
+
+
+class CrashError(Exception):
+    """The process ends here."""
+
+
+def crash() -> None:
+    raise CrashError
 
 
 def crash_at(step: str, nth: int, act: Callable[[], None]) -> Failpoint:

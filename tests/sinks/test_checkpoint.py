@@ -30,8 +30,11 @@ from tests.pipeline.test_lanes import NOW, TOPIC
 from tests.sinks.metering import (
     CHUNK,
     FLUSH_EVERY,
+    FLUSH_STEPS,
     TOPIC_ID,
+    CrashError,
     chunks,
+    crash,
     crash_at,
     in_memory,
     known,
@@ -44,17 +47,10 @@ from tests.sinks.metering import (
     usage_in_memory,
 )
 
-STEPS = (
-    "claim:taken", "claim:committed", "flush:registered", "flush:copied", "flush:swapped",
-    "flush:written", "flush:committed",
-)  # fmt: skip
+STEPS = ("claim:taken", "claim:committed", *FLUSH_STEPS)
 LOG = chunks()
 TRUTH = in_memory(LOG)
 END = len(the_log())
-
-
-class CrashError(Exception):
-    """The process ends here."""
 
 
 @pytest.fixture
@@ -158,7 +154,7 @@ def test_the_whole_log_three_times(conn: Connection, worker: Checkpointer) -> No
 @pytest.mark.parametrize("step", STEPS)
 def test_a_crash(conn: Connection, url: str, worker: Checkpointer, step: str) -> None:
     """The process is gone, and its connection with it: in the second claim or checkpoint."""
-    crashing = Checkpointer(url, failpoint=crash_at(step, 2, _crash))
+    crashing = Checkpointer(url, failpoint=crash_at(step, 2, crash))
     with pytest.raises(CrashError):
         _play_twice(crashing)
     crashing.close()
@@ -169,10 +165,6 @@ def test_a_crash(conn: Connection, url: str, worker: Checkpointer, step: str) ->
 def _play_twice(checkpointer: Checkpointer) -> None:
     for _ in range(2):
         play(checkpointer, LOG)
-
-
-def _crash() -> None:
-    raise CrashError
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -370,7 +362,7 @@ def test_an_owner_that_reconnected_and_stopped_is_ended(conn: Connection, url: s
     terminate(conn, stopped)
     with pytest.raises(psycopg.OperationalError):
         stopped.connection().execute("SELECT 1")
-    stopped._failpoint = crash_at("flush:swapped", 1, _crash)
+    stopped._failpoint = crash_at("flush:swapped", 1, crash)
     with pytest.raises(CrashError):
         stopped.flush(lane)
     play(other, LOG)

@@ -14,9 +14,12 @@ from tests.pipeline.test_counters import memory
 from tests.pipeline.test_lanes import NOW
 from tests.sinks.metering import (
     FLUSH_EVERY,
+    FLUSH_STEPS,
     SERVERS,
     TOPIC_ID,
+    CrashError,
     chunks,
+    crash,
     crash_at,
     in_memory,
     known,
@@ -31,11 +34,6 @@ FLEETS = (SERVERS, ("t1", "t2", "t3", "t4"))
 """Of the partitions 0 and 1, which have logs alike but for the names."""
 LOGS = tuple(map(chunks, FLEETS))
 TRUTHS = tuple(in_memory(log, fleet) for log, fleet in zip(LOGS, FLEETS, strict=True))
-STEPS = ("flush:registered", "flush:copied", "flush:swapped", "flush:written", "flush:committed")
-
-
-class CrashError(Exception):
-    """The process ends here."""
 
 
 @pytest.fixture
@@ -116,13 +114,10 @@ def test_an_uninterrupted_run(conn: Connection, worker: Checkpointer) -> None:
 
 
 @pytest.mark.parametrize("nth", [1, 3])
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", FLUSH_STEPS)
 def test_a_crash(
     conn: Connection, billing_url: str, worker: Checkpointer, step: str, nth: int
 ) -> None:
-    def crash() -> None:
-        raise CrashError
-
     crashing = Checkpointer(billing_url, failpoint=crash_at(step, nth, crash))
     with pytest.raises(CrashError):
         play(crashing)
