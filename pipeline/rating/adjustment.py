@@ -35,8 +35,9 @@ def adjustments(
     """Each difference, in the order of ``now``, vanished last.
 
     ``number`` says which correction of the period it is, from 1; ``end`` is the period's. A new
-    line has the rate of its tax category among those billed; None where that has none. Where the
-    category of a line has changed, the old one is taken back and the new one charged.
+    line has the rate of its tax category among those billed, None where that has none; one that was
+    billed has its own. Where the category of a line has changed, the old one is taken back and the
+    new one charged.
     """
     own = [line for line in now if line.service.start < end]
     before = {(one.key, one.tax): one for one in billed}
@@ -45,7 +46,7 @@ def adjustments(
     for key, tax in [*before, *((line.key, line.tax) for line in own)]:
         taxes[key].add(tax)
     compared = [(_as_billed(line), before.pop((line.key, line.tax), None)) for line in own]
-    compared += [(replace(one, net=-one.net), None) for one in before.values()]
+    compared += [(replace(one, net=Decimal(0)), one) for one in before.values()]
     found: list[Correction] = []
     for one, old in compared:
         net = EXACT.subtract(one.net, old.net) if old else one.net

@@ -210,7 +210,8 @@ def test_every_command_refuses(billing: Connection, billing_url: str, tmp_path: 
     running = {
         words: subprocess.Popen(
             [sys.executable, "-m", "rackmeter", *words.split()],
-            env=dict(scene.environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=dict(scene.environment), cwd=tmp_path,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )
         for words in COMMANDS
     }  # fmt: skip

@@ -188,13 +188,14 @@ def test_the_year_takes_back_what_a_month_of_it_brings_later() -> None:
 
 
 def test_a_correction_has_the_rate_that_was_billed() -> None:
-    """A new line that of its category, the first of them; where none was billed, today's."""
+    """Its own, also once it has vanished; a new line that of its category, the first of them; where
+    none was billed, today's."""
     template = price(scope_of(row(traffic("1.19"), "traffic")), inputs_of(tb("21")), END)[0]
 
     def line(key: str, tax: str) -> Line:
         return replace(template, key=key, tax=tax)
 
-    rates = {("a", "books"): 7, ("b", "books"): 5, ("c", "hosting"): 19, ("gone", "books"): 7}
+    rates = {("a", "books"): 7, ("b", "books"): 5, ("c", "hosting"): 19, ("gone", "books"): 5}
     billed = [
         replace(one, rate=Decimal(rate), net=Decimal(9))
         for (key, tax), rate in rates.items()
@@ -203,7 +204,7 @@ def test_a_correction_has_the_rate_that_was_billed() -> None:
     now = [line("new", "books"), line("c", "hosting"), line("b", "books"), line("a", "food")]
     made = adjustments(now, billed, 1, END)
     assert [(one.line.key.removeprefix("adjust/1/"), str(one.rate)) for one in made] == [
-        ("new", "7"), ("c", "19"), ("b", "5"), ("a/food", "None"), ("a/books", "7"), ("gone", "7"),
+        ("new", "7"), ("c", "19"), ("b", "5"), ("a/food", "None"), ("a/books", "7"), ("gone", "5"),
     ]  # fmt: skip
 
 
