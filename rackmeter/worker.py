@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import faust
+import mode.loop
 from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 
@@ -57,6 +58,7 @@ def run_worker(settings: Settings) -> None:
     vault = load_vault(settings)
     topic = _prepare(settings, url, kafka, vault)
     metrics.start(topic.partitions)
+    mode.loop.use("uvloop")
     desk = Desk(settings, url, topic, vault)
     app, transport = _app(settings, kafka)
     deliveries = Deliveries(url, ways(settings, vault))
