@@ -160,6 +160,7 @@ def measure(options: argparse.Namespace, sustained: float) -> Iterator[Figure]:
 
 @contextmanager
 def _running(rate: float, seconds: float, options: argparse.Namespace) -> Iterator[Running]:
+    sys.setswitchinterval(SWITCH_S)
     with started(options.broker) as servers, ExitStack() as running:
         create_topics(servers.bootstrap, {TOPIC: PARTITIONS}, RETENTION)
         keys = Load(options.servers, 1).keys
@@ -268,7 +269,6 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     options = options_of()
-    sys.setswitchinterval(SWITCH_S)
     rate = options.sustained or sustained(options)
     if not options.json:
         print(f"{machine()}\n{broker_named(options.broker)}\nsustained {rate:,.0f} reports/s\n")

@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.rating [--json] [--scopes N] [--days N] [--close N] [--no-alerts]``. Each
 scope is an item on a server of 24 series, two of them charged, with every window of the month so
-far. *Alerts* is ``benchmarks.latency`` at half of ``--sustained``.
+far. *Alerts* is ``benchmarks.latency`` at half of ``--sustained``, measured when not given.
 """
 
 import argparse
@@ -148,7 +148,7 @@ def _close(servers: Servers, count: int) -> float:
 
 def _alerts(options: argparse.Namespace) -> AlertLatency:
     load = latency.options_of(["--shares", "0.5", "--seconds", "20", "--webhook-seconds", "10"])
-    (figure,) = latency.measure(load, options.sustained)
+    (figure,) = latency.measure(load, options.sustained or latency.sustained(load))
     return AlertLatency(figure.webhook.p50_ms, figure.webhook.p99_ms)
 
 
@@ -176,7 +176,7 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--days", type=int, default=28, help="of windows in each scope's month")
     parser.add_argument("--close", type=int, default=100, help="scopes to close")
     parser.add_argument("--no-alerts", dest="alerts", action="store_false")
-    parser.add_argument("--sustained", type=float, default=20_000, help="reports a second, full")
+    parser.add_argument("--sustained", type=float, help="reports a second; measured when not given")
     return parser.parse_args(arguments)
 
 
