@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.money import MINOR_UNITS, exact_sum, truncate_money
 from pipeline.rating.settle import Settlement, settle
-from pipeline.rating.taken import Taking, after, beyond, room, untaken
+from pipeline.rating.taken import Taking, after, beyond, room, taken_of, untaken
 from pipeline.rating.taken import given as returned
 from pipeline.rating.tax import tax_line
 from schemas.billing import Line, LineKind, Seller, Span, Taken, Used
@@ -181,3 +181,93 @@ def test_truncated_taxes_are_taken_back_truncated(rate: str) -> None:
     assert stands.before_tax == stands.tax == truncate_money(
         Decimal("0.97") * Decimal(rate) / 100, EUR
     )  # fmt: skip
+
+
+def test_what_was_drawn_last_goes_home_first() -> None:
+    """docs/price.md: "what was drawn last before the rest", and only what is more is money."""
+    stands = charged(
+        Decimal("9.00"), Decimal(19), EUR, TaxProfile(),
+        [("old", Decimal("4.00")), ("new", Decimal("6.00"))],
+    )  # fmt: skip
+    (one,) = note(Decimal("7.00"), stands, EUR, TaxProfile()).taken
+    assert [(u.credit, str(u.back)) for u in one.used] == [("old", "1.00"), ("new", "6.00")]
+    made = note(Decimal("5.00"), after(one), EUR, TaxProfile())
+    (next_,) = made.taken
+    lines = [(x.key, str(x.net)) for x in made.lines if x.kind is LineKind.CREDIT]
+    assert lines == [("s/return/RM-1/old/std/19", "3.00")], "no line of nothing"
+    assert [(u.credit, str(u.back)) for u in next_.used] == [("old", "3.00"), ("new", "0.00")]
+    assert (str(next_.back), str(next_.back_tax)) == ("2.00", "0.38")
+    assert untaken(one) == stands
+    assert untaken(next_) == after(one)
+
+
+def test_notes_of_prices_with_tax_have_nets_that_add_up_too() -> None:
+    """Each alone would be 0.08 and 0.02: 0.06 of tax in all. The invoice of 0.30 has 0.25, 0.05."""
+    profile = TaxProfile(TaxMode.INCLUSIVE)
+    stands = charged(Decimal("0.30"), Decimal(19), EUR, profile)
+    figures = []
+    for _ in range(3):
+        made = note(Decimal("0.10"), stands, EUR, profile)
+        (tax,) = made.taxes
+        assert (made.net, made.tax, made.gross) == (tax.base, tax.tax, Decimal("-0.10"))
+        figures.append(f"{tax.base} {tax.tax}")
+        stands = after(made.taken[0])
+    assert figures == ["-0.08 -0.02", "-0.09 -0.01", "-0.08 -0.02"]
+    assert (stands.before, stands.before_tax) == (stands.charged, stands.tax)
+
+
+def test_the_whole_is_what_the_invoice_said() -> None:
+    """EN 16931 leaves it a minor unit: what it said of 10.00 comes back, not base × rate."""
+    stands = replace(charged(Decimal("10.00"), Decimal(19), EUR, TaxProfile()), tax=Decimal("1.91"))
+    assert note(Decimal("10.00"), stands, EUR, TaxProfile()).tax == Decimal("-1.91")
+    half = note(Decimal("5.00"), stands, EUR, TaxProfile())
+    rest = note(Decimal("5.00"), after(half.taken[0]), EUR, TaxProfile())
+    assert (str(half.tax), str(rest.tax)) == ("-0.95", "-0.96")
+
+
+@pytest.mark.parametrize(
+    ("rule", "std", "low", "more"),
+    [
+        ("what was charged", "-50.00", "-20.00", False),
+        ("a cent more of one category", "-50.01", "-20.00", True),
+        ("of the other", "-50.00", "-20.01", True),
+        ("what the other has left does not make up for it", "-50.01", "-1.00", True),
+        ("nor what the other charges", "-50.01", "30.00", True),
+        ("what it charges was never taken", "-50.00", "30.00", False),
+    ],
+)
+@pytest.mark.parametrize("mode", [TaxMode.EXCLUSIVE, TaxMode.INCLUSIVE])
+def test_no_more_than_was_charged_in_each_category(
+    rule: str, std: str, low: str, more: bool, mode: TaxMode
+) -> None:
+    """docs/price.md: of each no more than that charged in a category and rate."""
+    profile = TaxProfile(mode)
+    first = charged(Decimal("50.00"), Decimal(19), EUR, profile)
+    second = replace(charged(Decimal("20.00"), Decimal(7), EUR, profile), category="low")
+    lines = [line("k", std), replace(line("l", low), tax="low")]
+    seller = replace(SELLER, tax={"std": Decimal(19), "low": Decimal(7)})
+    taking = Taking((first, second), note=True)
+    made = settle(lines, seller, EUR, profile, (), START, {}, taking)
+    assert beyond(made.taxes, made.taken, profile) is more, rule
+
+
+@pytest.mark.parametrize(
+    ("rule", "amount", "before", "credit", "most"),
+    [
+        ("what it charged", "50.00", "0", "0", "50.00"),
+        ("less what notes took before", "50.00", "20.00", "0", "30.00"),
+        ("and the credit that it used", "50.00", "20.00", "4.00", "34.00"),
+        ("of a category below zero nothing", "-10.00", "0", "0", "0"),
+        ("but the credit", "-10.00", "0", "4.00", "4.00"),
+    ],
+)
+def test_the_most_that_can_be_taken_back(
+    rule: str, amount: str, before: str, credit: str, most: str
+) -> None:
+    """A category is below zero where an invoice corrects an older one at a rate that was."""
+    stands = charged(Decimal(amount), Decimal(19), EUR, TaxProfile(), [("c", Decimal(credit))])
+    stands = replace(stands, before=Decimal(before))
+    assert room(stands) == Decimal(most), rule
+    made = note(Decimal("99.00"), stands, EUR, TaxProfile())
+    assert exact_sum(taken_of(one) for one in made.taken) == Decimal(most)
+    assert beyond(made.taxes, made.taken, TaxProfile())
