@@ -22,7 +22,8 @@ from schemas.errors import DependencyError
 from schemas.report import Report, encode
 from sinks.database import Connection
 from sinks.health import arrived
-from sinks.keys import load_keys_of, register
+from sinks.keys import register
+from sinks.known_keys import load_keys_of
 from sinks.vault import Vault
 
 PREFIX: Final = "rackmeter-probe"

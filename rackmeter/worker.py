@@ -33,7 +33,7 @@ from schemas.errors import ConfigError, DependencyError
 from schemas.events import Changed, encode_changed
 from sinks.database import connect, require_schema
 from sinks.deadletters import Letter
-from sinks.keys import load_keys
+from sinks.known_keys import load_keys
 from sinks.positions import TopicIdentity, register_topic
 from sinks.vault import Vault
 

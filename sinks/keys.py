@@ -1,4 +1,4 @@
-"""The signing keys of servers: registered, rotated, revoked, loaded. No key is ever deleted.
+"""The signing keys of servers: registered, rotated, revoked. No key is ever deleted.
 
 A key is valid in ``[valid_from_ms, valid_to_ms)``, judged when a report is appended. It stays after
 its end, for as long as a topic holds reports that it signed a replay needs it. Secrets are
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from pipeline.keyring import Keyring
 from schemas.envelope import NEVER_MS, Key
 from schemas.errors import RefusedError
 from sinks.audit import Act, record
 from sinks.database import Connection
-from sinks.secrets import KEY_TABLE, in_use, lock
-from sinks.vault import Row, Vault
+from sinks.known_keys import row_of
+from sinks.secrets import in_use, lock
+from sinks.vault import Vault
 
 REPEAT_MS: Final = 3_600_000
 """A rotation so soon after the last one is taken for a mistake, however short its overlap."""
@@ -35,44 +35,6 @@ class Registered:
     last_report_ms: int | None
     item: str | None
     flagged: str
-
-
-def load_keys(conn: Connection, vault: Vault) -> tuple[Keyring, dict[str, int]]:
-    """All signing keys, and for each server the start of its oldest one."""
-    keys = [
-        Key(kid, server, vault.decrypt(stored, _row(kid, server)), valid_from, valid_to)
-        for kid, server, stored, valid_from, valid_to in conn.execute(
-            "SELECT kid, server_id, secret, valid_from_ms, valid_to_ms FROM agent_key"
-        ).fetchall()
-    ]
-    registered: dict[str, int] = {}
-    for key in keys:
-        known = registered.get(key.server, key.valid_from_ms)
-        registered[key.server] = min(known, key.valid_from_ms)
-    return Keyring(keys), registered
-
-
-def load_keys_of(conn: Connection, vault: Vault, servers: Sequence[str], now_ms: int) -> list[Key]:
-    """The newest key in force of each of these servers that has one."""
-    rows = conn.execute(
-        "SELECT DISTINCT ON (server_id) kid, server_id, secret, valid_from_ms, valid_to_ms"
-        " FROM agent_key WHERE server_id = ANY(%s) AND valid_from_ms <= %s AND valid_to_ms > %s"
-        " ORDER BY server_id, valid_from_ms DESC",
-        (list(servers), now_ms, now_ms),
-    ).fetchall()
-    return [
-        Key(kid, server, vault.decrypt(stored, _row(kid, server)), valid_from, valid_to)
-        for kid, server, stored, valid_from, valid_to in rows
-    ]
-
-
-def keys_exist(conn: Connection, kids: set[str]) -> bool:
-    """Whether the ledger knows any of these keys."""
-    wanted = [kid for kid in kids if "\0" not in kid]
-    row = conn.execute(
-        "SELECT EXISTS (SELECT FROM agent_key WHERE kid = ANY(%s))", (wanted,)
-    ).fetchone()
-    return row is not None and bool(row[0])
 
 
 def register(conn: Connection, vault: Vault, keys: Sequence[Key]) -> None:
@@ -192,16 +154,12 @@ def _enter(conn: Connection, vault: Vault, keys: Sequence[Key]) -> None:
             " VALUES (%s, %s, %s, %s, %s)",
             [
                 (
-                    key.kid, key.server, vault.encrypt(key.secret, _row(key.kid, key.server)),
+                    key.kid, key.server, vault.encrypt(key.secret, row_of(key.kid, key.server)),
                     key.valid_from_ms, key.valid_to_ms,
                 )
                 for key in keys
             ],
         )  # fmt: skip
-
-
-def _row(kid: str, server: str) -> Row:
-    return Row(KEY_TABLE, kid, server)
 
 
 def _utc(epoch_ms: int) -> str:

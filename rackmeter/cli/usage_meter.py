@@ -131,7 +131,7 @@ def _ring(
         return NoSignatures(), {}
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415
     from rackmeter.key_files import load_vault  # noqa: PLC0415
-    from sinks.keys import load_keys  # noqa: PLC0415
+    from sinks.known_keys import load_keys  # noqa: PLC0415
 
     with ledger(settings.data_dir) as conn:
         return load_keys(conn, load_vault(settings))

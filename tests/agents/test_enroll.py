@@ -15,7 +15,7 @@ from agents.keyfile import load
 from rackmeter.topics import create_topics
 from sinks.database import Connection
 from sinks.enrolment import issue
-from sinks.keys import load_keys
+from sinks.known_keys import load_keys
 from tests.fix_api import Api, api
 from tests.fix_worker import wait_for
 from tests.kafka.certificates import Certificates, make_certificates

@@ -17,7 +17,7 @@ from openapi_spec_validator import validate
 from agents.keyfile import load
 from sinks.database import Connection, connect
 from sinks.enrolment import issue, revoke_open
-from sinks.keys import load_keys
+from sinks.known_keys import load_keys
 from tests.fix_api import Api, api, environment, free_port
 from tests.fix_worker import wait_for
 from tests.kafka.certificates import make_certificates

@@ -14,7 +14,7 @@ import pytest
 
 from rackmeter.cli import main as cli
 from sinks.database import Connection, connect
-from sinks.keys import load_keys
+from sinks.known_keys import load_keys
 from tests import vault
 from tests.vault import MASTER_KEY, VAULT
 

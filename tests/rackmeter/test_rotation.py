@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rackmeter.intake import KEYS_RELOAD_S
+from rackmeter.intake import KEYS_LOOK_S
 from rackmeter.stack import Stack
 from schemas.envelope import Headers, Key, headers
 from schemas.report import Report, encode
@@ -30,7 +30,7 @@ from tests.fix_worker import (
     worker,
 )
 
-OVERLAP_S = int(KEYS_RELOAD_S) + 3
+OVERLAP_S = int(KEYS_LOOK_S) + 3
 """Longer than it takes a worker to hear of an end."""
 SLACK_S = 4.0
 """For a fetch, a checkpoint and a busy machine."""
@@ -103,7 +103,7 @@ def test_a_rotation_and_a_revocation_reach_a_running_worker(
         command(scene, "revoke-key", second.kid)
         late = until_refused(lambda: repeat(second), conn)
         print(f"a revocation: refused after {late:.2f} s")
-        assert late < KEYS_RELOAD_S + SLACK_S
+        assert late < KEYS_LOOK_S + SLACK_S
         meter(third)
         assert running.stop() == 0
         assert not [key for key in (second, third) if key.secret.hex() in running.said()]
@@ -151,7 +151,7 @@ def replay(scene: Scene, conn: Connection, fleet: Fleet, url: str) -> None:
             assert metered(other) == metered(conn)
             letters = refused(other)
             other.execute("UPDATE agent_key SET secret = substr(secret, 1, 40) WHERE kid = 'k-s0'")
-            time.sleep(KEYS_RELOAD_S)
+            time.sleep(KEYS_LOOK_S)
             fleet.report("s0")
             assert running.process.wait(SLACK_S + 15) == 3, running.said()
             assert "The secret of agent_key k-s0 is not what was stored there" in running.said()

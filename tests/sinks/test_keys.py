@@ -3,6 +3,7 @@
 import base64
 import secrets
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -10,9 +11,10 @@ import pytest
 from schemas.envelope import NEVER_MS, Key
 from schemas.errors import ConfigError, DifferenceError, RefusedError
 from sinks.database import Connection, connect
-from sinks.keys import keys_exist, load_keys, register, registered, revoke, rotate
+from sinks.keys import register, registered, revoke, rotate
+from sinks.known_keys import KnownKeys, load_keys
 from sinks.secrets import in_use, rewrap
-from sinks.vault import Vault
+from sinks.vault import Row, Vault
 from sinks.webhooks import secret_row, set_webhook
 from tests.fix_billing import SECRET
 from tests.vault import MASTER_KEY, VAULT
@@ -54,11 +56,73 @@ def test_keys_and_when_a_server_was_registered(billing: Connection) -> None:
     assert since == {"s1": 50, "s2": 0}
 
 
-def test_whether_a_key_is_known_may_be_asked_with_any_name(billing: Connection) -> None:
+def test_keys_are_looked_up_by_any_name(billing: Connection) -> None:
     register(billing, VAULT, [a_key("k1")])
-    assert keys_exist(billing, {"k1", "stranger"})
-    assert not keys_exist(billing, {"stranger", "with\0nul", "�"})
-    assert not keys_exist(billing, set())
+    known = KnownKeys(VAULT)
+    assert not known.look_up(billing, {"stranger", "with\0nul", "�"})
+    assert not known.look_up(billing, set())
+    assert known.look_up(billing, {"k1", "stranger"})
+    assert not known.look_up(billing, {"k1"}), "it is known by now"
+    assert known.snapshot()[0].get("k1") == a_key("k1")
+
+
+CHANGES: dict[str, Callable[[Connection], object]] = {
+    "a server more": lambda conn: register(conn, VAULT, [a_key("k9", server="s9")]),
+    "rotated": lambda conn: rotate(conn, VAULT, a_key("k9"), DAY),
+    "ended": lambda conn: revoke(conn, "k1", NOW - 5),
+    "another master key": lambda conn: rewrap(conn, Vault([NEW_MASTER, MASTER_KEY])),
+    "two rows": lambda conn: conn.execute("UPDATE agent_key SET valid_to_ms = 7"),
+    "one gone": lambda conn: conn.execute("DELETE FROM agent_key WHERE kid = 'k2'"),
+    "all gone": lambda conn: conn.execute("DELETE FROM agent_key"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_what_has_changed_is_known_after_the_next_look(
+    billing: Connection, change: Callable[[Connection], object]
+) -> None:
+    """As if all were loaded anew; when nothing has changed, nothing is."""
+    both = Vault([MASTER_KEY, NEW_MASTER])
+    register(billing, VAULT, [a_key("k1", NOW - DAY), a_key("k2", server="s2")])
+    known = KnownKeys(both)
+    assert known.refresh(billing)
+    assert not known.refresh(billing)
+    change(billing)
+    assert known.refresh(billing)
+    assert not known.refresh(billing)
+    keyring, since = known.snapshot()
+    fresh, fresh_since = load_keys(billing, both)
+    assert since == fresh_since
+    for kid in ("k1", "k2", "k9"):
+        assert keyring.get(kid) == fresh.get(kid)
+
+
+def test_only_what_has_changed_is_decrypted(billing: Connection) -> None:
+    register(billing, VAULT, [a_key(f"k{n}", NOW - DAY, f"s{n}") for n in range(9)])
+    asked: list[str] = []
+
+    class Watched(Vault):
+        def decrypt(self, stored: bytes, row: Row) -> bytes:
+            asked.append(row.name)
+            return super().decrypt(stored, row)
+
+    known = KnownKeys(Watched([MASTER_KEY]))
+    known.refresh(billing)
+    assert len(asked) == 9
+    revoke(billing, "k3", NOW)
+    rotate(billing, VAULT, a_key("new", server="s5"), 0)
+    known.refresh(billing)
+    assert sorted(asked[9:]) == ["k3", "k5", "new"]
+
+
+def test_a_look_that_failed_is_made_again(billing: Connection) -> None:
+    register(billing, VAULT, [a_key("k1"), a_key("k2", server="s2")])
+    known = KnownKeys(VAULT)
+    known.refresh(billing)
+    billing.execute("UPDATE agent_key SET secret = 'x' WHERE kid = 'k2'")
+    for _ in range(2):
+        with pytest.raises(DifferenceError, match="secret of agent_key k2 is not what was stored"):
+            known.refresh(billing)
 
 
 def test_a_server_is_registered_once(billing: Connection) -> None:

@@ -20,7 +20,7 @@ from sinks.checkpoint import Checkpointer
 from sinks.database import Connection, connect, migrate, require_schema
 from sinks.deadletters import mark_published, unpublished
 from sinks.deliver import Outcome, deliver_due
-from sinks.keys import keys_exist, load_keys
+from sinks.known_keys import KnownKeys, load_keys
 from sinks.positions import positions
 from sinks.roles import ROLES, differences, missing_roles, roles, script
 from sinks.roles.logins import make_login
@@ -116,7 +116,7 @@ def test_the_writer_registers_topics_rates_and_delivers(
         sent = deliver_due(conn, WAYS, lambda: datetime.now(UTC))
         assert {one.outcome for one in sent} == {Outcome.GIVEN_UP, Outcome.RETRY}
         assert load_keys(conn, VAULT)[1] == {}
-        assert not keys_exist(conn, {"k"})
+        assert not KnownKeys(VAULT).look_up(conn, {"k"})
 
 
 def test_the_writer_relays_and_releases_letters(owner: Connection, billing_url: str) -> None:
