@@ -6,33 +6,35 @@ from decimal import Decimal
 from fractions import Fraction
 from random import Random
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.money import round_money, round_step
-from pipeline.periods import MICROSECOND
+from pipeline.money import round_step
+from pipeline.periods import MICROSECOND, hours, month
 from pipeline.rating.next_eval import next_eval_at
 from pipeline.rating.price import price
-from schemas.billing import Inputs, Line, PriceRow, Scope, Span, Usage
+from schemas.billing import Inputs, PriceRow, Scope, Span
 from schemas.prices import Hours, Sum
 from schemas.serial import from_json, to_json
+from tests.pipeline.rating.places import MONTHS, instants, paid, whole
 from tests.pipeline.rating.worlds import (
     END,
+    HOUR,
     ITEMS,
-    MONTH,
     START,
     WIDTH,
+    World,
     hour,
     hourly,
-    inputs,
     inputs_of,
-    instants,
     laws,
+    months,
     row,
     scope_of,
-    scopes,
+    total,
     traffic,
     usages,
     used,
@@ -41,24 +43,32 @@ from tests.pipeline.rating.worlds import (
 T = TypeVar("T")
 
 
-def total(lines: tuple[Line, ...]) -> Decimal:
-    return sum((line.net for line in lines), Decimal(0))
+@pytest.mark.parametrize(("timezone", "change", "at", "length"), MONTHS)
+def test_the_months_that_are_drawn(timezone: str, change: str | None, at: str, length: str) -> None:
+    """By hand: how long they are, and that clocks show two things around the instant."""
+    instant = datetime.fromisoformat(at)
+    period = month(instant, timezone)
+    assert hours(period) == Fraction(length)
+    before, after = (one.astimezone(ZoneInfo(timezone)) for one in (instant - HOUR, instant + HOUR))
+    assert (before.utcoffset() == after.utcoffset()) == (change is None)
+    assert period.start.astimezone(ZoneInfo(timezone)).strftime("%d %H:%M") == "01 00:00"
 
 
 @laws
-@given(scopes(fine=True), inputs, st.integers(0, 10**9))
-def test_live_at_the_end_is_the_close(scope: Scope, given_: Inputs, late: int) -> None:
-    close = price(scope, given_, END)
-    assert price(scope, given_, END + timedelta(seconds=late)) == close
+@given(months(fine=True), st.integers(0, 10**9))
+def test_live_at_the_end_is_the_close(world: World, late: int) -> None:
+    scope, given_, end = world.scope, world.inputs, world.end
+    close = price(scope, given_, end)
+    assert price(scope, given_, end + timedelta(seconds=late)) == close
     stored = from_json(Inputs, to_json(given_))
-    assert price(from_json(Scope, to_json(scope)), stored, END) == close
+    assert price(from_json(Scope, to_json(scope)), stored, end) == close
 
 
 @laws
-@given(scopes(fine=True), inputs, instants, st.randoms(use_true_random=False))
-def test_order_does_not_matter(
-    scope: Scope, given_: Inputs, as_of: datetime, random: Random
-) -> None:
+@given(months(fine=True), st.randoms(use_true_random=False))
+def test_order_does_not_matter(world: World, random: Random) -> None:
+    _, scope, given_, as_of = world
+
     def shuffled(rows: tuple[T, ...]) -> tuple[T, ...]:
         return tuple(random.sample(rows, len(rows)))
 
@@ -73,92 +83,97 @@ def test_order_does_not_matter(
 
 
 @laws
-@given(scopes(), inputs, instants, st.data())
+@given(months(), st.data())
 def test_splitting_a_row_at_a_window_edge_changes_nothing(
-    scope: Scope, given_: Inputs, as_of: datetime, data: st.DataObject
+    world: World, data: st.DataObject
 ) -> None:
     """Rows that no timeline cuts, as the ledger's readers give them: one window each here."""
+    place, scope, given_, as_of = world
     usage = tuple(replace(u, end=u.start + WIDTH) for u in given_.usage)
     split = []
     for row_ in usage:
         first = data.draw(st.integers(0, row_.quantity))
         split += [replace(row_, quantity=first), replace(row_, quantity=row_.quantity - first)]
-    whole = price(scope, Inputs(MONTH, usage), as_of)
-    assert price(scope, Inputs(MONTH, tuple(split)), as_of) == whole
+    whole = price(scope, Inputs(place.period, usage), as_of)
+    assert price(scope, Inputs(place.period, tuple(split)), as_of) == whole
 
 
 @laws
-@given(scopes(fine=True), inputs, instants)
-def test_every_line_is_what_it_says(scope: Scope, given_: Inputs, as_of: datetime) -> None:
+@given(months(fine=True))
+def test_every_line_is_what_it_says(world: World) -> None:
+    place, scope, given_, as_of = world
     lines = price(scope, given_, as_of)
     assert len({line.key for line in lines}) == len(lines)
     for line in lines:
+        exact = Fraction(line.quantity) * Fraction(line.unit_price)
         assert line.net >= 0
         assert line.quantity >= 0
-        assert line.net == round_money(line.net, scope.currency)
-        assert line.service.clip(START, min(END, as_of)) == line.service
-        assert line.capped or line.net == round_money(line.quantity * line.unit_price, "EUR")
+        assert whole(line.net, place.currency)
+        assert line.service.clip(place.start, min(place.end, as_of)) == line.service
+        assert line.net == paid(exact, place.currency) or (line.capped and line.net < exact)
         for rounding in line.roundings:
             assert rounding.rounded == {"net": line.net, "quantity": line.quantity}[rounding.what]
 
 
 @laws
-@given(scopes(fine=True), st.sampled_from(["0.00", "6.00", "49.00"]), instants)
-def test_a_capped_month_never_exceeds_the_cap(scope: Scope, cap: str, as_of: datetime) -> None:
+@given(months(fine=True), st.sampled_from(["0.00", "6.00", "49.00"]))
+def test_a_capped_month_never_exceeds_the_cap(world: World, euro: str) -> None:
     """However often the price changes, when every version has that cap."""
+    place, scope, _, as_of = world
+    cap, silent = place.money(euro), Inputs(place.period)
 
     def capped(row_: PriceRow) -> PriceRow:
         if not isinstance(row_.price.quantity, Hours):
             return row_
-        return replace(row_, price=replace(row_.price, cap=Decimal(cap)))
+        return replace(row_, price=replace(row_.price, cap=cap))
 
     scope = replace(scope, prices=tuple(map(capped, scope.prices)))
     for item in ITEMS:
-        lines = price(scope, inputs_of(), as_of)
-        assert total(tuple(line for line in lines if line.item == item)) <= Decimal(cap)
+        lines = price(scope, silent, as_of)
+        assert total(line for line in lines if line.item == item) <= cap
 
 
 @laws
-@given(scopes(fine=True), inputs, usages(), instants)
-def test_more_usage_never_costs_less(
-    scope: Scope, given_: Inputs, more: Usage, as_of: datetime
-) -> None:
+@given(months(fine=True), st.data())
+def test_more_usage_never_costs_less(world: World, data: st.DataObject) -> None:
+    place, scope, given_, as_of = world
+    more = data.draw(usages(place))
     with_more = replace(given_, usage=(*given_.usage, more))
     assert total(price(scope, with_more, as_of)) >= total(price(scope, given_, as_of))
 
 
 @laws
-@given(scopes(fine=True), inputs, instants, instants)
-def test_time_never_lowers_the_rent(
-    scope: Scope, given_: Inputs, one: datetime, other: datetime
-) -> None:
+@given(months(fine=True), st.data())
+def test_time_never_lowers_the_rent(world: World, data: st.DataObject) -> None:
+    place, scope, given_, as_of = world
     rented = replace(scope, prices=tuple(p for p in scope.prices if p.charge == "rent"))
-    early, late = sorted((one, other))
+    early, late = sorted((as_of, data.draw(instants(place))))
     assert total(price(rented, given_, early)) <= total(price(rented, given_, late))
 
 
 @laws
-@given(scopes(fine=True), instants)
-def test_between_evaluations_time_changes_nothing(scope: Scope, as_of: datetime) -> None:
+@given(months(fine=True))
+def test_between_evaluations_time_changes_nothing(world: World) -> None:
     """as_of ────── due − 1 µs: the same money. A sweep at ``due`` leads on to a later one."""
-    now, due = inputs_of(), next_eval_at(scope, inputs_of(), as_of)
-    until = END if due is None else due - MICROSECOND
-    assert due is None or as_of < due <= END
-    assert due is None or (next_eval_at(scope, now, due) or END + WIDTH) > due
+    place, scope, _, as_of = world
+    now, end = Inputs(place.period), place.end
+    due = next_eval_at(scope, now, as_of)
+    until = end if due is None else due - MICROSECOND
+    assert due is None or as_of < due <= end
+    assert due is None or (next_eval_at(scope, now, due) or end + WIDTH) > due
     if until > as_of:
         assert total(price(scope, now, until)) == total(price(scope, now, as_of))
 
 
 @laws
-@given(scopes(fine=True), inputs, instants)
-def test_cutting_a_price_row_in_two_changes_no_allowance(
-    scope: Scope, given_: Inputs, at: datetime
-) -> None:
+@given(months(fine=True))
+def test_cutting_a_price_row_in_two_changes_no_allowance(world: World) -> None:
     """A new version at the same price: its parts together use and exceed as much as the whole."""
+    place, scope, given_, at = world
 
     def excess(which: Scope) -> dict[tuple[str, str], tuple[int, int]]:
         sums: dict[tuple[str, str], tuple[int, int]] = {}
-        for line in price(which, given_, END):
+        for line in price(which, given_, place.end):
             over = max(0, line.base_quantity - line.allowance)
             used_, over_ = sums.get((line.item, line.unit), (0, 0))
             sums[line.item, line.unit] = (used_ + line.base_quantity, over_ + over)
@@ -170,7 +185,10 @@ def test_cutting_a_price_row_in_two_changes_no_allowance(
     parts = [
         replace(p, valid=span)
         for p in whole
-        for span in (p.valid.clip(START - 9 * WIDTH, at), p.valid.clip(at, END + 9 * WIDTH))
+        for span in (
+            p.valid.clip(place.start - 9 * WIDTH, at),
+            p.valid.clip(at, place.end + 9 * WIDTH),
+        )
         if span is not None
     ]
     assert excess(replace(scope, prices=tuple(parts))) == excess(replace(scope, prices=whole))

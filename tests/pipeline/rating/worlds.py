@@ -1,26 +1,27 @@
 """Small worlds to price: one month, a few items, and Hypothesis strategies for whole months."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from pipeline.rating.price import price
-from pipeline.windows import WIDTH_MS
 from schemas.billing import Assignment, Inputs, Item, Line, PriceRow, Scope, Span, Usage
 from schemas.prices import Allowance, Charge, Hours, Model, PerUnit, Sum, Tier, Unit
+from schemas.spans import WIDTH_MS
+from tests.pipeline.rating.places import APRIL, Place, marks, places
+from tests.pipeline.rating.places import HOUR as HOUR  # noqa: PLC0414  # a word of this room too
+from tests.pipeline.rating.places import WIDTH as WIDTH  # noqa: PLC0414
+from tests.pipeline.rating.places import instants as instants_of
 
-START = datetime(2026, 4, 1, tzinfo=UTC)
-END = datetime(2026, 5, 1, tzinfo=UTC)
-MONTH = Span(START, END)
+MONTH = APRIL.period
 """720 hours: no clock changes, so that a reader can do the sums in the head."""
+START, END = APRIL.start, APRIL.end
 TX = "net.tx_bytes"
-HOUR = timedelta(hours=1)
-WIDTH = timedelta(milliseconds=WIDTH_MS)
 
 TB = Unit("TB", "net.bytes", 10**12, Decimal("0.001"))
 GB = Unit("GB", "net.bytes", 10**9, Decimal("0.001"))
@@ -81,25 +82,37 @@ laws = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 ITEMS = ("web", "db")
 SERVERS = ("srv-1", "srv-2", "srv-3")
-WINDOWS = 30 * 288
 RATES = ("0", "0.0001", "0.0120", "0.0833", "1.5")
 CAPS = (None, "0.00", "6.00", "49.00", "109.00")
 
-windows = st.integers(0, WINDOWS - 1)
+windows = st.integers(0, 30 * 288 - 1)
+"""Of any month of ``places``."""
 quantities = st.one_of(st.integers(0, 1000), st.integers(0, 2**40))
 
 
-def edge(window: int) -> datetime:
-    return START + window * WIDTH
+class World(NamedTuple):
+    """A scope, what was measured of it in the period of its place, and when it is looked at."""
+
+    place: Place
+    scope: Scope
+    inputs: Inputs
+    as_of: datetime
+
+    @property
+    def end(self) -> datetime:
+        return self.place.end
 
 
 @st.composite
-def cuts(draw: st.DrawFn, most: int, fine: bool = False) -> list[Span]:
+def cuts(draw: st.DrawFn, most: int, fine: bool = False, place: Place = APRIL) -> list[Span]:
     """Spans without overlap, in order, with or without gaps; on window edges unless ``fine``."""
     step = 1 if fine else WIDTH_MS
-    numbers = st.integers(-1000 * WIDTH_MS // step, (WINDOWS + 1000) * WIDTH_MS // step)
-    points = sorted(draw(st.sets(numbers, min_size=2, max_size=most + 1)))
-    at = [START + timedelta(milliseconds=point * step) for point in points]
+    last = (place.windows + 1000) * WIDTH_MS // step
+    anywhere = st.integers(-1000 * WIDTH_MS // step, last).map(
+        lambda number: place.start + timedelta(milliseconds=number * step)
+    )
+    instants = st.one_of(anywhere, st.sampled_from(marks(place)))
+    at = sorted(draw(st.sets(instants, min_size=2, max_size=most + 1)))
     spans = [Span(start, end) for start, end in pairwise(at)]
     if draw(st.booleans()):
         spans[-1] = Span(spans[-1].start, None)
@@ -108,44 +121,61 @@ def cuts(draw: st.DrawFn, most: int, fine: bool = False) -> list[Span]:
 
 
 @st.composite
-def charges(draw: st.DrawFn, charge: str) -> Charge:
+def charges(draw: st.DrawFn, charge: str, place: Place) -> Charge:
     if charge == "rent":
-        return hourly(draw(st.sampled_from(RATES)), draw(st.sampled_from(CAPS)))
+        cap = draw(st.sampled_from(CAPS))
+        rate = place.money(draw(st.sampled_from(RATES)))
+        return hourly(str(rate), None if cap is None else str(place.money(cap)))
     unit, prorate = draw(st.sampled_from([TB, GB])), draw(st.booleans())
-    price = draw(st.sampled_from(["0.001", "1.29", "2.00"]))
-    return traffic(price, draw(st.integers(0, 3)), unit=unit, prorate=prorate)
+    price = place.money(draw(st.sampled_from(["0.001", "1.29", "2.00"])))
+    return traffic(str(price), draw(st.integers(0, 3)), unit=unit, prorate=prorate)
 
 
 @st.composite
-def scopes(draw: st.DrawFn, fine: bool = False) -> Scope:
+def scopes(draw: st.DrawFn, fine: bool = False, place: Place = APRIL) -> Scope:
     """Two items with prices that change, served by servers that are swapped."""
     items, prices = [], []
     for name in ITEMS:
-        rented = draw(cuts(1, fine))[0]
+        rented = draw(cuts(1, fine, place))[0]
         items.append(Item(name, name, "ax", rented))
         for charge in ("rent", "traffic"):
-            for number, span in enumerate(draw(cuts(3, fine))):
-                prices.append(row(draw(charges(charge)), charge, span, name, f"v{number}"))
+            for number, span in enumerate(draw(cuts(3, fine, place))):
+                prices.append(row(draw(charges(charge, place)), charge, span, name, f"v{number}"))
     assignments = [
         Assignment(server, draw(st.sampled_from((*ITEMS, "elsewhere"))), span)
         for server in SERVERS
-        for span in draw(cuts(3, fine))
+        for span in draw(cuts(3, fine, place))
     ]
-    return Scope("acme", "acme", "EUR", "UTC", tuple(items), tuple(assignments), tuple(prices))
+    return Scope(
+        "acme", "acme", place.currency, place.timezone, tuple(items), tuple(assignments),
+        tuple(prices),
+    )  # fmt: skip
 
 
 @st.composite
-def usages(draw: st.DrawFn) -> Usage:
+def usages(draw: st.DrawFn, place: Place = APRIL) -> Usage:
     """Usage over whole windows, of a server that may serve nobody."""
-    start = draw(windows)
-    end = draw(st.integers(start + 1, WINDOWS))
+    start = draw(st.integers(0, place.windows - 1))
+    end = draw(st.integers(start + 1, place.windows))
     server = draw(st.sampled_from((*SERVERS, "idle")))
     meter = draw(st.sampled_from((TX, "net.rx_bytes")))
-    return Usage(server, meter, "eth0", edge(start), edge(end), draw(quantities), draw(windows))
+    from_, to = place.edge(start), place.edge(end)
+    return Usage(server, meter, "eth0", from_, to, draw(quantities), draw(windows))
 
 
-inputs = st.builds(Inputs, st.just(MONTH), st.lists(usages(), max_size=6).map(tuple))
-instants = st.integers(-60, 31 * 1440).map(lambda minute: START + timedelta(minutes=minute))
+def usage_of(place: Place) -> st.SearchStrategy[Inputs]:
+    return st.builds(Inputs, st.just(place.period), st.lists(usages(place), max_size=6).map(tuple))
+
+
+inputs = usage_of(APRIL)
+instants = instants_of(APRIL)
+
+
+@st.composite
+def months(draw: st.DrawFn, fine: bool = False) -> World:
+    """A month of rent and traffic, in any of ``places``."""
+    place = draw(places)
+    return World(place, draw(scopes(fine, place)), draw(usage_of(place)), draw(instants_of(place)))
 
 
 # --- one charge, one line of text for each invoice line ------------------------------------------
