@@ -170,7 +170,8 @@ def _percentile(found: Made, inputs: Inputs, model: Percentile) -> Node:
               if isinstance(g[0].charge.quantity, Percentile)]  # fmt: skip
     members = next(
         many for many in pools(groups)
-        if (many[0][0].row.item, many[0][0].row.charge) == (segment.row.item, segment.row.charge)
+        if any((one[0].row.item, one[0].row.charge) == (segment.row.item, segment.row.charge)
+               for one in many)
     )  # fmt: skip
     known = pooled(frame.scope, inputs.samples, members, frame.as_of)
     counted = list(_counted(model, known))

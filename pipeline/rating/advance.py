@@ -15,6 +15,7 @@ from pipeline.rating.cut import cut
 from pipeline.rating.discount import discounts
 from pipeline.rating.extra import nets
 from pipeline.rating.fee import due
+from pipeline.rating.once import owed
 from schemas.billing import Inputs, Line, LineKind
 from schemas.prices import Bill, Charge, Fee
 from schemas.serial import instant_text
@@ -46,7 +47,8 @@ def following_fees(frame: Frame) -> list[Line]:
         return []
     period = following(frame.period, frame.scope.timezone)
     coming = Frame(frame.scope, period, closed(period))
-    groups = [due(g, period) for g in cut(frame.scope, period) if _is_ahead(g[0].charge)]
+    once = owed(frame.scope, period)
+    groups = [due(g, period, once) for g in cut(frame.scope, period) if _is_ahead(g[0].charge)]
     lines = [line for group in groups for line in charge_lines(coming, group)]
     return lines + discounts(coming, lines, amounts=False)
 

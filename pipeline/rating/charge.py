@@ -3,6 +3,7 @@
 Rounds here: each line to the minor unit. Every line is quantity × price, unless the cap cut it.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -57,15 +58,14 @@ def charge_lines(frame: Frame, group: Group) -> Iterator[Line]:
 
 def priced(frame: Frame, group: Group) -> Iterator[Priced]:
     """The same before the line is rounded."""
-    touched: list[Decimal | None] = []
-    billed = Fraction(0)
+    billed: dict[Decimal | None, Fraction] = defaultdict(Fraction)
     for one, parts in _parts(frame, group):
-        touched.append(one.segment.charge.cap)
-        most, before = limit(touched, billed), billed
+        cap = one.segment.charge.cap
+        most, before = limit(cap, billed), billed[cap]
         for tier, part in enumerate(parts):
             full = Fraction(part.quantity) * Fraction(part.price)
-            amount = full if most is None else min(full, most - (billed - before))
-            billed += Fraction(round_money(amount, frame.scope.currency))
+            amount = full if most is None else min(full, most - (billed[cap] - before))
+            billed[cap] += Fraction(round_money(amount, frame.scope.currency))
             yield Priced(one, part, amount, amount < full, tier)
 
 

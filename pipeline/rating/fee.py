@@ -5,40 +5,36 @@ A monthly fee counts in millionths of the period, as the difference of a rounded
 month. It is due whole as soon as its time begins.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
 
 from pipeline.money import half_up
 from pipeline.periods import closed, microseconds
-from pipeline.rating.bookings import Booking
 from pipeline.rating.cut import Group, Segment
+from pipeline.rating.once import Due
 from schemas.billing import Span
 from schemas.prices import MONTH, Every, Fee
 
 
-def due(segments: Group, period: Span, booked: Iterable[Booking] = ()) -> Group:
-    """The segments of one charge with what each owes of the fee, in base units of its unit."""
-    counts = {(b.row.item, b.row.charge, b.at): b.count for b in booked if period.start <= b.at}
-    found = []
-    for number, segment in enumerate(segments):
-        begins = max(segment.row.valid.start, segment.item.valid.start)
-        more = counts.pop((segment.row.item, segment.row.charge, begins), 0)
-        found.append(replace(segment, used=_used(segment, number == 0, period, more)))
-    return tuple(found)
+def due(segments: Group, period: Span, owing: Mapping[Due, int]) -> Group:
+    """The segments of one charge with what each owes of the fee, in base units of its unit;
+    ``owing`` says what is charged once.
+    """
+    return tuple(
+        replace(one, used=_used(one, number == 0, period, owing))
+        for number, one in enumerate(segments)
+    )
 
 
-def _used(segment: Segment, first: bool, period: Span, booked: int) -> int:
-    """``booked``: how many of an add-on the segment is the first of."""
-    fee, began = segment.charge.quantity, segment.item.valid.start
+def _used(segment: Segment, first: bool, period: Span, owing: Mapping[Due, int]) -> int:
+    fee, row = segment.charge.quantity, segment.row
     if not isinstance(fee, Fee):
         return 0
-    if fee.every is Every.BOOKED:
-        return booked
-    if fee.every is Every.ONCE:
-        starts = period.start <= began and segment.row.valid.start <= began
-        return fee.count if first and starts else 0
+    if fee.every is not Every.MONTH:
+        times = owing.get((row.item, row.charge, segment.start), 0)
+        return times if fee.every is Every.BOOKED else times * fee.count
     if not segment.charge.prorate:
         return fee.count * MONTH.is_ if first else 0
     return fee.count * (_share(segment.end, period) - _share(segment.start, period))

@@ -66,17 +66,11 @@ def hands_on(scope: Scope) -> bool:
     )
 
 
-def handed_on(known: Iterable[Lot], period: Span, said: Iterable[Lot]) -> tuple[Lot, ...]:
-    """What the next period finds, once this one turns out to leave what is ``said``: of ``known``
-    only what it says nothing of, and of what it rolled over itself nothing else.
+def handed_on(found: Iterable[Lot], said: Iterable[Lot]) -> tuple[Lot, ...]:
+    """What a period hands on that says what it leaves: of what it ``found`` itself, also what it
+    says nothing of. One that draws nothing says nothing.
     """
-    own = f"/{instant_text(period.start)}"
-    kept = {
-        lot.name: lot
-        for lot in known
-        if not (lot.name.startswith(ROLLOVER) and lot.name.endswith(own))
-    }
-    return ordered({**kept, **{lot.name: lot for lot in said}}.values())
+    return ordered({lot.name: lot for lot in (*found, *said)}.values())
 
 
 def last_of(period: Span, more: int, timezone: str) -> datetime:

@@ -1,9 +1,9 @@
 """Step 4 of a percentile: the rate that all but the highest windows stay within. Pure.
 
 Of the N whole windows that were owned, floor((100 − percent) × N ÷ 100) are discarded from the top;
-the highest left is billed. Items of one pool are summed window by window first; the pool is billed
-on its first item. How many of the owned windows were measured is told with the rate: a charge may
-ask for a minimum (``coverage``).
+the highest left is billed. Items of one pool are summed window by window first; whoever of them was
+rented first pays for all, at its terms, and the next one where it is not charged. How many of the
+owned windows were measured is told with the rate: a charge may ask for a minimum (``coverage``).
 """
 
 from collections import defaultdict
@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Final
 
 from pipeline.periods import closed
-from pipeline.rating.cut import Group
+from pipeline.rating.cut import Group, Segment
 from schemas.billing import Samples, Scope, Span
 from schemas.prices import Missing, Percentile, Take
 from schemas.spans import WIDTH_MS
@@ -38,22 +38,41 @@ class Pooled:
 def percentiles(
     scope: Scope, samples: Iterable[Samples], groups: Sequence[Group], as_of: datetime
 ) -> list[Group]:
-    """One group for each pool, its first, with the rate in base units a window."""
+    """One group for each pool, ``paying``, with the rate in base units a window."""
     known = tuple(samples)
     return [
-        tuple(replace(part, used=rate(_quantity(members[0]), found.owned, found.measured),
+        tuple(replace(part, used=rate(_terms(part), found.owned, found.measured),
                       coverage=found.coverage)
-              for part in members[0])
+              for part in paying(members))
         for members in pools(groups)
         for found in (pooled(scope, known, members, as_of),)
     ]  # fmt: skip
+
+
+def paying(members: Iterable[Group]) -> Group:
+    """The time that any member is charged for, each part once: on the member rented first."""
+    found: list[Segment] = []
+    for group in sorted(members, key=lambda group: (group[0].item.valid.start, group[0].item.item)):
+        found += [part for segment in group for part in _without(segment, found)]
+        found.sort(key=lambda part: part.start)
+    return tuple(found)
+
+
+def _without(segment: Segment, taken: Sequence[Segment]) -> list[Segment]:
+    """What none of these covers; they are in order and do not overlap."""
+    parts, start = list[Segment](), segment.start
+    for other in taken:
+        if start < min(other.start, segment.end):
+            parts.append(replace(segment, start=start, end=min(other.start, segment.end)))
+        start = max(start, other.end)
+    return [*parts, replace(segment, start=start)] if start < segment.end else parts
 
 
 def pools(groups: Sequence[Group]) -> list[list[Group]]:
     """The groups that are billed as one: those of a pool, or one alone."""
     found: dict[tuple[str, str], list[Group]] = defaultdict(list)
     for group in groups:
-        pool = _quantity(group).pool
+        pool = _terms(group[-1]).pool
         # A slash is in no name, so no item is taken for a pool.
         found[group[0].row.charge, f"/{pool}" if pool else group[0].item.item].append(group)
     return list(found.values())
@@ -77,8 +96,8 @@ def percentile(values: Sequence[int], percent: int) -> int:
     return sorted(values)[len(values) - discarded - 1] if values else 0
 
 
-def _quantity(group: Group) -> Percentile:
-    quantity = group[-1].charge.quantity
+def _terms(segment: Segment) -> Percentile:
+    quantity = segment.charge.quantity
     assert isinstance(quantity, Percentile)
     return quantity
 
@@ -101,7 +120,7 @@ def pooled(
     expected: dict[str, int] = defaultdict(int)
     seen: dict[str, int] = defaultdict(int)
     for group in members:
-        meters = _quantity(group).meters
+        meters = _terms(group[-1]).meters
         for server, numbers in _owned(scope, group, as_of):
             owned.update(numbers)
             had: dict[str, set[int]] = {meter: set() for meter in meters}

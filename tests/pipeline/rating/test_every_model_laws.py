@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 from hypothesis import given
 from hypothesis import strategies as st
 
+from invoicing.pieces import price_row
 from pipeline.periods import closed
+from pipeline.rating.cut import measured
 from pipeline.rating.next_eval import next_eval_at
 from pipeline.rating.price import price
 from schemas.billing import Inputs, Line, LineKind, PriceRow, Scope
@@ -82,16 +84,21 @@ def test_no_charge_is_ever_negative(world: World) -> None:
 @laws
 @given(everywhere())
 def test_no_cap_is_passed(world: World) -> None:
-    """By what the lines of an item's charge come to, rounded as they are billed. One that comes to
-    measure something else is another charge.
+    """By what the lines of an item's charge come to, rounded as they are billed: those under one
+    cap, and all together. One that comes to measure something else is another charge.
     """
     _, scope, given_, as_of = world
     touched: dict[tuple[str, str], list[PriceRow]] = defaultdict(list)
     for row in scope.prices:
         touched[row.item, row.charge].append(row)
     sums: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    under: dict[tuple[str, str, Decimal | None, str], Decimal] = defaultdict(Decimal)
     for line in price(replace(scope, discounts=(), commitments=()), given_, as_of):
         sums[line.item, line.charge] += line.net
+        own = price_row(scope, line).price
+        under[line.item, line.charge, own.cap, measured(own)] += line.net
+    for (item, charge, cap, _), net in under.items():
+        assert cap is None or net <= cap, (item, charge)
     for key, net in sums.items():
         caps = [row.price.cap for row in touched[key]]
         known = [cap for cap in caps if cap is not None]

@@ -95,6 +95,30 @@ def test_price_change(
     assert len({line.key for line in found}) == 2
 
 
+@pytest.mark.parametrize(
+    ("case", "prices", "bills"),
+    [
+        ("back to a plan", [("1", "5.00"), ("2", "20.00"), ("1", "5.00")], ["5", "15", "0"]),
+        ("what it left", [("1", "12.00"), ("2", "20.00"), ("1", "12.00")], ["8", "12", "0"]),
+        ("and still is left", [("1", "12.00"), ("1", "20.00"), ("1", "12.00")], ["8", "8", "4"]),
+        ("two plans below the dearest", [("2", "20.00"), ("1", "5.00"), ("1", "6.00")],
+         ["16", "4", "0"]),
+        ("a free hour", [("9", "90.00"), ("1", "5.00"), None, ("1", "5.00")], ["72", "5", "0"]),
+    ],
+)  # fmt: skip
+def test_a_cap_is_paid_once_however_often_it_is_interrupted(
+    case: str, prices: list[tuple[str, str] | None], bills: list[str]
+) -> None:
+    """docs/price.md, the rules: all under one cap is bounded by it. Eight hours each."""
+    rows = [
+        row(hourly(*one), "rent", Span(hour(8 * n), hour(8 * n + 8)), at=f"v{n}")
+        for n, one in enumerate(prices)
+        if one
+    ]
+    found = rent(Span(START, hour(8 * len(prices))), *rows)
+    assert [format(line.net.normalize(), "f") for line in found] == bills, case
+
+
 def test_midnight_on_the_first_adds_no_hour() -> None:
     """Rented 23:30 to 02:10 over the month's end: three hours in all, not four.
 

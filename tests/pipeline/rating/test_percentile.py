@@ -9,8 +9,18 @@ import pytest
 from pipeline.rating.coverage import unmeasured
 from pipeline.rating.percentile import percentile, whole
 from pipeline.rating.price import price
-from schemas.billing import Assignment, Inputs, Item, Line, Samples, Scope, Span
-from schemas.prices import Below, Charge, Commit, Missing, Percentile, PerUnit, Take, Unit
+from schemas.billing import Assignment, Inputs, Interval, Item, Line, Samples, Scope, Span
+from schemas.prices import (
+    Below,
+    Charge,
+    Commit,
+    IntervalKind,
+    Missing,
+    Percentile,
+    PerUnit,
+    Take,
+    Unit,
+)
 from tests.pipeline.rating.worlds import (
     END,
     MONTH,
@@ -249,6 +259,47 @@ class TestPool:
     def test_ports_that_take_turns_pay_once(self) -> None:
         assert self.rates("edge") == ["db 100.000"]
         assert self.rates("") == ["db 100.000", "web 100.000"]
+
+    @pytest.mark.parametrize(
+        ("case", "ports", "paid"),
+        [
+            ("a day of another", {"db": (29, 30, 0), "web": (0, 30, 60)}, ["web 60.000"]),
+            ("by any name", {"db": (0, 30, 60), "web": (29, 30, 0)}, ["db 60.000"]),
+            ("in turns", {"db": (0, 15, 60), "web": (15, 30, 60)}, ["db 30.000", "web 30.000"]),
+            ("by any name", {"web": (0, 15, 60), "db": (15, 30, 60)}, ["db 30.000", "web 30.000"]),
+            ("five days both", {"web": (0, 20, 60), "db": (15, 30, 60)},
+             ["db 40.000", "web 80.000"]),
+            ("ten days none", {"web": (0, 10, 60), "db": (20, 30, 60)},
+             ["db 20.000", "web 20.000"]),
+            ("one within another", {"web": (10, 20, 0), "db": (5, 29, 60)}, ["db 48.000"]),
+        ],
+    )  # fmt: skip
+    def test_it_pays_for_the_time_of_any_member(
+        self, case: str, ports: dict[str, tuple[int, int, int]], paid: list[str]
+    ) -> None:
+        """docs/price.md, the rules; a port is rented from one day to another, at so many Mbps."""
+        spans = {name: Span(hour(24 * a), hour(24 * b)) for name, (a, b, _) in ports.items()}
+        scope = Scope(
+            "acme", "acme", "EUR", "UTC",
+            tuple(Item(name, name, "edge", spans[name]) for name in sorted(spans)),
+            tuple(Assignment(f"srv-{name}", name, span) for name, span in spans.items()),
+            tuple(row(port(pool="edge"), "port", Span(START), name) for name in sorted(spans)),
+        )  # fmt: skip
+        samples = tuple(
+            sampled(*[mbps] * 288 * (b - a), server=f"srv-{name}", start=spans[name].start)
+            for name, (a, b, mbps) in ports.items()
+        )
+        found = price(scope, Inputs(MONTH, samples=samples), END)
+        assert sorted(f"{line.item} {line.quantity}" for line in found) == paid, case
+
+    def test_a_member_that_is_faulty_leaves_the_others_their_time(self) -> None:
+        """The first pays while it is charged; excluded from the second day on, the other does."""
+        scope = self.scope("edge")
+        excluded = Interval("db", IntervalKind.EXCLUSION, Span(hour(24)))
+        scope = replace(scope, intervals=(excluded,))
+        samples = (sampled(*[60] * MONTH_WINDOWS, server="srv-web"),)
+        found = price(scope, Inputs(MONTH, samples=samples), END)
+        assert [f"{line.item} {line.quantity}" for line in found] == ["db 2.000", "web 58.000"]
 
     def test_a_swapped_server_is_the_same_port(self) -> None:
         half = START + timedelta(hours=1)
