@@ -10,6 +10,7 @@ from pipeline.rating.charge import Priced as Amount
 from pipeline.rating.cut import Group, cut
 from pipeline.rating.fee import due
 from pipeline.rating.gate import gate
+from pipeline.rating.once import owed
 from pipeline.rating.price import measured
 from schemas.billing import Line
 
@@ -51,4 +52,5 @@ def _frames(entry: Priced) -> Iterator[tuple[Frame, list[Group], bool]]:
     yield frame, measured(frame, entry.inputs, cut(scope, frame.period)), False
     coming = following(frame.period, scope.timezone)
     later = Frame(scope, coming, closed(coming))
-    yield later, [due(group, coming) for group in cut(scope, coming)], True
+    once = owed(scope, coming)
+    yield later, [due(group, coming, once) for group in cut(scope, coming)], True

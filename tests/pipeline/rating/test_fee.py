@@ -1,10 +1,14 @@
 """Fixed fees: once, by the month in arrears or in advance, prorated, add-ons."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.periods import following, month
 from pipeline.rating.next_eval import next_eval_at
@@ -20,6 +24,7 @@ from tests.pipeline.rating.worlds import (
     hour,
     hourly,
     inputs_of,
+    laws,
     row,
     said,
     scope_of,
@@ -135,6 +140,155 @@ def test_a_set_up_that_is_priced_later_is_not_charged_to_who_was_there() -> None
     """Once: in the month in which the item starts, by the price that holds then."""
     setup = row(fee("49.00", every=Every.ONCE), "setup", Span(hour(9)))
     assert price(scope_of(setup, rented=Span(hour(5))), inputs_of(), END) == ()
+
+
+TRIAL, EXCLUSION = IntervalKind.TRIAL, IntervalKind.EXCLUSION
+FREE = (TRIAL, EXCLUSION)
+
+
+def set_up(
+    start: int, end: int | None = None, price_: str = "79.00", free: Sequence[IntervalKind] = FREE,
+    **terms: object,
+) -> PriceRow:  # fmt: skip
+    """What it costs from one day to another, days being counted from the first of April."""
+    charge = replace(fee(price_, every=Every.ONCE, **terms), free=tuple(free))
+    until = None if end is None else days(end)
+    return row(charge, "setup", Span(days(start), until), at=price_)
+
+
+def free_time(start: int, end: int | None, kind: IntervalKind = TRIAL) -> Interval:
+    return Interval("web", kind, Span(days(start), None if end is None else days(end)))
+
+
+def by_month(scope: Scope) -> list[list[str]]:
+    """The lines of April, May and June."""
+    periods = (MONTH, MAY, following(MAY, "UTC"))
+    return [said(price(scope, Inputs(p), p.end or END)) for p in periods]
+
+
+PAID = ["1 fee × 79.00 = 79.00"]
+DEARER = ["1 fee × 99.00 = 99.00"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "rows", "free", "lines"),
+    [
+        ("without free time: with the item", [set_up(19)], [], [PAID, [], []]),
+        ("a trial within the month: when it ends", [set_up(19)], [free_time(19, 25)],
+         [PAID, [], []]),
+        ("a trial to the next month: in that", [set_up(19)], [free_time(19, 33)],
+         [[], PAID, []]),
+        ("to the last instant of the month", [set_up(19)], [free_time(19, 30)], [[], PAID, []]),
+        ("over a whole month", [set_up(19)], [free_time(19, 70)], [[], [], PAID]),
+        ("a trial that began before the item", [set_up(19)], [free_time(0, 33)],
+         [[], PAID, []]),
+        ("free for ever: never", [set_up(19)], [free_time(19, None)], [[], [], []]),
+        ("longer than it is priced: never", [set_up(19, 33)], [free_time(19, 33)], [[], [], []]),
+        ("free later: with the item", [set_up(19)], [free_time(25, 33)], [PAID, [], []]),
+        ("free time after free time", [set_up(19)],
+         [free_time(25, 33, EXCLUSION), free_time(19, 25)], [[], PAID, []]),
+        ("an hour between them is charged, and nothing after it", [set_up(19)],
+         [free_time(19, 25), Interval("web", TRIAL, Span(hour(601), days(33)))], [PAID, [], []]),
+        ("a second trial, months later", [set_up(19)], [free_time(19, 33), free_time(40, 63)],
+         [[], PAID, []]),
+        ("an exclusion is free too", [set_up(19)], [free_time(19, 33, EXCLUSION)],
+         [[], PAID, []]),
+        ("what the charge does not let free is none",
+         [set_up(19)], [free_time(19, 33, IntervalKind.SUSPENSION)], [PAID, [], []]),
+        ("also a trial", [set_up(19, free=[EXCLUSION])], [free_time(19, 33)], [PAID, [], []]),
+        ("a new version in the trial: the price in force when it ends",
+         [set_up(19, 27), set_up(27, price_="99.00")], [free_time(19, 33)], [[], DEARER, []]),
+        ("the same within the month",
+         [set_up(19, 21), set_up(21, price_="99.00")], [free_time(19, 25)], [DEARER, [], []]),
+        ("one that takes effect when it ends",
+         [set_up(19, 33), set_up(33, price_="99.00")], [free_time(19, 33)], [[], DEARER, []]),
+        ("one after it changes nothing",
+         [set_up(19, 35), set_up(35, price_="99.00")], [free_time(19, 33)], [[], PAID, []]),
+        ("one whose trial is paid: from its beginning",
+         [set_up(19, 27), set_up(27, price_="99.00", free=[])], [free_time(19, 33)],
+         [DEARER, [], []]),
+        ("how many is said by the price in force then",
+         [set_up(19, 27), set_up(27, count=2)], [free_time(19, 33)],
+         [[], ["2 fee × 79.00 = 158.00"], []]),
+        ("resized in the trial to a plan without one: never", [set_up(19, 27)],
+         [free_time(19, 33)], [[], [], []]),
+        ("resized in the trial from a plan without one: not of who was there",
+         [set_up(27)], [free_time(19, 33)], [[], [], []]),
+        ("of another item's trial it knows nothing", [set_up(19)],
+         [replace(free_time(19, 33), item="db")], [PAID, [], []]),
+    ],
+)  # fmt: skip
+def test_a_set_up_falls_due_with_the_first_time_that_is_charged(
+    rule: str, rows: list[PriceRow], free: list[Interval], lines: list[list[str]]
+) -> None:
+    """docs/price.md, "Once". Rented from 20 April on; in whatever order rows are known."""
+    scope = replace(scope_of(*rows, rented=Span(days(19))), intervals=tuple(free))
+    assert by_month(scope) == lines, rule
+    assert by_month(replace(scope, prices=scope.prices[::-1])) == lines, rule
+
+
+@laws
+@given(
+    st.sets(st.integers(1, 90), max_size=3),
+    st.lists(st.tuples(st.integers(0, 90), st.integers(1, 70)), max_size=3),
+    st.lists(st.sampled_from([(), FREE]), min_size=4, max_size=4),
+)
+def test_a_set_up_is_charged_with_the_first_part_of_a_monthly_fee(
+    cuts: set[int], trials: list[tuple[int, int]], free: list[tuple[IntervalKind, ...]]
+) -> None:
+    """Whatever versions and trials there are: the same prices by the month say what is charged."""
+    ends = [*sorted(cuts), None]
+    rows = [
+        set_up(start, end, f"{number}.00", free[number])
+        for number, (start, end) in enumerate(pairwise([0, *ends]))
+        if start is not None
+    ]
+    monthly = [replace(r, charge="plan", price=replace(r.price, quantity=Fee())) for r in rows]
+    spans = tuple(free_time(start, start + length) for start, length in trials)
+    scope = replace(scope_of(*rows, *monthly, rented=Span(START)), intervals=spans)
+    lines: list[Line] = []
+    period = MONTH
+    while period.start < days(200):
+        lines += price(scope, Inputs(period), period.end or END)
+        period = following(period, "UTC")
+    [once] = [line for line in lines if line.charge == "setup"]
+    first = next(line for line in lines if line.charge == "plan")
+    assert (once.service, once.unit_price, once.quantity) == (first.service, first.unit_price, 1)
+
+
+@pytest.mark.parametrize(
+    ("rule", "ends", "lines"),
+    [
+        ("in the trial: never", 26, [[], [], []]),
+        ("with the trial: never", 33, [[], [], []]),
+        ("after it", 34, [[], PAID, []]),
+    ],
+)
+def test_a_set_up_of_an_item_that_ends(rule: str, ends: int, lines: list[list[str]]) -> None:
+    scope = scope_of(set_up(19), rented=Span(days(19), days(ends)))
+    assert by_month(replace(scope, intervals=(free_time(19, 33),))) == lines, rule
+
+
+def test_each_item_has_a_set_up_of_its_own() -> None:
+    """One is on trial, the other is not; of what is not in the scope nothing is owed."""
+    scope = scope_of(
+        set_up(19), replace(set_up(19), item="db"), replace(set_up(19), item="elsewhere"),
+        rented=Span(days(19)),
+    )  # fmt: skip
+    other = replace(scope.items[0], item="db", title="db-1")
+    scope = replace(scope, items=(*scope.items, other), intervals=(free_time(19, 33),))
+    found = [[x.item for x in price(scope, Inputs(p), p.end or END)] for p in (MONTH, MAY)]
+    assert found == [["db"], ["web"]]
+
+
+def test_a_set_up_is_seen_live_as_soon_as_the_trial_is_over() -> None:
+    scope = replace(scope_of(set_up(19), rented=Span(days(19))), intervals=(free_time(19, 33),))
+    may = Inputs(MAY)
+    assert price(scope, may, days(33)) == ()
+    due = next_eval_at(scope, may, MAY.start)
+    assert due is not None
+    assert said(price(scope, may, due)) == PAID
+    assert next_eval_at(scope, may, due) is None
 
 
 def test_a_fee_is_due_whole_as_soon_as_its_time_begins() -> None:
