@@ -29,7 +29,6 @@ from invoicing.recompute import Look, found_on
 from invoicing.reconcile import Reconciliation, reconcile
 from pipeline.periods import closed
 from pipeline.rating.adjustment import carried
-from pipeline.rating.lots import hands_on
 from pipeline.rating.price import price
 from schemas.billing import Inputs, Line, Scope, Span, Taken
 from schemas.errors import RefusedError
@@ -138,16 +137,10 @@ def _price(one: Headed, scopes: dict[str, Scope], inputs: dict[str, Inputs]) -> 
     """Each scope of the group, by name."""
     corrected = [found for look in one.rides for found in look.corrections]
     as_of = closed(one.group.period)
-    before = {
-        look.due.scope: (look.due.period, look.left)
-        for look in one.looks
-        if not look.billed.settled_after  # else the look at that one, which is kept, says more
-        and hands_on(look.scope)
-    }
     made: list[_Priced] = []
     for name in sorted(one.group.scopes):
         scope = scopes[name]
-        known = carried(scope, found_on(inputs[name], before.get(name)), corrected)
+        known = carried(scope, found_on(inputs[name], one.handed.get(name)), corrected)
         made.append(_Priced(Priced(scope, known, as_of), price(scope, known, as_of)))
     return made
 

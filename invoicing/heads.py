@@ -16,7 +16,7 @@ from invoicing.outside import lost_of
 from invoicing.papers import Papers, Terms, papers
 from invoicing.plan import Group
 from invoicing.recompute import Look, looks_of
-from schemas.billing import Seller
+from schemas.billing import Lot, Seller
 from schemas.errors import RefusedError
 from sinks.database import Connection
 from sinks.tax_profiles import profiles_at, require_verified
@@ -29,6 +29,8 @@ class Headed:
     group: Group
     header: Header
     corrected: Papers
+    handed: dict[str, tuple[Lot, ...]]
+    """What its period finds of packs and rollovers, by scope; of others what the ledger says."""
 
     @property
     def rides(self) -> tuple[Look, ...]:
@@ -95,7 +97,12 @@ def heads(
         own = header(group)
         require_verified(own.profile, group.account)
         mine = [look for look in looks if look.due.account == group.account]
-        return Headed(group, own, papers(conn, mine, own, terms) if mine else Papers())
+        handed = {
+            look.due.scope: look.handed  # the newest: looks come oldest first
+            for look in mine
+            if look.handed is not None and look.due.period.start < group.period.start
+        }
+        return Headed(group, own, papers(conn, mine, own, terms) if mine else Papers(), handed)
 
     return [attempted(partial(head, group)) for group in groups]
 

@@ -19,7 +19,7 @@ from pipeline.money import exact_sum
 from pipeline.periods import closed
 from pipeline.rating.adjustment import Correction, carried
 from pipeline.rating.lots import handed_on, hands_on
-from schemas.billing import Inputs, Lot, Scope, Span
+from schemas.billing import Inputs, Lot, Scope
 from schemas.serial import from_json
 from schemas.terms import Term
 from sinks.database import Connection
@@ -39,8 +39,8 @@ class Look:
     opened: tuple[Opened, ...]
     refused: str = ""
     """Why it cannot be priced again; then there are no corrections."""
-    left: tuple[Lot, ...] = ()
-    """What the period leaves to later ones by now."""
+    handed: tuple[Lot, ...] | None = None
+    """What the next period finds of packs and rollovers by now; None: what the ledger says."""
     left_else: bool = False
     """Later periods have found something else."""
 
@@ -94,13 +94,13 @@ class _Chain:
         self._dropped = dropped
         self._said = said
         self._earlier: dict[str, list[Correction]] = defaultdict(list)
-        self._before: dict[str, tuple[Span, tuple[Lot, ...]]] = {}
+        self._handed: dict[str, tuple[Lot, ...]] = {}
 
     def look(
         self, one: Due, scope: Scope, known: Inputs, book: Billed, heads: tuple[Opened, ...]
     ) -> Look:
         period, name = one.period, one.scope
-        inputs = carried(scope, found_on(known, self._before.get(name)), self._earlier[name])
+        inputs = carried(scope, found_on(known, self._handed.get(name)), self._earlier[name])
         now = Priced(scope, inputs, closed(period))
         entry = Adjusted(book.number, now, corrected_lines(book, scope), book.corrections + 1)
         if self._dropped is not None and period.start < self._dropped:
@@ -114,14 +114,17 @@ class _Chain:
         if not hands_on(scope):
             return Look(one, book, entry, found, heads)
         leaves = left(now)
-        self._before[name] = (period, leaves)
+        self._handed[name] = handed = handed_on(inputs.lots, leaves)
         other = leaves != self._said[name, period.start]
-        return Look(one, book, entry, found, heads, left=leaves, left_else=other)
+        return Look(one, book, entry, found, heads, handed=handed, left_else=other)
 
 
-def found_on(known: Inputs, before: tuple[Span, tuple[Lot, ...]] | None) -> Inputs:
-    """The inputs of a period, once the one before it turns out to leave something else."""
-    return known if before is None else replace(known, lots=handed_on(known.lots, *before))
+def found_on(known: Inputs, handed: tuple[Lot, ...] | None) -> Inputs:
+    """The inputs of a period that finds what is ``handed`` to it, not what the ledger said last."""
+    if handed is None:
+        return known
+    start = known.period.start
+    return replace(known, lots=tuple(lot for lot in handed if start < lot.expires_at))
 
 
 def _said(

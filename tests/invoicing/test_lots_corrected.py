@@ -31,6 +31,14 @@ quantity = "20 TB / month"
 prorate = "none"
 pool = "eu"
 rollover = { most = "20 TB", expires = "2 months" }
+
+[addon.more]
+name = "10 TB within three months"
+price = "9.00 once"
+adds = "10 TB"
+to = "eu"
+expires = "3 months"
+tax = "hosting"
 """
 )
 

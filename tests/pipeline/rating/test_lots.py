@@ -244,21 +244,30 @@ def test_members_of_a_pool_hand_on_together() -> None:
     assert lines[-1].lots == (Lot(name, "/eu", 6 * TB.is_, closed(MAY)),)
 
 
-def test_what_the_next_month_finds_after_a_correction() -> None:
-    """April says anew what it leaves: of its own it handed on only that, of others what is said."""
+@pytest.mark.parametrize(
+    ("rule", "found", "said", "handed"),
+    [
+        ("nothing", {}, {}, {}),
+        ("one that says nothing: what it found", {"a": 9, "b": 5}, {}, {"a": 9, "b": 5}),
+        ("what it says it leaves", {}, {"a": 9, "b": 0}, {"a": 9, "b": 0}),
+        ("of the same the one that it says, less or more", {"a": 9, "b": 5}, {"a": 0, "b": 6},
+         {"a": 0, "b": 6}),
+        ("of others what it found", {"a": 9, "b": 5}, {"b": 3, "c": 1}, {"a": 9, "b": 3, "c": 1}),
+        ("by expiry, then by name", {"z": 9, "b": 5}, {"c": 1, "a": 2},
+         {"z": 9, "a": 2, "b": 5, "c": 1}),
+    ],
+)  # fmt: skip
+def test_what_a_month_hands_on(
+    rule: str, found: dict[str, int], said: dict[str, int], handed: dict[str, int]
+) -> None:
+    """Whatever the order in which it is told."""
 
-    def lot(name: str, tb: int, expires: datetime) -> Lot:
-        return Lot(name, "/eu", tb, expires)
+    def lots(left: dict[str, int]) -> list[Lot]:
+        return [Lot(name, "/eu", tb, closed(MAY if name == "z" else JUNE))
+                for name, tb in left.items()]  # fmt: skip
 
-    april = "rollover/eu/2026-04-01T00:00:00Z"
-    march = lot("rollover/eu/2026-03-01T00:00:00Z", 1, closed(JUNE))
-    pack_, other = lot("pack/web/a/x", 9, closed(JUNE)), lot("pack/web/b/x", 5, closed(MAY))
-    known = (march, pack_, other, lot(april, 3, closed(MAY)))
-    said = (lot(pack_.name, 7, closed(JUNE)), lot("pack/db/a/x", 2, closed(JUNE)))
-    assert handed_on(known, MONTH, said) == (other, said[1], said[0], march)
-    again = lot(april, 4, closed(MAY))
-    assert handed_on(known, MONTH, [again]) == (other, again, pack_, march)
-    assert handed_on([again], MAY, []) == (again,)
+    assert handed_on(lots(found), lots(said)) == tuple(lots(handed)), rule
+    assert handed_on(lots(found)[::-1], lots(said)[::-1]) == tuple(lots(handed)), rule
 
 
 def test_what_is_left_is_said_when_the_month_has_ended() -> None:
