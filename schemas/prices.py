@@ -58,9 +58,13 @@ class Every(StrEnum):
     """How often a fee is due."""
 
     ONCE = "once"
-    """In the period in which the item starts; a later price change does not charge it again."""
+    """In the period in which the item starts, or its free time ends; a later price change does not
+    charge it again.
+    """
     BOOKED = "booked"
-    """Of an add-on: in the period in which it is booked, and for each that is booked later."""
+    """Of an add-on: in the period in which it is booked, or free time then ends, and for each that
+    is booked later.
+    """
     MONTH = "month"
 
 

@@ -11,10 +11,11 @@ from pipeline.money import exact_text
 from pipeline.periods import closed
 from pipeline.rating.allowance import included, pots
 from pipeline.rating.billable import time_share
+from pipeline.rating.bookings import bookings
 from pipeline.rating.cut import Segment, cut
 from pipeline.rating.lots import available
 from pipeline.rating.percentile import EPOCH, Pooled, Windows, pooled, pools
-from schemas.billing import Inputs, Line, LineKind, Span
+from schemas.billing import Inputs, Line, LineKind, PriceRow, Span
 from schemas.prices import Allocation, Bill, Every, Fee, Hours, Missing, Percentile, Sum, Take
 from schemas.serial import instant_text
 from schemas.spans import WIDTH_MS
@@ -62,12 +63,16 @@ def _fee(found: Made, line: Line) -> Node:
     fee, period = segment.charge.quantity, found.frame.period
     assert isinstance(fee, Fee)
     if fee.every is Every.ONCE:
-        said = f"once, in the period in which {segment.item.title} began: "
-        return Node("quantity", f"{line.quantity} fee",
-                    (said + instant_text(segment.item.valid.start),))  # fmt: skip
+        began, due = segment.item.valid.start, instant_text(segment.start)
+        said = f"once, in the period in which {segment.item.title} began: {instant_text(began)}"
+        free = f"once; {segment.item.title} began {instant_text(began)}: free until {due}"
+        return Node("quantity", f"{line.quantity} fee", (said if began == segment.start else free,))
     if fee.every is Every.BOOKED:
-        at = max(segment.row.valid.start, segment.item.valid.start)
-        return Node("quantity", f"{line.quantity} booked", (f"at {instant_text(at)}",))
+        at = f"at {instant_text(segment.start)}"
+        now = any(_is_of(one.row, segment) and one.at == segment.start
+                  for one in bookings(found.frame.scope))  # fmt: skip
+        said = at if now else f"before, in time that is free: due {at}, when that ends"
+        return Node("quantity", f"{line.quantity} booked", (said,))
     notes = [f"{span_text(line.service)} of the period {span_text(period)}"]
     if not segment.charge.prorate:
         notes.append("whole, however much of the period it is: not prorated")
@@ -80,6 +85,10 @@ def _fee(found: Made, line: Line) -> Node:
     elif fee.bill is Bill.ADVANCE:
         notes.append("due in advance; this is what the period came to")
     return Node("quantity", f"{line.quantity} {line.unit}", tuple(notes))
+
+
+def _is_of(row: PriceRow, segment: Segment) -> bool:
+    return (row.item, row.charge) == (segment.row.item, segment.row.charge)
 
 
 def _rented(found: Made, line: Line) -> Node:

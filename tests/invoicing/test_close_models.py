@@ -11,7 +11,9 @@ from invoicing.export import load as load_document
 from invoicing.report import CloseReport, Status
 from invoicing.verify import verify
 from pipeline.catalog import load
-from sinks import timelines
+from schemas.prices import IntervalKind
+from sinks import intervals, timelines
+from sinks.alterations import add_addon
 from sinks.catalogs import apply
 from sinks.database import Connection, connect
 from tests.invoicing import ledger
@@ -36,6 +38,11 @@ port.price = "0.90 / Mbps"
 gpu.meter = { allocation = "gpu" }
 gpu.share = "1/7"
 gpu.price = "2.19 / GPU-hour"
+
+[addon.help]
+name = "Help"
+tax = "hosting"
+price = "9.00 once"
 """
 UNITS = """
 Mbps = { of = "net.bytes", is = 125_000, per = "second", step = "0.01" }
@@ -131,3 +138,31 @@ def test_a_plan_cancelled_after_it_was_billed_in_advance_pays_back(
         "rent: 0.322581 month × 60.00 = 19.35",
         "rent: 1 billed in advance × -60.00 = -60.00",
     ]
+
+
+def test_what_a_trial_defers_is_on_the_invoice_of_the_month_in_which_it_ends(
+    conn: Connection, billing_url: str, tmp_path: Path
+) -> None:
+    """A set-up, and help that is booked in February: all is free until the third of March."""
+    end = END + timedelta(days=2)
+    intervals.suspend(
+        conn, "it", at=START, until=end, kind=IntervalKind.TRIAL, entered_at=ENTERED
+    )  # fmt: skip
+    add_addon(
+        conn, "it", addon="help", at=START + timedelta(days=9), entered_at=ENTERED,
+        catalog=load(EVERYTHING, "everything.toml"),
+    )  # fmt: skip
+    closed(billing_url, "2026-02", tmp_path)
+    assert billed(conn, "RM-2026-000001") == ["rent: 0.935484 month × 60.00 = 56.13"]
+    closed(billing_url, "2026-03", tmp_path)
+    lines = billed(conn, "RM-2026-000002")
+    once = [n for n, line in enumerate(lines, 1) if " fee " in line]
+    assert [lines[n - 1] for n in once] == [
+        "help: 1 fee × 9.00 = 9.00",
+        "setup: 1 fee × 79.00 = 79.00",
+    ]
+    said = [explain(conn, f"RM-2026-000002/{n}") for n in once]
+    assert [one.differences for one in said] == [(), ()]
+    assert "before, in time that is free: due at 2026-03-03T00:00:00Z" in said[0].to_text()
+    assert "It began 2026-02-01T00:00:00Z: free until 2026-03-03T00:00:00Z" in said[1].to_text()
+    assert verify(tmp_path / "RM-2026-000002.json") == []
