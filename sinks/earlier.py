@@ -79,6 +79,7 @@ def spent(conn: Connection, wanted: Sequence[tuple[Scope, Span]]) -> list[tuple[
 
 
 def _nets(conn: Connection, asked: Sequence[tuple[int, Scope, Commitment, Span]]) -> list[Decimal]:
+    """A month's fees in advance are on the invoice of the month before."""
     if not asked:
         return []
     rows = conn.execute(
@@ -92,7 +93,7 @@ def _nets(conn: Connection, asked: Sequence[tuple[int, Scope, Commitment, Span]]
             FROM (
                 SELECT row->'line' AS line
                 FROM invoice i, jsonb_array_elements(i.document->'lines') AS row
-                WHERE i.account_id = w.account_id AND i.period_end > w.low
+                WHERE i.account_id = w.account_id AND i.period_end > w.low - interval '32 days'
                   AND row->'line'->>'kind' NOT IN (%(true_up)s, 'credit', 'adjustment')
                 UNION ALL
                 SELECT i.document->'lines'->(a.position - 1)->'line'

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 from psycopg.types.json import Jsonb
 
-from pipeline.periods import following
+from pipeline.periods import closed, following
 from pipeline.rating.percentile import percentile
 from pipeline.rating.price import price
 from schemas.billing import Billed, Line, LineKind, PriceRow, Samples, Scope, Span, Spent, Usage
@@ -154,6 +154,42 @@ class TestEarlierInvoices:
         assert [one.spent for one in usage_inputs_bulk(customer, wanted, APRIL)] == [
             inputs.spent, (), (Spent("own", Decimal("200.00")), Spent("other", Decimal(0))),
         ]  # fmt: skip
+
+    def test_a_year_whose_first_month_was_billed_in_advance_before_it(
+        self, customer: Connection
+    ) -> None:
+        """30.00 a month from March on; a year of 360.00 from April: nothing is to be topped up."""
+        rent_small(customer)
+        year = Commitment("min", Span(APRIL), Decimal("360.00"), Term.YEAR, "hosting")
+        scope, period = replace(with_charge(customer, PLAN), commitments=(year,)), MARCH
+        kinds = set[LineKind]()
+        for number in range(13):
+            inputs = usage_inputs(customer, scope, period, closed(period))
+            lines = price(scope, inputs, closed(period))
+            assert [one.net for one in inputs.spent] == [30 * (number - 1)] * (number > 1), period
+            kinds |= {line.kind for line in lines}
+            invoiced(customer, number, period, *lines)
+            period = following(period, "UTC")
+        assert kinds == {LineKind.CHARGE}
+
+    def test_a_year_that_begins_within_a_month_billed_in_advance(
+        self, customer: Connection
+    ) -> None:
+        """From 15 April; March's invoice has a price of 20 April on: 11 of 30 days of 30.00."""
+        rent_small(customer)
+        begins, dearer = APRIL + timedelta(14), APRIL + timedelta(19)
+        year = Commitment("min", Span(begins), Decimal("360.00"), Term.YEAR, "hosting")
+        scope = replace(with_charge(customer, PLAN), commitments=(year,))
+        (row,) = scope.prices
+        two = (replace(row, valid=Span(row.valid.start, dearer)), replace(row, valid=Span(dearer)))
+        scope = replace(scope, prices=two)
+        april = following(MARCH, "UTC")
+        for number, period in enumerate((MARCH, april)):
+            inputs = usage_inputs(customer, scope, period, closed(period))
+            invoiced(customer, number, period, *price(scope, inputs, closed(period)))
+        may = following(april, "UTC")
+        inputs = usage_inputs(customer, scope, may, closed(may))
+        assert inputs.spent == (Spent("min", Decimal("11.00")),)
 
 
 def test_what_is_left_of_a_pack_is_what_the_newest_invoice_says(customer: Connection) -> None:
