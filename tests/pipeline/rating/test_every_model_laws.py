@@ -156,15 +156,16 @@ def _measured(scope: Scope, given_: Inputs) -> dict[tuple[str, ...], int]:
             and charge.quantity.every is Every.MONTH
             and charge.prorate
         )
-        if not additive or not line.base_quantity:
+        if not additive:
             continue
-        measured = line.base_quantity
+        quantity = line.base_quantity
         if isinstance(charge.quantity, Hours):
-            # A part in which no hour begins is no line, so its milliseconds are on none.
+            # A part in which no hour begins is no line, so its milliseconds are on none; tiers are
+            # lines of their own.
             whole = charge.share.taken == charge.share.whole
-            measured = int(line.quantity) if whole else 0
-        if measured:
-            sums[line.item, line.charge, line.version] += measured
+            quantity = int(line.quantity) if whole and line.kind is LineKind.CHARGE else 0
+        if quantity:
+            sums[line.item, line.charge, line.version] += quantity
     return sums
 
 
