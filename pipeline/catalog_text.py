@@ -68,7 +68,8 @@ class Table:
             if key not in allowed:
                 near = get_close_matches(key, allowed, n=1)
                 hint = f'did you mean "{near[0]}"?' if near else "remove it."
-                self.note(key, f"not a field; {hint} Known here: {', '.join(allowed)}")
+                known = ", ".join(allowed) or "nothing"
+                self.note(key, f"not a field; {hint} Known here: {known}")
 
     def text(self, key: str, mend: str) -> str:
         value = self.values.get(key)

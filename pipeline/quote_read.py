@@ -7,7 +7,8 @@ of its own. ``deploy/catalog/usage.toml`` explains every field.
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -18,6 +19,7 @@ from pipeline.periods import closed, following, midnight, month, zone
 from pipeline.quote_earlier import earlier
 from pipeline.quote_time import Stretches, intervals, rented, stretches
 from pipeline.quote_usage import measured_by, metered
+from pipeline.rating.lots import packs_of
 from schemas.billing import (
     Assignment,
     Inputs,
@@ -37,6 +39,7 @@ NAMES: Final = re.compile(r"[A-Za-z0-9_.-]+")
 ITEM: Final = (
     "plan", "count", "from", "until", "resize", "addons", "usage", "windows", "intervals",
 )  # fmt: skip
+DAY: Final = timedelta(days=1)
 _PERIOD: Final = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 _CREDIT: Final = re.compile(AMOUNT)
 _ITEM_MEND: Final = 'write [item.NAME] with plan = "…" and what it used'
@@ -78,6 +81,7 @@ def read_usage(
     file.only(("period", "timezone", "tax", "item", "credit", "earlier"))
     timezone = _timezone(file, catalog.seller.timezone)
     period = _period(file, timezone)
+    _in_force(file, catalog, period)
     ones = [
         one
         for table in file.tables("item", _ITEM_MEND)
@@ -103,6 +107,10 @@ def read_usage(
     usage = tuple(row for one in ones for row in one.usage)
     samples = tuple(row for one in ones for row in one.samples)
     silent = tuple(said for one in ones for said in one.silent)
+    # Where a pool is said to have something left, that is what its packs of earlier months have.
+    said = {lot.pot for lot in lots}
+    packs = packs_of(scope, Span(period.start - DAY, period.start))
+    lots += tuple(replace(pack, left=0) for pack in packs if pack.pot in said)
     inputs = Inputs(period, usage, samples, spent, lots=lots)
     return Request(scope, inputs, TaxProfile(mode), credits_, silent)
 
@@ -134,6 +142,18 @@ def _period(file: Table, timezone: str) -> Span:
     found = file.match("period", _PERIOD, 'write a month: period = "2026-10"')
     year, number = (int(found[1]), int(found[2])) if found else (2026, 1)
     return month(midnight(year, number, 1, timezone), timezone)
+
+
+def _in_force(file: Table, catalog: Catalog, period: Span) -> None:
+    """A contract is quoted for months that are all its own; zones may differ by a day."""
+    late = period.start + DAY < catalog.effective
+    over = catalog.until is not None and catalog.until < closed(period) - DAY
+    if catalog.then is not None and (late or over):
+        there = zone(catalog.seller.timezone)
+        first = f"{catalog.effective.astimezone(there):%Y-%m-%d}"
+        last = f" until {catalog.until.astimezone(there):%Y-%m-%d}" if catalog.until else ""
+        mend = "write a month that is all in it, or quote its base"
+        file.wrong("period", f"the contract holds from {first}{last}: {mend}")
 
 
 def _items(table: Table, catalog: Catalog, period: Span, timezone: str) -> Iterator[_One]:

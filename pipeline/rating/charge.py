@@ -75,14 +75,14 @@ def _parts(frame: Frame, group: Group) -> Iterator[tuple[Billable, list[Part]]]:
     used = [billable(frame.period, group, segment) for segment in begun]
     commits = committed(frame.period, group)
     quantities = above(commits, used)
-    total, before = sum(quantities, Decimal(0)), Decimal(0)
+    total, before, first = sum(quantities, Decimal(0)), Decimal(0), True
     for number, (one, quantity) in enumerate(zip(used, quantities, strict=True)):
         if not one.segment.used and isinstance(one.segment.charge.quantity, Fee | Hours):
             continue
-        at = Position(before, quantity, total, first=number == 0)
+        at = Position(before, quantity, total, first)
         fixed = commit_part(one.segment, commits[number])
         yield one, [*modelled(one.segment.charge, at), *([fixed] if fixed else [])]
-        before = at.after
+        before, first = at.after, False
 
 
 def modelled(charge: Charge, at: Position) -> Iterator[Part]:

@@ -1,6 +1,7 @@
 """Quotations: what a usage file says, what it costs, and what a person is told about mistakes."""
 
 import json
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -153,6 +154,45 @@ def test_what_earlier_months_left() -> None:
 
 
 @pytest.mark.parametrize(
+    ("left", "billed"),
+    [
+        ("", "5.000"),  # 20 TB included, the pack of 10 TB whole
+        ('[earlier]\nleft = { traffic-eu = "3 TB" }', "12.000"),  # 3 of the pack's 10 are left
+        ('[earlier]\nleft = { traffic-eu = "0 TB" }', "15.000"),
+    ],
+)
+def test_what_is_left_of_a_pool_holds_its_packs(left: str, billed: str) -> None:
+    """docs/price.md, Quotations: "what packs and rollovers have left". Booked in September."""
+    text = (FOLDER / "example.toml").read_text("utf-8") + (
+        '[addon.ten]\nname = "Ten"\nprice = "9.00 once"\ntax = "hosting"\n'
+        'adds = "10 TB"\nto = "traffic-eu"\nexpires = "2 months"\n'
+    )
+    quoted = priced(
+        '[item.web]\nplan = "ax-hourly"\nfrom = 2026-09-05T00:00:00\naddons = { ten = 1 }\n'
+        f'usage = {{ "net.tx_bytes" = "35 TB" }}\n{left}', load(text, "packs.toml"),
+    )  # fmt: skip
+    (traffic,) = (line for line in quoted.lines if line.charge == "traffic")
+    assert str(traffic.quantity) == billed
+
+
+@pytest.mark.parametrize("month", ["2026-04", "2027-03", "2026-03", "2027-04"])
+def test_a_contract_is_quoted_for_its_own_months(month: str) -> None:
+    """docs/price.md, Contracts: "for one rating scope and a time"."""
+    base = (FOLDER / "example.toml").read_text("utf-8")
+    contract = load_contract((FOLDER / "contract.toml").read_text("utf-8"), "contract.toml", base)
+    usage = f'period = "{month}"\n[item.web]\nplan = "ax-hourly"\n'
+    if month in ("2026-04", "2027-03"):
+        assert read_usage(usage, NAME, contract.catalog).scope.prices
+        return
+    said = (
+        f'{NAME}:1: period: found "{month}"; the contract holds from 2026-04-01 until 2027-04-01:'
+        " write a month that is all in it, or quote its base"
+    )
+    with pytest.raises(CatalogError, match=re.escape(said)):
+        read_usage(usage, NAME, contract.catalog)
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         (
@@ -164,7 +204,7 @@ def test_what_earlier_months_left() -> None:
             "left = { traffic-eu = 5 }",
             "5: earlier.left.traffic-eu: found the number 5; amounts",
         ),
-        ('spent = { year = "1.00" }', "5: earlier.spent.year: not a field; remove it. Known here:"),
+        ('spent = { year = "1.00" }', "5: earlier.spent.year: not a field; remove it. Known here: "),
     ],
 )
 def test_mistakes_about_earlier_months(text: str, said: str) -> None:

@@ -1,18 +1,21 @@
 """Volume tiers: all units at the price of the last one's tier; and a flat price a step."""
 
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from pipeline.rating.price import price
 from schemas.billing import Span
-from schemas.prices import Tier, Volume
+from schemas.prices import Graduated, Tier, Volume
 from tests.pipeline.rating.worlds import (
     END,
     START,
     bill,
     counted,
     hour,
+    hourly,
     inputs_of,
     row,
     scope_of,
@@ -61,3 +64,24 @@ def test_the_month_decides_also_for_what_an_earlier_price_row_used() -> None:
     usage = (used(4, START, hour(360)), used(8, hour(360), END))
     lines = price(scope_of(*rows), inputs_of(*usage), END)
     assert [line.net for line in lines] == [Decimal(24), Decimal(48)]
+
+
+@pytest.mark.parametrize(
+    ("model", "nets"),
+    [
+        (Volume(tiers(("1000", "0.10", "5"), (None, "0.05", "0"))), ["72.00", "5.00"]),
+        (Graduated(tiers(("100", "0.10", "5"), (None, "0.05", "0"))), ["10.00", "31.00", "5.00"]),
+    ],
+)
+def test_the_first_tier_s_flat_price_is_due_once_wherever_the_first_hour_begins(
+    model: Volume | Graduated, nets: list[str]
+) -> None:
+    """docs/price.md, Tiers. Rented since 23:30 of the last day, cut before the next hour starts."""
+    charge = replace(hourly("1"), model=model)
+    rented = Span(START - timedelta(minutes=30))
+    cut = START + timedelta(minutes=20)
+    whole = (row(charge, "rent", rented),)
+    parts = (row(charge, "rent", Span(rented.start, cut)), row(charge, "rent", Span(cut)))
+    for rows in (whole, parts):
+        lines = price(scope_of(*rows, rented=rented), inputs_of(), END)
+        assert [str(line.net) for line in lines] == nets
