@@ -204,7 +204,10 @@ def test_a_contract_is_quoted_for_its_own_months(month: str) -> None:
             "left = { traffic-eu = 5 }",
             "5: earlier.left.traffic-eu: found the number 5; amounts",
         ),
-        ('spent = { year = "1.00" }', "5: earlier.spent.year: not a field; remove it. Known here: "),
+        (
+            'spent = { year = "1.00" }',
+            "5: earlier.spent.year: not a field; remove it. Known here: ",
+        ),
     ],
 )
 def test_mistakes_about_earlier_months(text: str, said: str) -> None:
