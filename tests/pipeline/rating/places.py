@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-from pipeline.periods import closed, following, month
+from pipeline.periods import closed, month
 from schemas.billing import Span
 from schemas.spans import WIDTH_MS
 
 WIDTH = timedelta(milliseconds=WIDTH_MS)
-HOUR = timedelta(hours=1)
+HOUR, MICROSECOND = timedelta(hours=1), timedelta(microseconds=1)
 DIGITS = {"EUR": 2, "JPY": 0, "KWD": 3}
 """Decimal places by ISO 4217, written by hand: what ``pipeline.money`` says is under test."""
 
@@ -40,7 +40,7 @@ class Place:
 
     @property
     def next_end(self) -> datetime:
-        return closed(following(self.period, self.timezone))
+        return self.first(2)
 
     @property
     def digits(self) -> int:
@@ -53,6 +53,10 @@ class Place:
 
     def edge(self, window: int) -> datetime:
         return self.start + window * WIDTH
+
+    def first(self, months: int) -> datetime:
+        """When the local month begins that is so many after the period's; 1 is its end."""
+        return first_of_month(self.start, self.timezone, months)
 
     def money(self, euro: str) -> Decimal:
         """As many minor units as the text has in euro, so that caps and prices meet alike."""
@@ -96,6 +100,13 @@ def marks(place: Place) -> tuple[datetime, ...]:
     return tuple(sorted({place.start, place.end, *near, *days}))
 
 
+def first_of_month(instant: datetime, timezone: str, months: int = 0) -> datetime:
+    """When the local month of an instant began, or the one so many later."""
+    local = instant.astimezone(ZoneInfo(timezone))
+    year, index = divmod(local.year * 12 + local.month - 1 + months, 12)
+    return datetime(year, index + 1, 1, tzinfo=local.tzinfo).astimezone(UTC)
+
+
 def local_midnight(place: Place, instant: datetime, years: int = 0) -> datetime:
     """When the local day of an instant began, or that day so many years later."""
     local = instant.astimezone(ZoneInfo(place.timezone))
@@ -111,6 +122,12 @@ def instants(place: Place) -> st.SearchStrategy[datetime]:
         minutes.map(lambda minute: place.start + timedelta(minutes=minute)),
         st.sampled_from([*marks(place), place.end + HOUR]),
     )
+
+
+def share(part: Span, whole: Span) -> Fraction:
+    """Of the time that passes, whatever clocks show."""
+    lengths = [(closed(span) - span.start) // MICROSECOND for span in (part, whole)]
+    return Fraction(*lengths)
 
 
 def paid(exact: Fraction, currency: str) -> Decimal:
