@@ -74,9 +74,9 @@ def prices(digits: int) -> st.SearchStrategy[Decimal]:
 
 
 @cache
-def amounts(digits: int) -> st.SearchStrategy[Decimal]:
+def amounts(digits: int, most: int = 20_000) -> st.SearchStrategy[Decimal]:
     """Whole minor units of a currency of so many decimals."""
-    return st.integers(0, 20_000).map(lambda units: Decimal(units).scaleb(-digits))
+    return st.integers(0, most).map(lambda units: Decimal(units).scaleb(-digits))
 
 
 @st.composite
@@ -178,12 +178,13 @@ def discounts(draw: st.DrawFn, place: Place) -> tuple[Discount, ...]:
 @st.composite
 def commitments(draw: st.DrawFn, place: Place) -> tuple[Commitment, ...]:
     """Months and years, some of them since earlier years, of all charges or of some."""
+    spans = draw(st.just([]) | cuts(2, place=place) | since(place) | since(place))
     return tuple(
         Commitment(
-            f"m{number}", span, draw(amounts(place.digits)), draw(st.sampled_from(Term)), "hosting",
-            draw(st.sampled_from([(), ("a",), ("b", "c"), ("elsewhere",)])),
+            f"m{number}", span, draw(amounts(place.digits, 2_000_000)), draw(st.sampled_from(Term)),
+            "hosting", draw(st.sampled_from([(), ("a",), ("b", "c"), ("elsewhere",)])),
         )
-        for number, span in enumerate(draw(st.just([]) | cuts(2, place=place) | since(place)))
+        for number, span in enumerate(spans)
     )  # fmt: skip
 
 
@@ -210,13 +211,14 @@ def inputs_in(place: Place) -> st.SearchStrategy[Inputs]:
     lots = st.builds(
         Lot, st.sampled_from(names), st.just("/eu"), st.integers(0, 10**12), st.sampled_from(ends)
     )
-    spent = st.builds(Spent, st.sampled_from(["m0", "m1"]), amounts(place.digits))
+    net = amounts(place.digits)
+    spent = st.tuples(st.builds(Spent, st.just("m0"), net), st.builds(Spent, st.just("m1"), net))
     return st.builds(
         Inputs,
         st.just(place.period),
         usage=st.lists(usages(place), max_size=4).map(tuple),
         samples=st.lists(sampled(place), max_size=3).map(tuple),
-        spent=st.lists(spent, max_size=2, unique_by=lambda one: one.commitment).map(tuple),
+        spent=spent,
         lots=st.lists(lots, max_size=2, unique_by=lambda lot: lot.name).map(tuple),
     )
 
