@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -103,16 +104,21 @@ class World(NamedTuple):
         return self.place.end
 
 
+@cache
+def _points(place: Place, step_ms: int) -> st.SearchStrategy[datetime]:
+    last = (place.windows + 1000) * WIDTH_MS // step_ms
+    anywhere = st.integers(-1000 * WIDTH_MS // step_ms, last).map(
+        lambda number: place.start + timedelta(milliseconds=number * step_ms)
+    )
+    return st.one_of(anywhere, st.sampled_from(marks(place)))
+
+
 @st.composite
 def cuts(draw: st.DrawFn, most: int, fine: bool = False, place: Place = APRIL) -> list[Span]:
     """Spans without overlap, in order, with or without gaps; on window edges unless ``fine``."""
-    step = 1 if fine else WIDTH_MS
-    last = (place.windows + 1000) * WIDTH_MS // step
-    anywhere = st.integers(-1000 * WIDTH_MS // step, last).map(
-        lambda number: place.start + timedelta(milliseconds=number * step)
+    at = sorted(
+        draw(st.sets(_points(place, 1 if fine else WIDTH_MS), min_size=2, max_size=most + 1))
     )
-    instants = st.one_of(anywhere, st.sampled_from(marks(place)))
-    at = sorted(draw(st.sets(instants, min_size=2, max_size=most + 1)))
     spans = [Span(start, end) for start, end in pairwise(at)]
     if draw(st.booleans()):
         spans[-1] = Span(spans[-1].start, None)
