@@ -5,6 +5,8 @@ PostgreSQL makes a hash of each row, and one look compares a sum of all.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import xor
 from typing import Any, Final
 
 from pipeline.keyring import Keyring
@@ -26,48 +28,49 @@ class KnownKeys:
 
     def __init__(self, vault: Vault) -> None:
         self._vault = vault
-        self._keys: dict[str, Key] = {}
-        self._hashes: dict[str, int] = {}
-        """Of the row of each key in ``_keys``."""
-        self._sum = 0
+        self._known: dict[str, tuple[int, Key]] = {}
+        """By name: the hash of its row, and the key."""
 
     def refresh(self, conn: Connection) -> bool:
         """Look for what has changed; whether anything has."""
-        if conn.execute(_LOOK).fetchone() == (len(self._keys), self._sum):
+        known = reduce(xor, (found for found, _ in self._known.values()), 0)
+        if conn.execute(_LOOK).fetchone() == (len(self._known), known):
             return False
-        if not self._keys:
+        if not self._known:
             return self._take(conn.execute(_KEYS).fetchall())
         stored: dict[str, int] = dict(conn.execute(_HASHES).fetchall())
-        gone = self._keys.keys() - stored.keys()
+        gone = self._known.keys() - stored.keys()
         for kid in gone:
-            del self._keys[kid]
-            self._sum ^= self._hashes.pop(kid)
-        others = [kid for kid, found in stored.items() if self._hashes.get(kid) != found]
+            del self._known[kid]
+        others = [
+            kid
+            for kid, found in stored.items()
+            if kid not in self._known or self._known[kid][0] != found
+        ]
         return self._load(conn, others) or bool(gone)
 
     def look_up(self, conn: Connection, kids: Iterable[str]) -> bool:
         """Whether there are keys of these names that were not known; a name may be anything."""
-        new = [kid for kid in kids if kid not in self._keys and "\0" not in kid]
+        new = [kid for kid in kids if kid not in self._known and "\0" not in kid]
         return self._load(conn, new)
 
     def snapshot(self) -> tuple[Keyring, dict[str, int]]:
         """The keys, and for each server the start of its oldest one."""
+        keys = [key for _, key in self._known.values()]
         registered: dict[str, int] = {}
-        for key in self._keys.values():
+        for key in keys:
             known = registered.get(key.server, key.valid_from_ms)
             registered[key.server] = min(known, key.valid_from_ms)
-        return Keyring(self._keys.values()), registered
+        return Keyring(keys), registered
 
     def _load(self, conn: Connection, kids: list[str]) -> bool:
         return self._take(conn.execute(f"{_KEYS} WHERE kid = ANY(%s)", (kids,)).fetchall())
 
-    def _take(self, rows: Iterable[tuple[Any, ...]]) -> bool:
-        taken = False
+    def _take(self, rows: Sequence[tuple[Any, ...]]) -> bool:
         for found, *row in rows:
             key = _decrypted(self._vault, row)
-            self._sum ^= self._hashes.get(key.kid, 0) ^ found
-            self._hashes[key.kid], self._keys[key.kid], taken = found, key, True
-        return taken
+            self._known[key.kid] = found, key
+        return bool(rows)
 
 
 def load_keys(conn: Connection, vault: Vault) -> tuple[Keyring, dict[str, int]]:

@@ -178,10 +178,8 @@ def _percentile(found: Made, inputs: Inputs, model: Percentile) -> Node:
     groups = [g for g in cut(frame.scope, frame.period)
               if isinstance(g[0].charge.quantity, Percentile)]  # fmt: skip
     members = next(
-        many for many in pools(groups)
-        if any((one[0].row.item, one[0].row.charge) == (segment.row.item, segment.row.charge)
-               for one in many)
-    )  # fmt: skip
+        many for many in pools(groups) if any(_is_of(one[0].row, segment) for one in many)
+    )
     known = pooled(frame.scope, inputs.samples, members, frame.as_of)
     counted = list(_counted(model, known))
     notes = [

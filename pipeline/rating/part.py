@@ -17,7 +17,7 @@ class Position:
     total: Decimal
     """Of all segments that have begun."""
     first: bool
-    """No segment of the charge was earlier in the period."""
+    """No segment of the charge that bills anything was earlier in the period."""
 
     @property
     def after(self) -> Decimal:

@@ -102,10 +102,7 @@ def test_no_cap_is_passed(world: World) -> None:
     for key, net in sums.items():
         caps = [row.price.cap for row in touched[key]]
         known = [cap for cap in caps if cap is not None]
-        kinds = {
-            (type(row.price.quantity), row.price.unit.of or row.price.unit.name)
-            for row in touched[key]
-        }
+        kinds = {measured(row.price) for row in touched[key]}
         if len(kinds) == 1 and len(known) == len(caps):
             assert net <= max(known), key
 
