@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pipeline.rating.adjustment import Correction, adjustments, carried, merged
 from pipeline.rating.price import price
 from schemas.billing import BilledLine, Inputs, Line, LineKind, Scope, Span, Spent, Usage
+from schemas.prices import Bill, Charge, Fee, PerUnit
 from schemas.terms import Commitment, Discount, Term
 from tests.pipeline.rating.drawn import inputs, worlds
 from tests.pipeline.rating.worlds import (
@@ -185,6 +186,26 @@ def test_the_year_takes_back_what_a_month_of_it_brings_later() -> None:
     assert later.spent == (Spent("minimum", Decimal("61.37")),)
     made = adjustments(price(scope, later, END), billed, 1, END)
     assert [(one.kind, one.line.net) for one in made] == [(LineKind.TRUE_UP, Decimal("-1.37"))]
+
+
+def test_a_correction_is_a_line_of_its_own_kind() -> None:
+    """Of the item, charge, time and version that it corrects."""
+    scope = scope_of(row(traffic("1.19"), "traffic"))
+    (now,) = price(scope, inputs_of(tb("21")), END)
+    (made,) = adjustments([now], as_billed([replace(now, net=Decimal("3.00"))]), 1, END)
+    net = Decimal("-1.81")
+    assert made.line == Line(
+        f"adjust/1/{now.key}", "acme", "web", "traffic", now.title, MONTH, Decimal(1),
+        "adjustment", net, net, "hosting", "v1", kind=LineKind.ADJUSTMENT, tier=1,
+        corrects=now.key,
+    )  # fmt: skip
+
+
+def test_fees_in_advance_are_settled_when_their_own_period_closes() -> None:
+    plan = Charge(Fee(bill=Bill.ADVANCE), PerUnit(Decimal("30.00")), "hosting")
+    now = price(scope_of(row(plan, "plan", Span(START)), rented=Span(START)), inputs_of(), END)
+    assert [line.service.start for line in now] == [START, END]
+    assert [one.line.service for one in adjustments(now, [], 1, END)] == [MONTH]
 
 
 def test_a_correction_has_the_rate_that_was_billed() -> None:

@@ -107,3 +107,4 @@ def test_it_is_swept_by_the_hour() -> None:
     assert due is not None
     assert hour(4) < due < hour("4.001")
     assert total(price(scope, Inputs(MONTH), due)) == Decimal("8.76")
+    assert next_eval_at(scope, inputs_of(), hour("719.5")) is None

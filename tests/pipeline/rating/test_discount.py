@@ -80,6 +80,39 @@ def test_what_is_left(rule: str, fees: dict[str, str], discounts: list[Discount]
     assert str(total(lines(world(fees, *discounts)))) == net, rule
 
 
+TEN_PERCENT = Discount("ten", ALWAYS, percent=Decimal(10))
+TEN = Discount("ten", ALWAYS, amount=Decimal(10))
+
+
+@pytest.mark.parametrize(
+    ("rule", "fees", "discount", "taken"),
+    [
+        ("less than half a cent is no line", {"a": "0.04", "b": "0.05"}, TEN_PERCENT,
+         {"b ten": "-0.01"}),
+        ("nor what a category of nothing gives", {"web": "20.00", "book*": "0.00"}, TEN,
+         {"web ten/2026-04-01T00:00:00Z/hosting": "-10.00"}),
+        ("an amount of a contract that began earlier is of this month", {"web": "20.00"},
+         replace(TEN, valid=Span(hour(-1))), {"web ten/2026-04-01T00:00:00Z/hosting": "-10.00"}),
+    ],
+)  # fmt: skip
+def test_what_is_said(
+    rule: str, fees: dict[str, str], discount: Discount, taken: dict[str, str]
+) -> None:
+    assert off(world(fees, discount)) == taken, rule
+
+
+def test_what_is_left_over_goes_to_the_first_categories_by_name() -> None:
+    """So an invoice that is recomputed elsewhere is the same: 0.04 on six times 1.00."""
+    rows = [
+        row(Charge(Fee(), PerUnit(Decimal(1)), tax), f"{n}", ALWAYS)
+        for n, tax in enumerate("fedcba")
+    ]
+    terms = (Discount("four", ALWAYS, amount=Decimal("0.04")),)
+    found = lines(replace(scope_of(*rows), discounts=terms))
+    less = {x.tax: str(x.net) for x in found if x.kind is LineKind.DISCOUNT}
+    assert less == dict.fromkeys("abcd", "-0.01")
+
+
 def test_an_amount_is_shared_among_tax_categories_to_the_cent() -> None:
     """10.00 on 20.00 of hosting and 10.00 of books: 6.67 and 3.33."""
     scope = world({"web": "20.00", "book*": "10.00"}, Discount("ten", ALWAYS, amount=Decimal(10)))

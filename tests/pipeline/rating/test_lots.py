@@ -215,6 +215,7 @@ def test_rollovers(
         ("a pack among others", [pack(), traffic()], True),
         ("what rolls over, among others", [traffic(), traffic(rollover=(3, 1))], True),
         ("an allowance that does not", [traffic()], False),
+        ("without an allowance", [counted(PER_TB, TB)], False),
         ("nothing", [], False),
     ],
 )
@@ -329,6 +330,15 @@ def test_progress_counts_packs() -> None:
     left = replace(lot, left=TB.is_)
     (later,) = progress(bought, Inputs(MONTH, usage, lots=(left,)), END)
     assert (later.allowance, later.limit_version) == (21 * TB.is_, with_.limit_version)
+
+
+def test_progress_of_another_charge_knows_nothing_of_a_pack() -> None:
+    own = counted(PER_TB, TB, allowance=Allowance(3 * TB.is_), alerts=(100,))
+    rows = (row(pack(), "pack", Span(START)), row(own, "own", Span(START)))
+    found = progress(scope(*rows, charge=traffic()), Inputs(MONTH), END)
+    assert [(x.charge, x.allowance // TB.is_, x.limit_version) for x in found] == [
+        ("eu", 30, f"v1/{30 * TB.is_}"), ("own", 3, f"v1/{3 * TB.is_}"),
+    ]  # fmt: skip
 
 
 packs = st.lists(st.tuples(st.integers(0, 30), st.integers(1, 4), st.integers(1, 28)), max_size=3)

@@ -160,6 +160,18 @@ def test_an_invoice_gives_back_credit_of_those_it_corrects(
     assert all(one.back == one.back_tax == 0 for one in made.taken)
 
 
+def test_credit_comes_home_in_the_category_that_it_had_lowered() -> None:
+    """Whatever else the invoice charges: its tax falls by 7 % of 6.00."""
+    stands = charged(Decimal("50.00"), Decimal(7), EUR, TaxProfile(), [("c", Decimal("4.00"))])
+    lines = [line("rent", "100.00"), replace(line("k", "-10.00"), tax="low")]
+    own = {"rent": Decimal(19), "k": Decimal(7)}
+    taking = Taking((replace(stands, category="low"),), {"k": "RM-1"})
+    made = settle(lines, SELLER, EUR, TaxProfile(), (), START, own, taking)
+    (back,) = (x for x in made.lines if x.kind is LineKind.CREDIT)
+    assert (back.tax, str(back.net)) == ("low", "4.00")
+    assert [str(tax.tax) for tax in made.taxes] == ["-0.42", "19.00"]
+
+
 def test_a_credit_note_draws_nothing() -> None:
     """Of a category that it charges neither: what it owes is refunded whole."""
     stands = charged(Decimal("50.00"), Decimal(19), EUR, TaxProfile())
