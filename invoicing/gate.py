@@ -144,16 +144,15 @@ def _last_readings(conn: Connection, servers: list[str]) -> dict[str, datetime]:
 
 
 def _declared(conn: Connection, item: str, silent: Span) -> bool:
-    """An interval says why nothing was reported in all of that time."""
+    """Intervals say why nothing was reported in all of that time."""
     found = conn.execute(
         """
-        SELECT 1 FROM item_interval
+        SELECT range_agg(valid) @> tstzrange(%s, %s, '[)') FROM item_interval
         WHERE item_id = %s AND kind IN ('maintenance', 'suspension', 'exclusion')
-          AND valid @> tstzrange(%s, %s, '[)')
         """,
-        (item, silent.start, silent.end),
+        (silent.start, silent.end, item),
     ).fetchone()
-    return found is not None
+    return found is not None and bool(found[0])
 
 
 def _text(instant: datetime) -> str:

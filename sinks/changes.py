@@ -83,7 +83,7 @@ def enter(
     scopes: Sequence[str],
     at: datetime,
     entered_at: datetime | None,
-    do: Callable[[datetime], bool],
+    do: Callable[[datetime], bool | None],
 ) -> Answer:
     """Runs ``do(entered_at)`` as one command on ``scopes``; without ``entered_at`` it is now.
 
@@ -91,6 +91,7 @@ def enter(
     2. A request id that is known: its answer, if the content is the same, and nothing else.
     3. Lock the scopes, in order: a close of them is finished or has not begun.
     4. ``do``. False means that it was so already; without a request id nothing is kept of that.
+       None: it was so already, but is kept, since what is told later may rest on it.
     5. Make the raters look again, note sealed periods, write down the command, for the audit
        trail too.
 
@@ -108,8 +109,9 @@ def enter(
         change, entered = _begin(conn, scopes, entered_at)
         done = do(entered)
         conn.execute("SELECT set_config('rackmeter.change', '', true)")
-        answer = _finish(conn, change, entered, scopes, at) if done else Answer(False, at)
-        if done or order.request is not None:
+        kept = tuple(scopes) if done is None else ()
+        answer = _finish(conn, change, entered, scopes, at) if done else Answer(False, at, kept)
+        if done is not False or order.request is not None:
             _write(conn, change, order, command, content, entered, answer)
         if done and "item" in content:  # publishing a price list is told once, by who does it
             record(conn, _act(conn, order, command, content, entered, answer))

@@ -109,6 +109,21 @@ def test_a_declared_interval_explains_the_silence(
     assert (reasons(billing) == ()) is ready
 
 
+def test_intervals_that_follow_each_other_explain_it_together(billing: Connection) -> None:
+    month_of(billing, 1)
+    silent(billing, "srv-0")
+    for kind, start, end in (
+        ("suspension", "2026-02-28 11:00+00", "2026-02-28 18:00+00"),
+        ("maintenance", "2026-02-28 18:00+00", None),
+    ):
+        assert reasons(billing)
+        billing.execute(
+            "INSERT INTO item_interval VALUES ('item-0', %s, tstzrange(%s, %s), '', %s)",
+            (kind, start, end, ENTERED),
+        )
+    assert reasons(billing) == ()
+
+
 def test_a_server_handed_back_early_need_not_report_on(billing: Connection) -> None:
     month_of(billing, 1)
     silent(billing, "srv-0")

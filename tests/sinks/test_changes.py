@@ -422,7 +422,7 @@ def test_what_contradicts_an_item_is_refused(rented: Connection) -> None:
         "not rented at": lambda: suspend(rented, "i-1", at=LATER, entered_at=LATER),
         "no item i-7": lambda: resume(rented, "i-7", at=LATER, entered_at=LATER),
         "has no suspension at": lambda: resume(rented, "i-1", at=LATER, entered_at=LATER),
-        "before 2026-03-11": lambda: suspend(
+        "give an end that is later": lambda: suspend(
             rented, "i-1", until=START, at=LATER, entered_at=LATER
         ),
         "There is no item i-8": lambda: hand_over(
@@ -437,18 +437,6 @@ def test_what_contradicts_an_item_is_refused(rented: Connection) -> None:
         with pytest.raises(RefusedError, match=refused):
             command()
     assert everything(rented) == before
-
-
-def test_intervals_do_not_overlap_and_end_when_resumed(rented: Connection) -> None:
-    assert suspend(rented, "i-1", at=LATER, entered_at=LATER, until=LATER + DAY)
-    with pytest.raises(RefusedError, match=r"has a suspension from .* to .* already"):
-        suspend(rented, "i-1", at=LATER + HOUR, entered_at=LATER)
-    assert suspend(rented, "i-1", at=LATER, entered_at=LATER, kind=IntervalKind.MAINTENANCE)
-    assert resume(rented, "i-1", at=LATER + HOUR, entered_at=LATER)
-    assert not resume(rented, "i-1", at=LATER + HOUR, entered_at=LATER)
-    assert resume(rented, "i-1", at=LATER, entered_at=LATER, kind=IntervalKind.MAINTENANCE)
-    (left,) = load_scope(rented, "i-1").intervals
-    assert (left.kind, left.valid) == (IntervalKind.SUSPENSION, Span(LATER, LATER + HOUR))
 
 
 # -- add-ons --------------------------------------------------------------------------------------
