@@ -8,8 +8,8 @@ import typer
 
 from rackmeter.cli.acts import myself
 from rackmeter.cli.options import DataDir, Json, example, instant
-from rackmeter.cli.output import document, lines, note, table
-from rackmeter.errors import ConfigError, RefusedError
+from rackmeter.cli.output import document, lines, local_time, note, table
+from rackmeter.errors import ConfigError
 
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="As `account list` shows it.")]
 Text = str | None
@@ -44,7 +44,9 @@ def set_tax(
     evidence: Annotated[
         Text, typer.Option(help="What confirmed the VAT id, such as VIES' answer.")
     ] = None,
-    checked: Annotated[Text, typer.Option(metavar="TIME", help="When it did; else now.")] = None,
+    checked: Annotated[
+        Text, typer.Option(metavar="TIME", help="When it did, by the account's clock; else now.")
+    ] = None,
     since: Annotated[
         Text, typer.Option("--from", metavar="DAY", help="Its midnight at the account's; else now.")
     ] = None,
@@ -57,22 +59,19 @@ def set_tax(
     """
     from invoicing.retaxed import retaxed  # noqa: PLC0415 - starts slowly
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415
+    from rackmeter.cli.zones import of_account  # noqa: PLC0415
     from sinks.tax_profiles import profile_at, set_profile, vat_id_of  # noqa: PLC0415
 
     now = datetime.now(UTC)
     with ledger(data_dir) as conn:
-        row = conn.execute(
-            "SELECT timezone FROM account WHERE account_id = %s", (account,)
-        ).fetchone()
-        if row is None:
-            raise RefusedError(f"There is no account {account}: see `rackmeter account list`.")
-        start = now if since is None else instant(since, row[0])
+        timezone = of_account(conn, account)
+        start = now if since is None else instant(since, timezone)
         profile = profile_at(conn, account, start)
         place = (country or profile.country).upper()
         number = vat_id_of(place, profile.vat_id if vat_id is None else vat_id)
         same = (place, number) == (profile.country, profile.vat_id)
         proof = (profile.evidence if same else "") if evidence is None else evidence
-        told = profile.checked_at if evidence is None else instant(checked)
+        told = profile.checked_at if evidence is None else instant(checked, timezone)
         profile = replace(
             profile, mode=_mode(mode) or profile.mode,
             rounding=_rounding(rounding) or profile.rounding, country=place, vat_id=number,
@@ -85,7 +84,7 @@ def set_tax(
                   [one.invoice for one in late], **_plain(profile)})  # fmt: skip
     else:
         said = f"{profile.mode.value}, {profile.country} {profile.vat_id}".rstrip()
-        when = f"from {start:%Y-%m-%d %H:%M} UTC{'' if new else ' already'}"
+        when = f"from {local_time(start, timezone)} ({timezone}){'' if new else ' already'}"
         lines([f"{account} is taxed {said} {when}"])
     for one in late:
         note(str(one))
@@ -94,9 +93,11 @@ def set_tax(
 def show_tax(account: Account, data_dir: DataDir = None, json: Json = False) -> None:
     """Show how a customer is taxed, and all that was said before."""
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
+    from rackmeter.cli.zones import of_account  # noqa: PLC0415
     from sinks.tax_profiles import history, profile_at  # noqa: PLC0415
 
     with ledger(data_dir) as conn:
+        timezone = of_account(conn, account)
         current, found = profile_at(conn, account, datetime.now(UTC)), history(conn, account)
     if json:
         document(
@@ -115,15 +116,15 @@ def show_tax(account: Account, data_dir: DataDir = None, json: Json = False) -> 
         return
     lines([f"{account}: {current.mode.value}, rounded {current.rounding.value}", ""])
     table(
-        ("from (UTC)", "until", "mode", "rounding", "country", "VAT id", "evidence", "entered by",
+        ("from", "until", "mode", "rounding", "country", "VAT id", "evidence", "entered by",
          "superseded"),
         [
             (
-                f"{one.valid.start:%Y-%m-%d %H:%M}",
-                f"{one.valid.end:%Y-%m-%d %H:%M}" if one.valid.end else "",
+                local_time(one.valid.start, timezone),
+                local_time(one.valid.end, timezone) if one.valid.end else "",
                 one.profile.mode.value, one.profile.rounding.value, one.profile.country,
                 one.profile.vat_id, one.profile.evidence, one.entered_by,
-                f"{one.superseded_at:%Y-%m-%d %H:%M}" if one.superseded_at else "",
+                local_time(one.superseded_at, timezone) if one.superseded_at else "",
             )
             for one in found
         ],

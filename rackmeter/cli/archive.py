@@ -23,7 +23,9 @@ MIB: Final = 1024 * 1024
 MONTH_DAYS: Final = 31
 Since = Annotated[
     str | None,
-    typer.Option("--from", metavar="TIME", help="Only files with reports appended from then on."),
+    typer.Option(
+        "--from", metavar="TIME", help="Only files with reports appended from then on, in UTC."
+    ),
 ]
 Folder = Annotated[
     Path | None,

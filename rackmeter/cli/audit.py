@@ -63,7 +63,9 @@ def list_acts(
     account: Annotated[Text, typer.Option(metavar="ACCOUNT", help="Everything of theirs.")] = None,
     action: Annotated[Text, typer.Option(metavar="NOUN.VERB", help="Or how it begins.")] = None,
     by: Annotated[Text, typer.Option(metavar="NAME", help="Who acted.")] = None,
-    since: Annotated[Text, typer.Option(metavar="TIME", help="Only what was done since.")] = None,
+    since: Annotated[
+        Text, typer.Option(metavar="TIME", help="Only what was done since; a day is UTC's.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, metavar="N", help="A page.")] = 50,
     before: Annotated[
         int | None, typer.Option(metavar="NUMBER", help="Older than this one.")

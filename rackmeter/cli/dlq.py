@@ -23,7 +23,8 @@ Server = Annotated[
     str | None, typer.Option(metavar="SERVER", help="Only those with this message key.")
 ]
 Since = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Only those appended from then on.")
+    str | None,
+    typer.Option(metavar="TIME", help="Only those appended from then on; a day is UTC's."),
 ]
 _SHOWN_BYTES_MAX: Final = 64 * 2**10
 """A person's screen; --json has the whole."""

@@ -38,7 +38,9 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 1,
     servers: Annotated[int, typer.Option(min=1, max=1000, help="Size of the fleet.")] = 9,
     hours: Annotated[int, typer.Option(min=1, max=744, help="How long it is metered.")] = 24,
-    start: Annotated[str, typer.Option("--from", metavar="DAY", help="When it begins.")] = _START,
+    start: Annotated[
+        str, typer.Option("--from", metavar="DAY", help="When it begins, in UTC.")
+    ] = _START,
     adversity: Annotated[
         list[str] | None,
         typer.Option(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rackmeter.cli.options import DataDir, DryRun, Json, Yes, confirm, example, instant
-from rackmeter.cli.output import document, lines, note, table
+from rackmeter.cli.output import document, lines, local_time, note, table
 from rackmeter.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,7 +40,10 @@ def close(
     ] = None,
     as_of: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="The last whole month, and rentals that have ended."),
+        typer.Option(
+            metavar="TIME",
+            help="The last whole month, and rentals that have ended; a day is its midnight UTC.",
+        ),
     ] = None,
     account: Annotated[
         list[str] | None, typer.Option(metavar="ACCOUNT", help="Only this; repeat it for more.")
@@ -50,7 +53,7 @@ def close(
     ] = None,
     catalog: Annotated[
         str | None,
-        typer.Option(metavar="VERSION|FILE", help="Whose seller issues; the newest by default."),
+        typer.Option(metavar="VERSION|FILE", help="Whose seller issues; else the newest in force."),
     ] = None,
     processes: Annotated[
         int, typer.Option(metavar="N", min=1, help="Batches at a time, 150 MB each.")
@@ -111,7 +114,9 @@ def close(
 
 def preview(
     scope: Annotated[str, typer.Argument(metavar="SCOPE", help="An item, or a pool of items.")],
-    as_of: Annotated[str, typer.Option(metavar="TIME", help="As known then.")] = "now",
+    as_of: Annotated[
+        str, typer.Option(metavar="TIME", help="As known then; a day is the customer's.")
+    ] = "now",
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
@@ -122,9 +127,9 @@ def preview(
     from sinks.queries import usage_inputs  # noqa: PLC0415
     from sinks.scopes import load_scope  # noqa: PLC0415
 
-    at = instant(as_of)
     with ledger(data_dir) as conn:
         found = load_scope(conn, scope)
+        at = instant(as_of, found.timezone)
         period = month(at, found.timezone)
         priced = price(found, usage_inputs(conn, found, period, at), at)
     net = sum(line.net for line in priced)
@@ -136,9 +141,8 @@ def preview(
         ("title", "quantity", "unit", "price", "net"),
         [(row.title, row.quantity, row.unit, row.unit_price, row.net) for row in priced],
     )
-    lines(
-        ["", f"net {net} {found.currency}, {period.start:%Y-%m-%d %H:%M} … {at:%Y-%m-%d %H:%M} UTC"]
-    )
+    start, end = (local_time(one, found.timezone) for one in (period.start, at))
+    lines(["", f"net {net} {found.currency}, {start} … {end} ({found.timezone})"])
 
 
 def _show(report: "CloseReport", period: str, *, json: bool) -> None:

@@ -1,6 +1,6 @@
 """`rackmeter item`: what customers rent, from when to when."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,10 +14,12 @@ from rackmeter.cli.item_order import (
     Said,
     Scope,
     give,
+    new_ids,
+    note_unknown,
     ordered,
 )
 from rackmeter.cli.options import DataDir, Json, example
-from rackmeter.cli.output import document, note, table
+from rackmeter.cli.output import document, local_time, note, table
 
 if TYPE_CHECKING:
     from sinks.changes import Answer
@@ -58,11 +60,15 @@ def rent_item(
 ) -> None:
     """Rent a slot to a customer, served by a server, at the prices of a catalogue."""
     from rackmeter.cli.prices import catalogue  # noqa: PLC0415 - starts slowly
+    from rackmeter.cli.zones import of_account  # noqa: PLC0415
     from sinks.timelines import rent  # noqa: PLC0415
+
+    new_ids(item, scope, server)
 
     def command(conn: "Connection", given: Given) -> "Answer":
         prices = catalogue(conn, catalog, scope or item, given.at)
         named = prices.plans[plan].title if plan in prices.plans else plan
+        note_unknown(conn, server)
         return rent(
             conn, item=item, title=title or named, plan=plan, account=account, server=server,
             at=given.at, catalog=prices, entered_at=given.entered_at, scope=scope,
@@ -70,7 +76,7 @@ def rent_item(
         )  # fmt: skip
 
     shown = {"item": item, "account": account, "plan": plan, "server": server}
-    give(said, "rented", shown, command)
+    give(said, "rented", shown, lambda conn: of_account(conn, account), command)
 
 
 @ordered
@@ -80,12 +86,13 @@ def end_item(
     said: Said,
 ) -> None:
     """End a rental; its last invoice can be closed after that."""
-    from sinks.timelines import end  # noqa: PLC0415 - starts slowly
+    from rackmeter.cli.zones import of_item  # noqa: PLC0415 - starts slowly
+    from sinks.timelines import end  # noqa: PLC0415
 
     def command(conn: "Connection", given: Given) -> "Answer":
         return end(conn, item, given.at, given.entered_at, given.order)
 
-    give(said, "ended", {"item": item}, command)
+    give(said, "ended", {"item": item}, lambda conn: of_item(conn, item), command)
 
 
 def list_items(
@@ -93,7 +100,7 @@ def list_items(
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """List items with their plan, server and time."""
+    """List items with their plan, server and time, by their customers' clocks."""
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
 
     with ledger(data_dir) as conn:
@@ -101,23 +108,23 @@ def list_items(
             """
             SELECT i.item_id, s.account_id, i.plan, i.title, lower(i.valid), upper(i.valid),
                    (SELECT string_agg(server_id, ', ' ORDER BY lower(valid))
-                    FROM assignment WHERE item_id = i.item_id)
-            FROM item i JOIN rating_scope s USING (scope_id)
+                    FROM assignment WHERE item_id = i.item_id), a.timezone
+            FROM item i JOIN rating_scope s USING (scope_id) JOIN account a USING (account_id)
             WHERE %(account)s::text IS NULL OR s.account_id = %(account)s ORDER BY 2, 1
             """,
             {"account": account},
         ).fetchall()
     if json:
-        names = ("item", "account", "plan", "title", "from", "to", "servers")
+        names = ("item", "account", "plan", "title", "from", "to", "servers", "timezone")
         document({"items": [dict(zip(names, row, strict=True)) for row in rows]})
         return
     table(
-        ("item", "account", "plan", "from (UTC)", "to (UTC)", "server"),
-        [(r[0], r[1], r[2], _day(r[4]), _day(r[5]), r[6] or "") for r in rows],
+        ("item", "account", "plan", "from", "to", "server"),
+        [(r[0], r[1], r[2], _time(r[4], r[7]), _time(r[5], r[7]), r[6] or "") for r in rows],
     )
     if not rows:
         note("nothing is rented yet: `rackmeter item rent`")
 
 
-def _day(at: datetime | None) -> str:
-    return "open" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
+def _time(at: datetime | None, timezone: str) -> str:
+    return "open" if at is None else local_time(at, timezone)

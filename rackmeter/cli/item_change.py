@@ -1,6 +1,6 @@
 """`rackmeter item swap, resize, addon, suspend, resume, hand-over`: what is rented on changes."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,10 +12,14 @@ from rackmeter.cli.item_order import (
     Said,
     Scope,
     give,
+    new_ids,
+    note_unknown,
     ordered,
 )
-from rackmeter.cli.options import example, instant
+from rackmeter.cli.options import example, instant, is_local, server_id
+from rackmeter.cli.output import local_time, note
 from rackmeter.errors import ConfigError
+from schemas.billing import Span
 from schemas.prices import IntervalKind
 
 if TYPE_CHECKING:
@@ -65,12 +69,17 @@ def swap_server(
     server: Annotated[str, typer.Option(metavar="SERVER", help="Which hardware serves it then.")],
 ) -> None:
     """Swap the hardware behind an item; the rental goes on, started hours and cap too."""
-    from sinks.timelines import swap  # noqa: PLC0415 - starts slowly
+    from rackmeter.cli.zones import of_item  # noqa: PLC0415 - starts slowly
+    from sinks.timelines import swap  # noqa: PLC0415
+
+    server_id(server)
 
     def command(conn: "Connection", given: Given) -> "Answer":
+        note_unknown(conn, server)
         return swap(conn, item, server, given.at, given.entered_at, given.order)
 
-    give(said, f"swapped to {server}", {"item": item, "server": server}, command)
+    shown = {"item": item, "server": server}
+    give(said, f"swapped to {server}", shown, lambda conn: of_item(conn, item), command)
 
 
 @ordered
@@ -83,6 +92,7 @@ def resize_item(
 ) -> None:
     """Change an item's plan; its add-ons stay, and so do started hours."""
     from rackmeter.cli.prices import catalogue  # noqa: PLC0415 - starts slowly
+    from rackmeter.cli.zones import of_item  # noqa: PLC0415
     from sinks.alterations import resize  # noqa: PLC0415
     from sinks.changes import scopes_of  # noqa: PLC0415
 
@@ -93,7 +103,8 @@ def resize_item(
             order=given.order,
         )  # fmt: skip
 
-    give(said, f"resized to {plan}", {"item": item, "plan": plan}, command)
+    shown = {"item": item, "plan": plan}
+    give(said, f"resized to {plan}", shown, lambda conn: of_item(conn, item), command)
 
 
 @ordered
@@ -107,6 +118,7 @@ def add_to_item(
 ) -> None:
     """Add an add-on to an item, or change how many of it there are."""
     from rackmeter.cli.prices import catalogue  # noqa: PLC0415 - starts slowly
+    from rackmeter.cli.zones import of_item  # noqa: PLC0415
     from sinks.alterations import add_addon  # noqa: PLC0415
     from sinks.changes import scopes_of  # noqa: PLC0415
 
@@ -118,7 +130,7 @@ def add_to_item(
         )  # fmt: skip
 
     shown = {"item": item, "addon": addon, "count": count}
-    give(said, f"given {count} {addon}", shown, command)
+    give(said, f"given {count} {addon}", shown, lambda conn: of_item(conn, item), command)
 
 
 @ordered
@@ -129,14 +141,16 @@ def drop_from_item(
     said: Said,
 ) -> None:
     """Drop an add-on of an item."""
-    from sinks.alterations import drop_addon  # noqa: PLC0415 - starts slowly
+    from rackmeter.cli.zones import of_item  # noqa: PLC0415 - starts slowly
+    from sinks.alterations import drop_addon  # noqa: PLC0415
 
     def command(conn: "Connection", given: Given) -> "Answer":
         return drop_addon(
             conn, item, addon=addon, at=given.at, entered_at=given.entered_at, order=given.order
         )
 
-    give(said, f"rid of {addon}", {"item": item, "addon": addon}, command)
+    shown = {"item": item, "addon": addon}
+    give(said, f"rid of {addon}", shown, lambda conn: of_item(conn, item), command)
 
 
 @ordered
@@ -146,27 +160,37 @@ def suspend_item(
     said: Said,
     kind: Kind = IntervalKind.SUSPENSION,
     until: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Its end; open until resumed if not given.")
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Its end, read as --at; open until resumed if not given."
+        ),
     ] = None,
 ) -> None:
     """Say that an item's time counts otherwise: suspension, trial, exclusion, maintenance.
 
     What such time costs is said by each charge of the catalogue. A server that is silent in it does
-    not hold up a close.
+    not hold up a close. Told late or twice, what overlaps is one: resume it where it ended.
     """
-    from sinks.intervals import suspend  # noqa: PLC0415 - starts slowly
+    from rackmeter.cli.zones import of_item  # noqa: PLC0415 - starts slowly
+    from sinks.intervals import interval_at, suspend  # noqa: PLC0415
 
-    end = None if until is None else instant(until)
     if until == "now":
         raise ConfigError("--until is now: say when it began with --at, and an instant to end.")
+    shown: dict[str, Any] = {"item": item, "kind": kind, "until": None}
 
     def command(conn: "Connection", given: Given) -> "Answer":
-        return suspend(
+        end = shown["until"] = None if until is None else instant(until, given.timezone)
+        answer = suspend(
             conn, item, at=given.at, until=end, kind=kind, entered_at=given.entered_at,
             order=given.order,
         )  # fmt: skip
+        span = interval_at(conn, item, kind, answer.at)
+        if span is not None and span != Span(answer.at, end):
+            low, high = (at and local_time(at, given.timezone) for at in (span.start, span.end))
+            note(f"{item} is in {kind} from {low} {f'to {high}' if high else 'until resumed'}")
+        return answer
 
-    give(said, f"put into {kind}", {"item": item, "kind": kind, "until": end}, command)
+    give(said, f"put into {kind}", shown, lambda conn: of_item(conn, item), command)
 
 
 @ordered
@@ -176,15 +200,17 @@ def resume_item(
     said: Said,
     kind: Kind = IntervalKind.SUSPENSION,
 ) -> None:
-    """End a suspension, or an interval of another kind."""
-    from sinks.intervals import resume  # noqa: PLC0415 - starts slowly
+    """End a suspension, or an interval of another kind; one that begins then is taken back."""
+    from rackmeter.cli.zones import of_item  # noqa: PLC0415 - starts slowly
+    from sinks.intervals import resume  # noqa: PLC0415
 
     def command(conn: "Connection", given: Given) -> "Answer":
         return resume(
             conn, item, at=given.at, kind=kind, entered_at=given.entered_at, order=given.order
         )
 
-    give(said, f"resumed from {kind}", {"item": item, "kind": kind}, command)
+    shown = {"item": item, "kind": kind}
+    give(said, f"resumed from {kind}", shown, lambda conn: of_item(conn, item), command)
 
 
 @ordered
@@ -201,9 +227,24 @@ def hand_over_item(
     catalog: Catalogue = None,
     scope: Scope = None,
 ) -> None:
-    """Hand an item's server to another customer: one rental ends and another begins."""
+    """Hand an item's server to another customer: one rental ends and another begins.
+
+    A day is that of both customers: where their zones differ, give a time with an offset.
+    """
     from rackmeter.cli.prices import catalogue  # noqa: PLC0415 - starts slowly
+    from rackmeter.cli.zones import of_account, of_item  # noqa: PLC0415
     from sinks.timelines import hand_over  # noqa: PLC0415
+
+    new_ids(to, scope)
+
+    def zone(conn: "Connection") -> str:
+        here, there = of_item(conn, item), of_account(conn, account)
+        if here != there and is_local(said.at):
+            raise ConfigError(
+                f"{said.at} is another instant in {here}, where {item} ends, than in {there}, where"
+                f" {to} begins: give --at with an offset, such as 2026-11-01T00:00:00+01:00."
+            )
+        return here
 
     def command(conn: "Connection", given: Given) -> "Answer":
         prices = catalogue(conn, catalog, scope or to, given.at)
@@ -213,4 +254,4 @@ def hand_over_item(
         )  # fmt: skip
 
     shown = {"item": item, "to": to, "account": account}
-    give(said, f"handed over to {account} as {to}", shown, command)
+    give(said, f"handed over to {account} as {to}", shown, zone, command)

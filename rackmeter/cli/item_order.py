@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rackmeter.cli.acts import myself
-from rackmeter.cli.options import DataDir, DryRun, Json, instant
-from rackmeter.cli.output import document, lines, note
+from rackmeter.cli.options import DataDir, DryRun, Json, identifier, instant, server_id
+from rackmeter.cli.output import document, lines, local_time, note
 
 if TYPE_CHECKING:
     from sinks.changes import Answer, Order
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 Id = Annotated[str, typer.Argument(metavar="ITEM", help="Id of the rented slot.")]
 At = Annotated[
     str,
-    typer.Option("--at", metavar="TIME", help="When it is true, past or future; now if not given."),
+    typer.Option(
+        "--at",
+        metavar="TIME",
+        help="When it is true, past or future; else now. A day or a time without offset is the"
+        " customer's.",
+    ),
 ]
 AtWindow = Annotated[
     bool,
@@ -37,7 +42,9 @@ Request = Annotated[
 Catalogue = Annotated[
     str | None,
     typer.Option(
-        "--catalog", metavar="VERSION|FILE", help="Prices; the newest published if not given."
+        "--catalog",
+        metavar="VERSION|FILE",
+        help="Prices; else the scope's contract, or the newest catalogue that is in force then.",
     ),
 ]
 Account = Annotated[str, typer.Option(metavar="ACCOUNT", help="Who rents it.")]
@@ -94,25 +101,29 @@ class Given:
     at: datetime
     entered_at: datetime
     order: "Order"
+    timezone: str
 
 
 def give(
     said: Said,
     verb: str,
     shown: dict[str, Any],
+    zone: Callable[["Connection"], str],
     command: Callable[["Connection", Given], "Answer"],
 ) -> None:
     """Give a command and say what it did; a dry run takes it back.
 
-    ``shown`` begins with the item; ``verb`` is a participle: "web-1 rented at ...".
+    ``shown`` begins with the item; ``verb`` is a participle: "web-1 rented at ...". ``zone`` is
+    what days are read by, and what is told.
     """
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
     from sinks.changes import Order  # noqa: PLC0415
 
     order = Order(myself(), said.why, said.request, said.at == "now")
-    given = Given(_moment(said.at, at_window=said.at_window), datetime.now(UTC), order)
     with ledger(said.data_dir) as conn, conn.transaction(force_rollback=said.dry_run):
-        answer = command(conn, given)
+        timezone = zone(conn)
+        at = _moment(said.at, timezone, at_window=said.at_window)
+        answer = command(conn, Given(at, datetime.now(UTC), order, timezone))
     if said.json:
         late = [{"scope": scope, "period_start": start} for scope, start in answer.late]
         document(
@@ -124,15 +135,39 @@ def give(
         return
     would = "would be " if said.dry_run and answer.changed else ""
     word = f"{would}{verb}" if answer.changed else f"was {verb} so already"
-    lines([f"{next(iter(shown.values()))} {word} at {answer.at}"])
+    when = f"{local_time(answer.at, timezone)} ({timezone})"
+    lines([f"{next(iter(shown.values()))} {word} at {when}"])
     if answer.repeated:
         note(f"request {said.request} was given before; nothing is done twice")
     for scope, start in answer.late:
-        note(f"scope {scope} is invoiced for the period from {start}: this is for an adjustment")
+        month = local_time(start, timezone)
+        note(f"scope {scope} is invoiced for the period from {month}: this is for an adjustment")
 
 
-def _moment(at: str, *, at_window: bool) -> datetime:
+def new_ids(item: str, scope: str | None, server: str | None = None) -> None:
+    """Refuses ids that nothing could be called by."""
+    identifier("item", item)
+    if scope is not None:
+        identifier("scope", scope, "traffic-eu")
+    if server is not None:
+        server_id(server)
+
+
+def note_unknown(conn: "Connection", server: str) -> None:
+    """A server may be rented before it reports; one that was mistyped never will."""
+    row = conn.execute(
+        """
+        SELECT EXISTS (SELECT FROM agent_key WHERE server_id = %(server)s)
+            OR EXISTS (SELECT FROM server_state WHERE server_id = %(server)s)
+        """,
+        {"server": server},
+    ).fetchone()
+    if row is None or not row[0]:
+        note(f"server {server} has no key and never reported: is it called so? `server list`")
+
+
+def _moment(at: str, timezone: str, *, at_window: bool) -> datetime:
     from sinks.queries import EPOCH, WIDTH  # noqa: PLC0415 - starts slowly
 
-    found = instant(at)
+    found = instant(at, timezone)
     return found + (EPOCH - found) % WIDTH if at_window else found

@@ -1,14 +1,15 @@
 """`rackmeter item show`: one item's timelines, as they are or as they were known."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
 from rackmeter.cli.item_order import Id
 from rackmeter.cli.options import DataDir, Json, example, instant
-from rackmeter.cli.output import document, lines, table
+from rackmeter.cli.output import document, lines, local_time, table
 
 
 def add(item: typer.Typer) -> None:
@@ -23,55 +24,68 @@ def show_item(
     item: Id,
     known_at: Annotated[
         str | None,
-        typer.Option("--known-at", metavar="TIME", help="As it was known then; now if not given."),
+        typer.Option(
+            "--known-at",
+            metavar="TIME",
+            help="As it was known then; else now. A day is the customer's.",
+        ),
     ] = None,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Show an item's servers, prices and intervals in time, and the commands that made them so."""
+    """Show an item's servers, prices and intervals in time, and the commands that made them so.
+
+    All times are by the customer's clock.
+    """
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
+    from rackmeter.cli.zones import of_item  # noqa: PLC0415
     from sinks.item_facts import facts  # noqa: PLC0415
 
     with ledger(data_dir) as conn:
-        found = facts(conn, item, None if known_at is None else instant(known_at))
+        timezone = of_item(conn, item)
+        found = facts(conn, item, None if known_at is None else instant(known_at, timezone))
     if json:
-        document(found)
+        document({**found, "timezone": timezone})
         return
-    span = f"{_time(found['from'])} to {_time(found['to'])}"
+    time = partial(_time, timezone=timezone)
+    span = f"{time(found['from'])} to {time(found['to'])} ({timezone})"
     lines(
         [
             f"{item}: {found['title']}, rented by {found['account']}",
             f"plan {found['plan']}, scope {found['scope']}, {span}",
         ]
     )
-    _part("server", found["servers"], lambda row: (row["server"],))
-    _part("price", found["prices"], lambda row: (row["charge"], row["plan"], row["version"]))
-    _part("interval", found["intervals"], lambda row: (row["kind"], row["reason"]))
+    _part("server", found["servers"], time, lambda row: (row["server"],))
+    _part("price", found["prices"], time, lambda row: (row["charge"], row["plan"], row["version"]))
+    _part("interval", found["intervals"], time, lambda row: (row["kind"], row["reason"]))
     if found["changes"]:
         lines([""])
         table(
-            ("command", "at (UTC)", "entered (UTC)", "by", "why"),
+            ("command", "at", "entered", "by", "why"),
             [
-                (row["command"], _time(row["at"]), _time(row["entered_at"]), row["by"], row["why"])
+                (row["command"], time(row["at"]), time(row["entered_at"]), row["by"], row["why"])
                 for row in found["changes"]
             ],
         )
 
 
 def _part(
-    name: str, rows: list[dict[str, Any]], words: Callable[[dict[str, Any]], tuple[str, ...]]
+    name: str,
+    rows: list[dict[str, Any]],
+    time: Callable[[datetime | None], str],
+    words: Callable[[dict[str, Any]], tuple[str, ...]],
 ) -> None:
     if not rows:
         return
     lines([""])
     table(
-        (name, "from (UTC)", "to (UTC)", "entered (UTC)"),
+        (name, "from", "to", "entered"),
         [
-            (" ".join(words(row)), _time(row["from"]), _time(row["to"]), _time(row["entered_at"]))
+            (" ".join(words(row)), time(row["from"]), time(row["to"]), time(row["entered_at"]))
             for row in rows
         ],
     )
 
 
-def _time(at: datetime | None) -> str:
-    return "open" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
+def _time(at: datetime | None, timezone: str) -> str:
+    return "open" if at is None else local_time(at, timezone)

@@ -1,7 +1,7 @@
 """`rackmeter journal`: the books, and money that a person enters into them."""
 
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from sinks.journal import Entry
 
 Number = Annotated[str, typer.Argument(metavar="NUMBER", help="Of an invoice.")]
-At = Annotated[str | None, typer.Option(metavar="TIME", help="When; else now.")]
+At = Annotated[
+    str | None, typer.Option(metavar="TIME", help="When; else now. A day is the customer's.")
+]
 
 
 def add(app: typer.Typer) -> None:
@@ -66,17 +68,21 @@ def trial_balance(data_dir: DataDir = None, json: Json = False) -> None:
 
 
 def aged(
-    at: At = None,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="When; else now. A day is UTC's, or --account's."),
+    ] = None,
     account: Annotated[str | None, typer.Option(metavar="ACCOUNT", help="Only its own.")] = None,
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
     """Show what customers owe, by days since it was due; below zero it is owed to them."""
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
+    from rackmeter.cli.zones import of_account  # noqa: PLC0415
     from sinks.receipts import aged as read  # noqa: PLC0415
 
     with ledger(data_dir) as conn:
-        found = read(conn, instant(at), account)
+        found = read(conn, instant(at, of_account(conn, account) if account else "UTC"), account)
     if json:
         document({"accounts": [asdict(one) for one in found]})
         return
@@ -148,12 +154,15 @@ def receive(
 ) -> None:
     """Enter a bank transfer for an invoice. The same reference again changes nothing."""
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
+    from rackmeter.cli.zones import of_account  # noqa: PLC0415
     from sinks.receipts import receive as enter  # noqa: PLC0415
     from sinks.receipts import standing  # noqa: PLC0415
 
     paid = money("--amount", amount)
     with ledger(data_dir) as conn:
-        new = enter(conn, reference, instant(at), paid, standing(conn, number), myself())
+        of = standing(conn, number)
+        when = instant(at, of_account(conn, of.account))
+        new = enter(conn, reference, when, paid, of, myself())
         now = standing(conn, number)
     if json:
         document({**asdict(now), "entered": new})
@@ -175,6 +184,7 @@ def write_off(
 ) -> None:
     """Book what nobody will pay any more of an invoice as a loss; tax is corrected elsewhere."""
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
+    from rackmeter.cli.zones import of_account  # noqa: PLC0415
     from sinks.receipts import standing  # noqa: PLC0415
     from sinks.receipts import write_off as enter  # noqa: PLC0415
 
@@ -182,7 +192,7 @@ def write_off(
         open_ = standing(conn, number)
         lost = open_.balance if amount is None else money("--amount", amount)
         confirm(f"Write off {lost} {open_.currency} of {number}?", yes=yes)
-        enter(conn, datetime.now(UTC) if at is None else instant(at), lost, number, myself())
+        enter(conn, instant(at, of_account(conn, open_.account)), lost, number, myself())
         now = standing(conn, number)
     if json:
         document({**asdict(now), "written_off": lost})

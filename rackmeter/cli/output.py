@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 
 def document(value: Any) -> None:
@@ -46,6 +47,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
             for i, cell in enumerate(row)
         )
         lines(["  ".join(aligned).rstrip()])
+
+
+def local_time(at: datetime, timezone: str) -> str:
+    """To the minute, or to the second where it has some, with the zone's offset."""
+    local = at.astimezone(ZoneInfo(timezone))
+    return local.isoformat(" ", "seconds" if local.second else "minutes")
 
 
 def _plain(value: object) -> object:

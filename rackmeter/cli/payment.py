@@ -192,20 +192,25 @@ def received(
     reference: Annotated[str, typer.Argument(metavar="RF...", help="As the bank shows it.")],
     *,
     amount: Annotated[str, typer.Option(metavar="AMOUNT", help="What came.")],
-    at: Annotated[str, typer.Option(metavar="TIME", help="When it was booked.")] = "now",
+    at: Annotated[
+        str, typer.Option(metavar="TIME", help="When it was booked; a day is the customer's.")
+    ] = "now",
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
     """Enter a bank transfer that `payment collect` expects; one of another amount counts as is."""
     from invoicing.collecting.transfer import transfer_arrived  # noqa: PLC0415
     from invoicing.gateways.transfer_gateway import is_creditor_reference  # noqa: PLC0415
+    from rackmeter.cli.zones import of_account  # noqa: PLC0415
+    from sinks.bank_transfers import by_reference  # noqa: PLC0415
 
     plain = "".join(reference.split()).upper()
     if not is_creditor_reference(plain):
         raise ConfigError(f"{reference} is no creditor reference: a digit is mistyped.")
     with desk(data_dir) as (settings, conn):
         till = desk_till(settings, conn, "transfer")
-        attempt = transfer_arrived(till, plain, money(amount), instant(at))
+        when = instant(at, of_account(conn, by_reference(conn, plain).account))
+        attempt = transfer_arrived(till, plain, money(amount), when)
     if json:
         document(_shown(attempt))
     else:

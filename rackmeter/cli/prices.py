@@ -1,7 +1,7 @@
 """Finding prices: the files that come with rackmeter, a file, or a published version."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 
@@ -46,10 +46,11 @@ def text_of(file: Path) -> str:
 def catalogue(
     conn: Connection, named: str | None, scope: str = "", at: datetime | None = None
 ) -> Catalog:
-    """A file, a published version, the scope's contract at ``at``, or the newest that is none."""
+    """A file, a published version, the scope's contract at ``at``, or what is in force then."""
     if named is not None and Path(named).is_file():
         return offer(Path(named)).catalog
-    version = named or _agreed(conn, scope, at) or _newest(conn)
+    then = at or datetime.now(UTC)
+    version = named or _agreed(conn, scope, then) or _in_force(conn, then)
     found = published(conn, version)
     if found is None:
         raise ConfigError(f"{version} is neither a file nor a published catalogue.")
@@ -72,24 +73,34 @@ def _beside(file: Path, version: str) -> Path:
     )
 
 
-def _agreed(conn: Connection, scope: str, at: datetime | None) -> str | None:
-    """The contract of the scope that is in force then; now if that is not said."""
+def _agreed(conn: Connection, scope: str, at: datetime) -> str | None:
+    """The contract of the scope that is in force then."""
     row = conn.execute(
-        "SELECT version FROM contract_known()"
-        " WHERE scope_id = %s AND valid @> coalesce(%s::timestamptz, now())",
-        (scope, at),
+        "SELECT version FROM contract_known() WHERE scope_id = %s AND valid @> %s", (scope, at)
     ).fetchone()
     return None if row is None else str(row[0])
 
 
-def _newest(conn: Connection) -> str:
-    row = conn.execute(
+def _in_force(conn: Connection, at: datetime) -> str:
+    """The newest catalogue that is in force then, of two from one instant the one applied last."""
+    rows = conn.execute(
         """
-        SELECT version FROM catalog_version v
+        SELECT version, effective FROM catalog_version v
         WHERE NOT EXISTS (SELECT FROM contract c WHERE c.version = v.version)
-        ORDER BY applied_at DESC LIMIT 1
+        ORDER BY effective DESC, applied_at DESC
         """
-    ).fetchone()
-    if row is None:
+    ).fetchall()
+    if not rows:
         raise ConfigError("No catalogue is published yet: `rackmeter catalog apply FILE`.")
-    return str(row[0])
+    found = next((version for version, effective in rows if effective <= at), None)
+    if found is None:
+        known = ", ".join(f"{version} from {_utc(effective)}" for version, effective in rows[::-1])
+        raise ConfigError(
+            f"No catalogue is in force at {_utc(at)}; there is {known}: give a time in one of"
+            " them, or name one with --catalog VERSION."
+        )
+    return str(found)
+
+
+def _utc(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -51,7 +51,7 @@ def add_server(
     key_file: KeyFile = None,
     since: Annotated[
         str,
-        typer.Option("--from", metavar="TIME", help="Registered from then on; now if not given."),
+        typer.Option("--from", metavar="TIME", help="Registered from then on; a day is UTC's."),
     ] = "now",
     data_dir: DataDir = None,
     json: Json = False,

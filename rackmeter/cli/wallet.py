@@ -8,7 +8,7 @@ import typer
 from rackmeter.cli.acts import myself
 from rackmeter.cli.amounts import amount as money
 from rackmeter.cli.options import DataDir, Json, example, instant
-from rackmeter.cli.output import document, lines, note, table
+from rackmeter.cli.output import document, lines, local_time, note, table
 from rackmeter.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -45,9 +45,12 @@ def grant(
     *,
     amount: Annotated[str, typer.Option(metavar="AMOUNT", help="In the account's currency.")],
     kind: Annotated[str, typer.Option(help="promotional (before tax) or paid (after it).")],
-    at: Annotated[str | None, typer.Option(metavar="TIME", help="From when on; else now.")] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="From when on; else now. A day is the customer's."),
+    ] = None,
     expires: Annotated[
-        str | None, typer.Option(metavar="TIME", help="No invoice draws it from then on.")
+        str | None, typer.Option(metavar="TIME", help="No invoice draws it from then on; as --at.")
     ] = None,
     priority: Annotated[int, typer.Option(help="Lowest first.")] = 0,
     into: Annotated[
@@ -62,42 +65,48 @@ def grant(
     Promotional credit lowers the tax base; paid credit is a means of payment, and in the books.
     """
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
+    from rackmeter.cli.zones import of_account  # noqa: PLC0415
     from schemas.terms import CreditKind  # noqa: PLC0415
     from sinks.wallet import Grant  # noqa: PLC0415
     from sinks.wallet import grant as enter  # noqa: PLC0415
 
     if kind not in list(CreditKind):
         raise ConfigError(f"--kind is {kind}; it must be promotional or paid.")
-    wanted = Grant(
-        account, credit, CreditKind(kind), money("--amount", amount), instant(at),
-        None if expires is None else instant(expires), priority, reason,
-    )  # fmt: skip
+    worth = money("--amount", amount)
     with ledger(data_dir) as conn:
+        timezone = of_account(conn, account)
+        wanted = Grant(
+            account, credit, CreditKind(kind), worth, instant(at, timezone),
+            None if expires is None else instant(expires, timezone), priority, reason,
+        )  # fmt: skip
         new = enter(conn, wanted, myself(), datetime.now(UTC), into)
     if json:
         document({"account": account, "credit": credit, "granted": new})
     else:
         said = "is granted" if new else "is there already"
-        lines([f"{credit}: {kind} {wanted.amount} of {account} {said}"])
+        ends = f", until {local_time(wanted.expires_at, timezone)}" if wanted.expires_at else ""
+        lines([f"{credit}: {kind} {wanted.amount} of {account} {said}{ends}"])
 
 
 def show(account: Account, data_dir: DataDir = None, json: Json = False) -> None:
     """Show a customer's credits: what is left, and which invoices drew what."""
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
+    from rackmeter.cli.zones import of_account  # noqa: PLC0415
     from sinks.wallet import history  # noqa: PLC0415
 
     with ledger(data_dir) as conn:
-        found = history(conn, account=account)
+        timezone, found = of_account(conn, account), history(conn, account=account)
     if json:
         document({"account": account, "credits": [_plain(held) for held in found]})
         return
     table(
-        ("credit", "kind", "granted (UTC)", "expires (UTC)", "priority", "amount", "left", "",
+        ("credit", "kind", "granted", "expires", "priority", "amount", "left", "",
          "drawn by"),
         [
             (
-                held.grant.credit, held.grant.kind.value, f"{held.grant.granted_at:%Y-%m-%d}",
-                f"{held.grant.expires_at:%Y-%m-%d}" if held.grant.expires_at else "",
+                held.grant.credit, held.grant.kind.value,
+                local_time(held.grant.granted_at, timezone),
+                local_time(held.grant.expires_at, timezone) if held.grant.expires_at else "",
                 held.grant.priority, held.grant.amount, held.left, held.currency,
                 ", ".join(f"{reference} {drawn}" for reference, drawn, _ in held.draws),
             )

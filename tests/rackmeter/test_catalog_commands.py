@@ -175,7 +175,7 @@ def test_what_is_rented_into_a_scope_has_the_prices_of_its_contract(
     rent = ["item", "rent", "web-2", "--account", "acme", "--plan", "ax-hourly", "--server", "s-2"]
     assert cli.run([*rent, "--scope", "acme", "--at", "2024-05-01"]) == 0
     capsys.readouterr()
-    assert cli.run(["invoice", "preview", "acme", "--as-of", "2024-06-01", "--json"]) == 0
+    assert cli.run(["invoice", "preview", "acme", "--as-of", "2024-06-02", "--json"]) == 0
     lines = json.loads(capsys.readouterr().out)["lines"]
     assert {x["version"] for x in lines if x["item"] == "web-2"} == {"acme-2026"}
 

@@ -96,6 +96,135 @@ def test_what_was_known_before_it_was_entered_is_nothing(run: Run) -> None:
     run("item", "suspend", "web-1", "--until", "now", code=2)
 
 
+# -- whose day it is -------------------------------------------------------------------------------
+
+
+def new_york(run: Run) -> None:
+    run("account", "add", "city", "--name", "c", "--country", "US", "--timezone",
+        "America/New_York")  # fmt: skip
+
+
+def test_a_day_is_that_of_the_customer_who_rents(run: Run) -> None:
+    new_york(run)
+    rent = ("item", "rent", "ny-1", "--account", "city", "--plan", "small", "--server", "ax-9")
+    assert run(*rent, "--at", "2026-03-02")["at"] == "2026-03-02T05:00:00+00:00"
+    shown = run("item", "show", "web-1")
+    assert (shown["from"], shown["timezone"]) == ("2026-02-28T23:00:00+00:00", "Europe/Berlin")
+    for day, change in enumerate(CHANGES[:-2], 3):
+        dated = run("item", *(word.replace("web-1", "ny-1") for word in change), "--at",
+                    f"2026-03-0{day}T12:00")  # fmt: skip
+        zone = 17 if day < 8 else 16  # New York's clocks change on the eighth
+        assert dated["at"] == f"2026-03-0{day}T{zone}:00:00+00:00"
+    assert run("item", "end", "ny-1", "--at", "2026-11-01")["at"] == "2026-11-01T04:00:00+00:00"
+    (maintained, suspended) = run("item", "show", "ny-1")["intervals"]
+    assert maintained["to"] == "2026-03-09T04:00:00+00:00"
+    assert suspended["to"] == "2026-03-09T16:00:00+00:00"
+
+
+def test_answers_are_by_the_customers_clock(run: Run) -> None:
+    said = run("item", "swap", "web-1", "--server", "ax-2", "--at", "2026-04-01", text=True)
+    assert "web-1 swapped to ax-2 at 2026-04-01 00:00+02:00 (Europe/Berlin)" in said
+    shown = run("item", "show", "web-1", text=True)
+    assert "2026-03-01 00:00+01:00 to open (Europe/Berlin)" in shown
+    assert "ax-1    2026-03-01 00:00+01:00  2026-04-01 00:00+02:00" in shown
+    assert "2026-03-01 00:00+01:00  open" in run("item", "list", text=True)
+
+
+def test_one_day_of_two_customers_is_refused(run: Run) -> None:
+    new_york(run)
+    hand = ("item", "hand-over", "web-1", "--to", "ny-1", "--account", "city", "--at")
+    for bare in ("2026-04-01", "2026-04-01T00:00"):
+        refused = run(*hand, bare, code=2)["error"]["message"]
+        assert refused == (
+            f"{bare} is another instant in Europe/Berlin, where web-1 ends, than in"
+            " America/New_York, where ny-1 begins: give --at with an offset, such as"
+            " 2026-11-01T00:00:00+01:00."
+        )
+    assert run(*hand, "2026-04-01T00:00+02:00")["at"] == "2026-03-31T22:00:00+00:00"
+
+
+def test_other_commands_on_a_customer_read_days_by_his_clock(run: Run) -> None:
+    new_york(run)
+    grant = ("wallet", "grant", "city", "hello", "--amount", "5.00", "--kind", "promotional")
+    run(*grant, "--at", "2026-03-01", "--expires", "2026-04-01")
+    (held,) = run("wallet", "show", "city")["credits"]
+    assert held["granted_at"] == "2026-03-01T05:00:00+00:00"
+    assert held["expires_at"] == "2026-04-01T04:00:00+00:00"
+    assert "2026-04-01 00:00-04:00" in run("wallet", "show", "city", text=True)
+    taxed = ("account", "tax", "set", "city", "--country", "FR", "--vat-id", "FR40303265045",
+             "--mode", "reverse-charge", "--evidence", "V", "--checked", "2026-03-02")  # fmt: skip
+    assert run(*taxed, "--from", "2026-03-01")["from"] == "2026-03-01T05:00:00+00:00"
+    assert run("account", "tax", "show", "city")["now"]["checked_at"] == "2026-03-02T05:00:00+00:00"
+    assert "2026-03-01 00:00-05:00" in run("account", "tax", "show", "city", text=True)
+    preview = run("invoice", "preview", "web-1", "--as-of", "2026-04-01")
+    assert preview["as_of"] == "2026-03-31T22:00:00+00:00"
+
+
+# -- what a command finds by itself ----------------------------------------------------------------
+
+
+def published(run: Run, tmp_path: Path, version: str, effective: str) -> None:
+    file = tmp_path / f"{version}.toml"
+    file.write_text(two_plans(version, **{"2026-01-01": effective})[1])
+    run("catalog", "apply", str(file), "--yes")
+
+
+def test_prices_are_those_of_the_newest_catalogue_in_force(run: Run, tmp_path: Path) -> None:
+    for version, effective in (("v4", "2026-06-01"), ("v3", "2026-04-01"), ("v3b", "2026-04-01")):
+        published(run, tmp_path, version, effective)
+    for name, at, version in (
+        ("a", "2026-03-31T23:59Z", "v2"), ("b", "2026-04-01T00:00Z", "v3b"),
+        ("c", "2026-06-01T00:00Z", "v4"),
+    ):  # fmt: skip
+        run("item", "rent", name, "--account", "acme", "--plan", "small", "--server", f"s-{name}",
+            "--at", at)  # fmt: skip
+        assert {row["version"] for row in run("item", "show", name)["prices"]} == {version}
+    run("item", "resize", "c", "--plan", "large", "--at", "2026-07-01")
+    assert run("item", "show", "c")["prices"][-1]["version"] == "v4"
+    refused = run("item", "rent", "d", "--account", "acme", "--plan", "small", "--server", "s-d",
+                  "--at", "2025-12-31T12:00Z", code=2)["error"]["message"]  # fmt: skip
+    assert refused == (
+        "No catalogue is in force at 2025-12-31 12:00 UTC; there is v2 from 2026-01-01 00:00 UTC,"
+        " v3 from 2026-04-01 00:00 UTC, v3b from 2026-04-01 00:00 UTC, v4 from 2026-06-01 00:00"
+        " UTC: give a time in one of them, or name one with --catalog VERSION."
+    )
+
+
+@pytest.mark.parametrize("name", ["", " ", "-x", "web 1", "a/b", "x" * 257, "§"])
+def test_ids_are_words(run: Run, name: str) -> None:
+    rent = ("item", "rent", "--account=acme", "--plan=small")
+    for given in (
+        (*rent, "--server=s-9", "--", name),
+        (*rent, f"--server={name}", "web-9"),
+        (*rent, "--server=s-9", f"--scope={name}", "web-9"),
+        ("item", "swap", "web-1", f"--server={name}"),
+        ("item", "hand-over", "web-1", "--account=bolt", f"--to={name}"),
+    ):
+        assert cli.run([*given]) == 2
+    assert [item["item"] for item in run("item", "list")["items"]] == ["web-1"]
+
+
+def test_a_server_that_nobody_heard_of_is_noted(run: Run, tmp_path: Path) -> None:
+    rent = ("item", "rent", "--account", "acme", "--plan", "small", "--at", "2026-03-02")
+    said = run(*rent, "web-8", "--server", "ax-88", text=True)
+    assert "server ax-88 has no key and never reported: is it called so?" in said
+    run("server", "add", "ax-99", "--key-file", str(tmp_path / "ax-99.key"))
+    assert "never reported" not in run(*rent, "web-9", "--server", "ax-99", text=True)
+    swap = run("item", "swap", "web-9", "--server", "ax-98", "--at", "2026-03-03", text=True)
+    assert "server ax-98 has no key" in swap
+
+
+def test_a_suspension_tells_what_it_came_to(run: Run) -> None:
+    suspend = ("item", "suspend", "web-1", "--at")
+    assert "from" not in run(*suspend, "2026-03-10", "--until", "2026-03-20", text=True)
+    said = run(*suspend, "2026-03-12", "--until", "2026-03-15", text=True)
+    assert "was put into suspension so already" in said
+    whole = "web-1 is in suspension from 2026-03-10 00:00+01:00 to 2026-03-20 00:00+01:00"
+    assert whole in said
+    said = run(*suspend, "2026-03-15", "--dry-run", text=True)
+    assert "web-1 is in suspension from 2026-03-10 00:00+01:00 until resumed" in said
+
+
 def test_open_periods_are_rated_anew_and_the_house_is_asked(run: Run) -> None:
     rated = run("rating", "rebuild", "web-1")["rated"]
     assert {one["scope"] for one in rated} == {"web-1"}

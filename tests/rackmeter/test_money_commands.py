@@ -44,9 +44,10 @@ def test_from_a_grant_to_a_loss(run: Run, billing_url: str) -> None:
     paid = "wallet grant acme-0 prepaid-1 --amount 20.00 --kind paid --at 2026-01-02"
     assert json.loads(run(f"{paid} --json"))["granted"] is True
     assert close_month(billing_url).exit_code == 0
+    since = ["2026-01-02", "00:00+00:00"]
     assert [row.split() for row in run("wallet show acme-0").splitlines()[1:]] == [
-        ["prepaid-1", "paid", "2026-01-02", "0", "20.00", "0.00", "EUR", NUMBER, "20.00"],
-        ["welcome", "promotional", "2026-01-02", "0", "10.00", "0.00", "EUR", NUMBER, "10.00"],
+        ["prepaid-1", "paid", *since, "0", "20.00", "0.00", "EUR", NUMBER, "20.00"],
+        ["welcome", "promotional", *since, "0", "10.00", "0.00", "EUR", NUMBER, "10.00"],
     ]
     listed = run("invoice list").splitlines()[1].split()
     assert listed[6:] == ["40.29", "7.66", "47.95", "27.95", "EUR", "partly", "paid"]
