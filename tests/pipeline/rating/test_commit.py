@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.rating.next_eval import next_eval_at
 from pipeline.rating.price import price
-from schemas.billing import Span
-from schemas.prices import Commit, PerUnit
+from schemas.billing import LineKind, Span
+from schemas.prices import Charge, Commit, PerUnit
 from tests.pipeline.rating.worlds import (
     END,
     MONTH,
@@ -46,12 +46,35 @@ def test_one_price(rule: str, tb: int, rented: Span, lines: list[str]) -> None:
     assert said(bill(TEN, tb * 10**12, rented)) == lines, rule
 
 
-def test_what_one_half_leaves_the_other_uses() -> None:
-    """2 TB and 9 TB of 10: 1 TB above, also where a price row is cut in two."""
-    rows = (row(TEN, "it", Span(START, hour(360))), row(TEN, "it", Span(hour(360))))
-    usage = (used(2 * 10**12, START, hour(360)), used(9 * 10**12, hour(360), END))
+HALF = replace(TEN, commit=None)
+
+
+@pytest.mark.parametrize(
+    ("rule", "second", "tb", "above", "net"),
+    [
+        ("what one half leaves the other uses", TEN, (2, 9), ["0.000", "1.000"], "6.90"),
+        ("what one half exceeds is of none, the other's is above", TEN, (12, 3),
+         ["2.000", "3.000"], "10.50"),
+        ("a half without a commit uses what is left", HALF, (2, 4), ["0.000", "1.000"], "3.90"),
+        ("and commits to nothing", HALF, (5, 1), ["0.000", "1.000"], "3.90"),
+    ],
+)  # fmt: skip
+def test_the_price_changes_in_the_middle(
+    rule: str, second: Charge, tb: tuple[int, int], above: list[str], net: str
+) -> None:
+    """Also where it stays the same: the commit is of the month."""
+    rows = (row(TEN, "it", Span(START, hour(360))), row(second, "it", Span(hour(360))))
+    usage = (used(tb[0] * TB.is_, START, hour(360)), used(tb[1] * TB.is_, hour(360), END))
     lines = price(scope_of(*rows), inputs_of(*usage), END)
-    assert total(lines) == total(bill(TEN, 11 * 10**12)) == Decimal("6.90")
+    charged = [line for line in lines if line.kind is LineKind.CHARGE]
+    assert [str(line.quantity) for line in charged] == above, rule
+    assert str(total(lines)) == net
+
+
+def test_what_is_committed_is_a_line_beside_its_own() -> None:
+    own, fixed = bill(TEN)
+    assert (fixed.key, fixed.title) == (f"{own.key}/commit", f"{own.title} committed")
+    assert (fixed.kind, fixed.unit) == (LineKind.FLAT, "TB")
 
 
 def test_a_commit_that_begins_later_is_swept() -> None:

@@ -99,6 +99,14 @@ def test_one_line_a_tier() -> None:
     ]
     assert [line.key.rpartition("/")[2] for line in lines] == ["0", "tier2", "flat1", "flat2"]
     assert [line.above for line in lines] == [0, 10, 0, 0]
+    assert [line.title.removeprefix("web-1: it") for line in lines] == [
+        "", " above 10 call", ", tier 1", ", tier 2",
+    ]  # fmt: skip
+
+
+def test_an_edge_is_written_in_full() -> None:
+    model = Graduated(tiers(("1E+3", "1", "0"), (None, "1", "0")))
+    assert bill(counted(model), 1001)[-1].title == "web-1: it above 1000 call"
 
 
 @pytest.mark.parametrize(
@@ -132,6 +140,14 @@ def test_a_price_change_goes_on_where_the_month_stands() -> None:
         "2 call × 6.5 = 13.00",
         "2 call × 6 = 12.00",
     ]
+
+
+@pytest.mark.parametrize(("first", "price_"), [(0, "7"), (4, "7"), (5, "6.5"), (12, "6")])
+def test_a_line_of_nothing_is_at_the_price_of_the_next_unit(first: int, price_: str) -> None:
+    model = counted(Graduated(FONTS))
+    rows = (row(model, "it", Span(START, hour(360))), row(model, "it", Span(hour(360))))
+    lines = price(scope_of(*rows), inputs_of(used(first, START, hour(360))), END)
+    assert said(lines)[-1] == f"0 call × {price_} = 0.00"
 
 
 @pytest.mark.parametrize(("first", "second"), [(10, 4), (11, 3), (14, 0)])

@@ -11,6 +11,7 @@ from schemas.prices import Charge, Fee, IntervalKind, PerUnit
 from tests.pipeline.rating.worlds import (
     END,
     START,
+    counted,
     hour,
     hourly,
     inputs_of,
@@ -24,6 +25,8 @@ from tests.pipeline.rating.worlds import (
 
 TRIAL, SUSPENSION = IntervalKind.TRIAL, IntervalKind.SUSPENSION
 EXCLUSION, MAINTENANCE = IntervalKind.EXCLUSION, IntervalKind.MAINTENANCE
+CUT = "1.0277777777777778"
+"""1:01:40 in hours."""
 
 
 def world(charge: Charge, kind: IntervalKind, *spans: tuple[int | str, int | str]) -> Scope:
@@ -61,6 +64,17 @@ def test_usage_in_a_trial_is_free_and_brings_no_allowance() -> None:
     (line,) = price(scope, inputs_of(*usage), END)
     assert (line.base_quantity, line.allowance) == (12 * 10**12, 10 * 10**12)
     assert str(line.net) == "2.00"
+
+
+@pytest.mark.parametrize(("trial", "charged"), [((0, CUT), 667), ((CUT, 720), 333)])
+def test_usage_is_split_where_free_time_ends_or_begins(
+    trial: tuple[int | str, int | str], charged: int
+) -> None:
+    """A window of 300 s, cut after 100: charged are the bytes of the rest, or of those 100."""
+    scope = world(counted(PerUnit(Decimal(1))), TRIAL, trial)
+    window = used(1000, START.replace(hour=1), START.replace(hour=1, minute=5))
+    (line,) = price(scope, inputs_of(window), END)
+    assert line.quantity == charged
 
 
 @pytest.mark.parametrize(("more", "free"), [((15, 30), 20), ((12, 15), 10), ((10, 20), 10)])

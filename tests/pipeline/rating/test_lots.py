@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.periods import closed, following, month
 from pipeline.rating.lots import PACK, available, handed_on, hands_on
+from pipeline.rating.next_eval import next_eval_at
 from pipeline.rating.price import price
 from pipeline.rating.usage_state import progress
 from schemas.billing import Assignment, Inputs, Item, Line, Lot, PriceRow, Scope, Span, Usage
@@ -332,13 +333,31 @@ def test_progress_counts_packs() -> None:
     assert (later.allowance, later.limit_version) == (21 * TB.is_, with_.limit_version)
 
 
-def test_progress_of_another_charge_knows_nothing_of_a_pack() -> None:
+def test_another_charge_knows_nothing_of_a_pack() -> None:
     own = counted(PER_TB, TB, allowance=Allowance(3 * TB.is_), alerts=(100,))
     rows = (row(pack(), "pack", Span(START)), row(own, "own", Span(START)))
     found = progress(scope(*rows, charge=traffic()), Inputs(MONTH), END)
     assert [(x.charge, x.allowance // TB.is_, x.limit_version) for x in found] == [
         ("eu", 30, f"v1/{30 * TB.is_}"), ("own", 3, f"v1/{3 * TB.is_}"),
     ]  # fmt: skip
+    (month_,) = months(scope(*rows, charge=traffic()), 5)
+    assert total(line for line in month_ if line.charge == "own") == 2
+
+
+def test_what_was_handed_on_serves_a_charge_that_includes_nothing_any_more() -> None:
+    """April left 5 TB; in May nothing is included. 6 are used."""
+    own = counted(PER_TB, TB, allowance=Allowance(20 * TB.is_, rollover=Rollover(5 * TB.is_, 1)))
+    rows = (
+        row(own, "traffic", Span(START, END)),
+        row(counted(PER_TB, TB), "traffic", Span(END), at="v2"),
+    )
+    assert [over(lines) for lines in months(scope(*rows), 15, 6)] == [0, 1]
+
+
+def test_what_rolls_over_is_not_swept_for() -> None:
+    """A member that begins later costs nothing by beginning."""
+    later = scope(charge=traffic(rollover=(3, 1)), rented=Span(day(9)))
+    assert next_eval_at(later, Inputs(MONTH), START) is None
 
 
 packs = st.lists(st.tuples(st.integers(0, 30), st.integers(1, 4), st.integers(1, 28)), max_size=3)

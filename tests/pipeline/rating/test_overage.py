@@ -122,6 +122,13 @@ class TestPriceChange:
         usage = (used(12 * 10**12, START, hour(360)), used(10**12, hour(360), END))
         assert [line.net for line in lines(self.FIRST, self.SECOND, usage=usage)] == [2, 2]
 
+    def test_where_nothing_is_included_any_more_the_first_half_s_share_is(self) -> None:
+        """10 of 20 TB: 9 are used in the first half, so of 3 in the second 2 are paid."""
+        first = row(traffic("1.00", 20), "traffic", Span(START, hour(360)), at="v1")
+        second = row(counted(PerUnit(Decimal(1)), TB), "traffic", Span(hour(360)), at="v2")
+        usage = (used(9 * TB.is_, START, hour(360)), used(3 * TB.is_, hour(360), END))
+        assert [line.net for line in lines(first, second, usage=usage)] == [0, 2]
+
     def test_a_window_that_the_change_cuts_is_split_by_overlap(self) -> None:
         """300 s, cut after 100 s: a third and two thirds, the odd byte to the larger remainder."""
         cut = START.replace(hour=1, minute=1, second=40)

@@ -26,7 +26,15 @@ CHARGEBEE = "chargebee.com/docs/billing/2.0/product-catalog/package-pricing"
             2,
             "10.00",
         ),
-        (f"{CHARGEBEE}: exactly one", "1000000", "1.25", 0, 1_000_000, 1, "1.25"),
+        (
+            f"{CHARGEBEE}: exactly one, of a million however that is written",
+            "1E+6",
+            "1.25",
+            0,
+            1_000_000,
+            1,
+            "1.25",
+        ),
         (f"{CHARGEBEE}: one and a half are two", "1000000", "1.25", 0, 1_500_000, 2, "2.50"),
         ("billing.md: none at zero", "100", "5.00", 0, 0, 0, "0.00"),
         ("one unit begins one", "100", "5.00", 0, 1, 1, "5.00"),
@@ -41,7 +49,7 @@ def test_one_price(
     charge = counted(Package(Decimal(size), Decimal(price_)), allowance=allowance)
     (line,) = bill(charge, used)
     assert (int(line.quantity), str(line.net)) == (packages, net), rule
-    assert line.unit == f"package of {size} call"
+    assert line.unit == f"package of {Decimal(size):f} call"
 
 
 def test_a_price_change_in_the_middle_of_a_package_begins_no_other() -> None:
@@ -53,3 +61,4 @@ def test_a_price_change_in_the_middle_of_a_package_begins_no_other() -> None:
     usage = (moved(150, START, hour(360)), moved(40, hour(360), END))
     lines = price(scope_of(*rows), inputs_of(*usage), END)
     assert [f"{line.quantity} × {line.unit_price}" for line in lines] == ["2 × 5", "0 × 7"]
+    assert [line.above for line in lines] == [0, 150]

@@ -4,14 +4,29 @@ from decimal import Decimal
 
 import pytest
 
+from pipeline.rating.price import price
+from schemas.billing import Span
 from schemas.prices import PerUnit, Unit
-from tests.pipeline.rating.worlds import GB, TB, bill, counted, said
+from tests.pipeline.rating.worlds import (
+    END,
+    GB,
+    START,
+    TB,
+    bill,
+    counted,
+    hour,
+    inputs_of,
+    row,
+    said,
+    scope_of,
+)
+from tests.pipeline.rating.worlds import used as moved
 
 AUTUMN = "zuplo.com/docs/articles/monetization/pricing-models"
 
 
 @pytest.mark.parametrize(
-    ("rule", "price", "unit", "used", "currency", "line"),
+    ("rule", "price_", "unit", "used", "currency", "line"),
     [
         (f"{AUTUMN}: 100,000 calls at 0.001", "0.001", Unit("call", "net.bytes", 1, Decimal(1)),
          100_000, "USD", "100000 call × 0.001 = 100.00"),
@@ -22,6 +37,14 @@ AUTUMN = "zuplo.com/docs/articles/monetization/pricing-models"
         ("a TB is 10**12", "1.00", TB, 2**40, "EUR", "1.100 TB × 1.00 = 1.10"),
     ],
 )  # fmt: skip
-def test_one_price(rule: str, price: str, unit: Unit, used: int, currency: str, line: str) -> None:
-    lines = bill(counted(PerUnit(Decimal(price)), unit), used, currency=currency)
+def test_one_price(rule: str, price_: str, unit: Unit, used: int, currency: str, line: str) -> None:
+    lines = bill(counted(PerUnit(Decimal(price_)), unit), used, currency=currency)
     assert said(lines) == [line], rule
+
+
+def test_each_line_says_what_the_month_came_to_before_it() -> None:
+    one = counted(PerUnit(Decimal(2)))
+    rows = (row(one, "it", Span(START, hour(360))), row(one, "it", Span(hour(360))))
+    usage = (moved(3, START, hour(360)), moved(4, hour(360), END))
+    lines = price(scope_of(*rows), inputs_of(*usage), END)
+    assert [(str(line.quantity), str(line.above)) for line in lines] == [("3", "0"), ("4", "3")]

@@ -1,7 +1,10 @@
 """Pools and add-ons: what many bring, all use."""
 
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+
+import pytest
 
 from pipeline.rating.price import price
 from pipeline.rating.usage_state import progress
@@ -53,6 +56,30 @@ def test_what_is_above_is_paid_by_who_uses_it_later() -> None:
     of = scope(("db", traffic(20), MONTH), ("web", traffic(20), MONTH))
     found = lines(of, moved("db", 35), moved("web", 10))
     assert [line.net for line in found] == [0, 5]
+
+
+@pytest.mark.parametrize(
+    ("rule", "starts", "charges", "nets"),
+    [
+        ("whoever is there first draws first: 20 + 10", {"db": 360, "web": 0}, ("a", "a"),
+         {"db": 10, "web": 5}),
+        ("then by item, whatever the charge", {"db": 0, "web": 0}, ("z", "a"),
+         {"db": 0, "web": 5}),
+    ],
+)  # fmt: skip
+def test_who_draws_first(
+    rule: str, starts: dict[str, int], charges: tuple[str, str], nets: dict[str, int]
+) -> None:
+    """35 TB of web, 10 of db: the module's head says in which order."""
+    of = scope(*((name, traffic(20), Span(hour(at), END)) for name, at in starts.items()))
+    rows = [replace(one, charge=charge) for one, charge in zip(of.prices, charges, strict=True)]
+    of = replace(of, prices=tuple(rows))
+    found = lines(of, moved("db", 10, hour(starts["db"])), moved("web", 35))
+    assert {line.item: line.net for line in found} == nets, rule
+
+
+def test_an_add_on_alone_includes_nothing() -> None:
+    assert said(lines(scope(("pack", PACK, MONTH)))) == ["1.000000 month × 9.00 = 9.00"]
 
 
 def test_a_pool_is_the_sum_of_what_its_members_bring() -> None:

@@ -85,3 +85,16 @@ def test_the_first_tier_s_flat_price_is_due_once_wherever_the_first_hour_begins(
     for rows in (whole, parts):
         lines = price(scope_of(*rows, rented=rented), inputs_of(), END)
         assert [str(line.net) for line in lines] == nets
+
+
+def test_its_lines_say_the_tier_and_the_flat_price_once() -> None:
+    """12,000 calls, 4,000 of them before a price change: 0.0008 each, and 10."""
+    model = counted(Volume(API))
+    rows = (row(model, "it", Span(START, hour(360))), row(model, "it", Span(hour(360))))
+    usage = (used(4000, START, hour(360)), used(8000, hour(360), END))
+    lines = price(scope_of(*rows), inputs_of(*usage), END)
+    assert [(x.title, x.key.partition("Z/")[2], str(x.net), str(x.above)) for x in lines] == [
+        ("web-1: it, tier 2", "0", "3.20", "0"),
+        ("web-1: it, tier 2", "0/flat", "10.00", "0"),
+        ("web-1: it, tier 2", "1296000", "6.40", "4000"),
+    ]
