@@ -1,9 +1,10 @@
 """Why a line of a sealed period comes to something else: what changed around it since. Pure.
 
-Lines of the whole scope (a true-up, an amount off) depend on all of its items.
+Lines of the whole scope (a true-up, an amount off) depend on all of its items. In which order rows
+were read is no cause: pricing does not depend on it.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
@@ -16,6 +17,8 @@ TIMELINE: Final = "timeline change"
 PRICE: Final = "price"
 EARLIER: Final = "earlier periods"
 FIRST: Final = "not billed before"
+TREATMENT: Final = "tax treatment"
+"""Fees in advance are taken back whole: their own period is taxed otherwise, and charges them."""
 
 
 def causes(
@@ -26,6 +29,8 @@ def causes(
     """
     if before is None:
         return (FIRST,)
+    if TREATMENT in noted and line.service.start >= closed(now.inputs.period):
+        return (TREATMENT,)
     items = _items(now.scope, before.scope, line)
     period = now.inputs.period
     moved = _timeline(before.scope, items, period) != _timeline(now.scope, items, period)
@@ -52,7 +57,7 @@ def _usage(inputs: Inputs) -> object:
     sums: dict[tuple[str, str, str], int] = defaultdict(int)
     for row in inputs.usage:
         sums[row.server, row.meter, row.resource] += row.quantity
-    return {key: total for key, total in sums.items() if total}, inputs.samples
+    return {key: total for key, total in sums.items() if total}, Counter(inputs.samples)
 
 
 def _timeline(scope: Scope, items: Collection[str], period: Span) -> object:
@@ -61,7 +66,7 @@ def _timeline(scope: Scope, items: Collection[str], period: Span) -> object:
         ((one.item, one.valid, one.server) for one in scope.assignments), items, period
     )
     apart = _clipped(((one.item, one.valid, one.kind) for one in scope.intervals), items, period)
-    return [*rented], [*served], [*apart]
+    return Counter(rented), Counter(served), Counter(apart)
 
 
 def _in_both(one: Scope, other: Scope, period: Span) -> dict[str, Span]:
@@ -84,7 +89,7 @@ def _prices(scope: Scope, items: Collection[str], rented: dict[str, Span]) -> ob
         if row.item in items and (span := rented.get(row.item))
         if (part := row.valid.clip(span.start, closed(span)))
     ]
-    return rows, scope.discounts, scope.commitments
+    return Counter(rows), Counter(scope.discounts), Counter(scope.commitments)
 
 
 def _clipped(
@@ -98,4 +103,4 @@ def _clipped(
 
 
 def _earlier(inputs: Inputs) -> object:
-    return inputs.spent, inputs.billed, inputs.lots
+    return Counter(inputs.spent), Counter(inputs.billed), Counter(inputs.lots)
