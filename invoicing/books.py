@@ -64,16 +64,17 @@ def billed(conn: Connection, wanted: Sequence[At]) -> dict[At, Billed]:
     }  # fmt: skip
 
 
-def corrected_lines(known: Billed, scope: Scope) -> tuple[BilledLine, ...]:
+def corrected_lines(known: Billed, scope: Scope, *, ahead: bool) -> tuple[BilledLine, ...]:
     """What a correction of the period compares with.
 
     Fees in advance belong to the period after, which settles them; unless it never comes, because
-    nothing of the scope was rented in it after all.
+    nothing of the scope was rented in it after all, or they are taken back: ``ahead``.
     """
     end = closed(known.period)
     after = following(known.period, scope.timezone)
     comes = known.settled_after or any(i.valid.clip(end, closed(after)) for i in scope.items)
-    return tuple(one for one in known.lines if not comes or one.service.start < end)
+    kept = comes and not ahead
+    return tuple(one for one in known.lines if not kept or one.service.start < end)
 
 
 def _invoiced(

@@ -3,6 +3,7 @@
 from invoicing.document import Adjusted, Priced
 from pipeline.periods import closed
 from pipeline.rating.adjustment import Correction, adjustments
+from pipeline.rating.advance import billed_rates
 from pipeline.rating.price import price
 from schemas.billing import Lot
 
@@ -11,7 +12,8 @@ def corrections(adjusted: Adjusted) -> list[Correction]:
     """What the scope's period comes to, priced again, less what was billed for it."""
     priced = adjusted.priced
     now = price(priced.scope, priced.inputs, priced.as_of)
-    return adjustments(now, adjusted.billed, adjusted.number, closed(priced.inputs.period))
+    end, rates = closed(priced.inputs.period), billed_rates(priced.scope, priced.inputs)
+    return adjustments(now, adjusted.billed, adjusted.number, end, rates)
 
 
 def left(priced: Priced) -> tuple[Lot, ...]:

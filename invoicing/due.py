@@ -4,6 +4,8 @@ What came since a seal is usage (late entries, windows of a server that was sile
 the timelines, or prices. Commands and prices note it themselves; usage is noted by ``sweep``, which
 reads each late entry once. A seal notes what came between its snapshot and itself (``note_since``):
 either that or a sweep sees every entry, because a sweep waits for seals that are being written.
+
+What an account's other tax treatment comes too early for needs no note: it is what the books say.
 """
 
 from collections import defaultdict
@@ -13,14 +15,19 @@ from datetime import datetime
 from importlib.resources import files
 from typing import Any, Final
 
+from invoicing.causes import TREATMENT
 from invoicing.document import Document, Position
+from pipeline.periods import following
 from schemas.billing import Span
 from sinks.database import Connection
+from sinks.earlier import billed_in_advance
 from sinks.positions import TOPIC_BITS
 from sinks.queries import WIDTH
+from sinks.scopes import load_scopes
 
 FOUND: Final = (files("invoicing") / "queries" / "found.sql").read_text()
 SINCE: Final = (files("invoicing") / "queries" / "since.sql").read_text()
+TREATED: Final = (files("invoicing") / "queries" / "treated.sql").read_text()
 LOCK_KEY: Final = 0x7261_636B_7377_6570  # "rackswep": a sweep alone, seals shared
 _WANTED: Final = {"bits": TOPIC_BITS, "width": WIDTH}
 
@@ -94,6 +101,7 @@ def due(
     rows: list[tuple[Any, ...]] = conn.execute(
         "SELECT scope_id, period_start, why, due_id FROM adjust_due ORDER BY due_id"
     ).fetchall()
+    rows += [(*at, TREATMENT, None) for at in _treated_otherwise(conn, accounts)]
     if found_too:
         rows += [(*row, "usage", None) for row in conn.execute(FOUND, _WANTED).fetchall()]
     why: dict[tuple[str, datetime], dict[str, None]] = defaultdict(dict)
@@ -106,6 +114,23 @@ def due(
         Due(account, currency, timezone, scope, period, tuple(why[at]), tuple(ids[at]))
         for account, currency, timezone, scope, period in sealed
         for at in ((scope, period.start),)
+    ]
+
+
+def _treated_otherwise(
+    conn: Connection, accounts: Collection[str] | None
+) -> list[tuple[str, datetime]]:
+    """Sealed periods that billed fees in advance under another tax treatment (prices with or
+    without tax, whoever owes it, its rounding) than the period that they are for.
+    """
+    named = {"accounts": None if accounts is None else list(accounts)}
+    rows = conn.execute(TREATED, named).fetchall()
+    scopes = load_scopes(conn, sorted({scope for scope, _, _ in rows}))
+    ahead = [(scopes[s], following(Span(*at), scopes[s].timezone)) for s, *at in rows]
+    return [
+        (scope, start)
+        for (scope, start, _), billed in zip(rows, billed_in_advance(conn, ahead), strict=True)
+        if any(one.net for one in billed)
     ]
 
 

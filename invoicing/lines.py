@@ -28,6 +28,7 @@ from invoicing.document import (
 from invoicing.pieces import parts
 from pipeline.money import EXACT
 from pipeline.periods import closed, midnight, zone
+from pipeline.rating.advance import billed_rates
 from pipeline.rating.settle import settle
 from pipeline.rating.taken import Taking
 from pipeline.rating.tax import DOMESTIC
@@ -72,6 +73,8 @@ def draft(
     it may take back of other invoices.
     """
     corrected, own, about = _adjustments(adjusted)
+    for one in priced:
+        own |= billed_rates(one.scope, one.inputs)
     taking = Taking(tuple(earlier), about, header.kind == CREDIT_NOTE)
     settled = settle(
         [*(row.line for row in rows), *corrected],

@@ -11,6 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from invoicing.books import At, Billed, billed, corrected_lines
+from invoicing.causes import TREATMENT
 from invoicing.corrections import corrections, left
 from invoicing.document import Adjusted, Priced
 from invoicing.due import Due, due, seals
@@ -102,7 +103,8 @@ class _Chain:
         period, name = one.period, one.scope
         inputs = carried(scope, found_on(known, self._handed.get(name)), self._earlier[name])
         now = Priced(scope, inputs, closed(period))
-        entry = Adjusted(book.number, now, corrected_lines(book, scope), book.corrections + 1)
+        before = corrected_lines(book, scope, ahead=TREATMENT in one.why)
+        entry = Adjusted(book.number, now, before, book.corrections + 1)
         if self._dropped is not None and period.start < self._dropped:
             refused = (
                 f"Windows of {name} before {self._dropped:%Y-%m-%d} were dropped"

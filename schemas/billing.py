@@ -125,6 +125,8 @@ class Billed:
     charge: str
     tax: str
     net: Decimal
+    rate: Decimal | None = None
+    """Tax rate in percent of what billed it; None in documents that did not keep it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,24 +25,25 @@ def billed_in_advance(
         rows = conn.execute(
             """
             SELECT s.no, x.line->>'item', x.line->>'charge', x.line->>'tax',
-                   sum((x.line->>'net')::numeric)
+                   trim_scale((x.row->>'rate')::numeric) AS rate, sum((x.line->>'net')::numeric)
             FROM unnest(%s::int[], %s::text[], %s::text[], %s::timestamptz[])
                  AS s (no, scope_id, account_id, period_start)
             CROSS JOIN LATERAL (
-                SELECT row->'line' AS line
+                SELECT row, row->'line' AS line
                 FROM invoice i, jsonb_array_elements(i.document->'lines') AS row
                 WHERE i.account_id = s.account_id AND i.period_end = s.period_start
                   AND row->'line'->>'kind' NOT IN ('credit', 'adjustment')
                 UNION ALL  -- what the period before was corrected by, wherever that was billed
-                SELECT i.document->'lines'->(a.position - 1)->'line'
+                SELECT row, row->'line'
                 FROM scope_seal z
                 JOIN adjustment_line a USING (scope_id, period_start)
                 JOIN invoice i ON i.invoice_id = a.invoice_id
+                CROSS JOIN LATERAL (SELECT i.document->'lines'->(a.position - 1)) AS l (row)
                 WHERE z.scope_id = s.scope_id AND z.period_end = s.period_start
             ) x
             WHERE x.line->>'scope' = s.scope_id
               AND (x.line->'service'->>'start')::timestamptz >= s.period_start
-            GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
+            GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
             """,
             (
                 asked,
@@ -51,8 +52,8 @@ def billed_in_advance(
                 [wanted[number][1].start for number in asked],
             ),
         )
-        for number, item, charge, tax, net in rows:
-            found[number].append(Billed(item, charge, tax, net))
+        for number, item, charge, tax, rate, net in rows:
+            found[number].append(Billed(item, charge, tax, net, rate))
     return [tuple(rows) for rows in found]
 
 

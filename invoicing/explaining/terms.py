@@ -9,12 +9,13 @@ from invoicing.explaining.quantity import span_text
 from invoicing.explaining.tree import Node
 from pipeline.money import exact_sum, exact_text, round_money
 from pipeline.periods import closed, microseconds
+from pipeline.rating.advance import billed_key
 from pipeline.rating.commitment import counts as counts_towards
 from pipeline.rating.commitment import terms
 from pipeline.rating.credit import draw
 from pipeline.rating.discount import amount_key, counts
 from pipeline.rating.price import price
-from schemas.billing import Line, LineKind
+from schemas.billing import Billed, Line, LineKind
 from schemas.serial import instant_text
 from schemas.terms import CreditKind
 
@@ -107,16 +108,21 @@ def _true_up(entry: Priced, line: Line, lines: Sequence[Line]) -> Iterator[Node]
 
 
 def _billed(entry: Priced, line: Line, lines: Sequence[Line]) -> Iterator[Node]:
-    currency = entry.scope.currency
+    scope, currency = entry.scope, entry.scope.currency
     own = (line.item, line.charge, line.tax)
     for paid in entry.inputs.billed:
-        if (paid.item, paid.charge, paid.tax) == own:
-            yield Node("billed in advance", f"{paid.net} {currency}",
-                       (f"by the invoice before, for {span_text(line.service)}",))  # fmt: skip
+        if billed_key(scope, entry.inputs.period, paid) == line.key:
+            yield Node("billed in advance", f"{paid.net} {currency}", tuple(_ahead(paid, line)))
     for one in lines:
         mine = (one.item, one.charge, one.tax) == own and one.key != line.key
         if mine and one.service.start < closed(entry.inputs.period):
             yield line_node("came to", one, currency)
+
+
+def _ahead(paid: Billed, line: Line) -> Iterator[str]:
+    yield f"by the invoice before, for {span_text(line.service)}"
+    if paid.rate is not None:
+        yield f"taken off at the tax rate at which it was billed, {paid.rate} %"
 
 
 def credit(document: Document, line: Line) -> Iterator[Node]:

@@ -8,14 +8,18 @@ closes, so they are never added here; those that were billed and are never to be
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
+from typing import Final
 
 from pipeline.money import EXACT, exact_sum
 from pipeline.rating.commitment import counts, running
 from schemas.billing import BilledLine, Inputs, Line, LineKind, Scope
+
+NONE: Final[Mapping[str, Decimal]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +34,19 @@ class Correction:
 
 
 def adjustments(
-    now: Iterable[Line], billed: Sequence[BilledLine], number: int, end: datetime
-) -> list[Correction]:
+    now: Iterable[Line], billed: Sequence[BilledLine], number: int, end: datetime,
+    rates: Mapping[str, Decimal] = NONE,
+) -> list[Correction]:  # fmt: skip
     """Each difference, in the order of ``now``, vanished last.
 
     ``number`` says which correction of the period it is, from 1; ``end`` is the period's. A new
-    line has the rate of its tax category among those billed, None where that has none; one that was
-    billed has its own. Where the category of a line has changed, the old one is taken back and the
-    new one charged.
+    line has the rate that ``rates`` gives its key, else that of its tax category among those
+    billed, None where that has none; one that was billed has its own. Where the category of a line
+    has changed, the old one is taken back and the new one charged.
     """
     own = [line for line in now if line.service.start < end]
     before = {(one.key, one.tax): one for one in billed}
-    rates = {one.tax: one.rate for one in reversed(billed)}
+    usual = {one.tax: one.rate for one in reversed(billed) if one.kind is not LineKind.BILLED}
     taxes: dict[str, set[str]] = defaultdict(set)
     for key, tax in [*before, *((line.key, line.tax) for line in own)]:
         taxes[key].add(tax)
@@ -50,7 +55,7 @@ def adjustments(
     found: list[Correction] = []
     for one, old in compared:
         net = EXACT.subtract(one.net, old.net) if old else one.net
-        rate = old.rate if old else rates.get(one.tax)
+        rate = old.rate if old else rates.get(one.key, usual.get(one.tax))
         name = one.key if len(taxes[one.key]) == 1 else f"{one.key}/{one.tax}"
         if net:
             found.append(Correction(_line(one, net, f"adjust/{number}/{name}"), rate, one.kind))

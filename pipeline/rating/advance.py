@@ -2,13 +2,15 @@
 
 Pure. An invoice carries the next period's fees of what is rented on. Then, when that period closes,
 its fees are computed from the timelines as they came to be: where they are what was billed before,
-nothing is left to say; where not, they are lines, less what was billed.
+nothing is left to say; where not, they are lines, less what was billed, at the tax rate at which it
+was billed (Directive 2006/112/EC, art. 90: less to pay corrects the tax of what was invoiced).
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
+from pipeline.money import exact_sum
 from pipeline.periods import closed, following
 from pipeline.rating.charge import Frame, charge_lines
 from pipeline.rating.cut import cut
@@ -16,7 +18,7 @@ from pipeline.rating.discount import discounts
 from pipeline.rating.extra import nets
 from pipeline.rating.fee import due
 from pipeline.rating.once import owed
-from schemas.billing import Inputs, Line, LineKind
+from schemas.billing import Billed, Inputs, Line, LineKind, Scope, Span
 from schemas.prices import Bill, Charge, Fee
 from schemas.serial import instant_text
 
@@ -29,15 +31,14 @@ def arrears(frame: Frame, inputs: Inputs, lines: Iterable[Line]) -> Iterator[Lin
     groups: dict[Name, list[Line]] = defaultdict(list)
     for line in lines:
         groups[line.item, line.charge, line.tax].append(line)
-    billed: dict[Name, Decimal] = defaultdict(Decimal)
+    billed: dict[Name, list[Billed]] = defaultdict(list)
     for before in inputs.billed:
-        billed[before.item, before.charge, before.tax] += before.net
+        billed[before.item, before.charge, before.tax].append(before)
     for name in sorted(groups.keys() | billed.keys()):
-        mine, paid = groups[name], billed.get(name)
-        if paid is None or nets(mine) != paid:
+        mine, paid = groups[name], billed[name]
+        if not paid or nets(mine) != exact_sum(one.net for one in paid):
             yield from mine
-            if paid:
-                yield _taken_off(frame, name, paid)
+            yield from _taken_off(frame, paid)
 
 
 def following_fees(frame: Frame) -> list[Line]:
@@ -57,22 +58,43 @@ def _is_ahead(charge: Charge) -> bool:
     return isinstance(charge.quantity, Fee) and charge.quantity.bill is Bill.ADVANCE
 
 
-def _taken_off(frame: Frame, name: Name, paid: Decimal) -> Line:
-    item, charge, tax = name
-    start = instant_text(frame.period.start)
-    return Line(
-        key=f"{frame.scope.scope}/{item}/{charge}/{start}/billed/{tax}",
-        scope=frame.scope.scope,
-        item=item,
-        charge=charge,
-        title=f"{charge}: {LineKind.BILLED.value}",
-        service=frame.period,
-        quantity=Decimal(1),
-        unit=LineKind.BILLED.value,
-        unit_price=-paid,
-        net=-paid,
-        tax=tax,
-        version="",
-        kind=LineKind.BILLED,
-        tier=1,
-    )
+def billed_key(scope: Scope, period: Span, one: Billed) -> str:
+    """Of the line that takes it off: what was billed at several rates is several lines."""
+    start = instant_text(period.start)
+    key = f"{scope.scope}/{one.item}/{one.charge}/{start}/billed/{one.tax}"
+    return key if one.rate is None else f"{key}/{one.rate:f}"
+
+
+def billed_rates(scope: Scope, inputs: Inputs) -> dict[str, Decimal]:
+    """The tax rates, by key, of lines that take off what was billed: never the invoice's own."""
+    return {
+        billed_key(scope, inputs.period, one): one.rate
+        for one in inputs.billed
+        if one.rate is not None
+    }
+
+
+def _taken_off(frame: Frame, paid: Iterable[Billed]) -> Iterator[Line]:
+    """One line for each rate."""
+    same: dict[str, list[Billed]] = defaultdict(list)
+    for one in paid:
+        same[billed_key(frame.scope, frame.period, one)].append(one)
+    for key in sorted(same):
+        one, net = same[key][0], exact_sum(each.net for each in same[key])
+        if net:
+            yield Line(
+                key=key,
+                scope=frame.scope.scope,
+                item=one.item,
+                charge=one.charge,
+                title=f"{one.charge}: {LineKind.BILLED.value}",
+                service=frame.period,
+                quantity=Decimal(1),
+                unit=LineKind.BILLED.value,
+                unit_price=-net,
+                net=-net,
+                tax=one.tax,
+                version="",
+                kind=LineKind.BILLED,
+                tier=1,
+            )

@@ -45,7 +45,9 @@ def settle(
     credits_: Iterable[Credit], at: datetime, own: Mapping[str, Decimal] = TODAY,
     taking: Taking = NOTHING,
 ) -> Settlement:  # fmt: skip
-    """``own`` holds the rates, by key, of lines that do not have today's: adjustments."""
+    """``own`` holds the rates, by key, of lines that do not have today's: adjustments, and what
+    takes off fees that were billed in advance.
+    """
     known = () if taking.note else tuple(credits_)
     rated = [
         (line, own[line.key] if line.key in own else rate_of(line, seller, profile))

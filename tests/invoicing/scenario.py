@@ -133,11 +133,10 @@ def close_month(
     """A close with the defaults of these tests."""
     return close(
         url,
-        seller=CATALOG.seller,
         issued_at=issued_at,
         grace_ms=GRACE_MS,
         period_month=month,
-        **{"numbers": numbers_of(url), **rest},
+        **{"seller": CATALOG.seller, "numbers": numbers_of(url), **rest},
     )
 
 

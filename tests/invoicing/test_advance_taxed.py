@@ -1,0 +1,214 @@
+"""Fees in advance across a change of the tax rate: what is taken off has the rate at which it was
+billed, in invoices, in credit notes, in corrections, in the books and in the file.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from invoicing.causes import TREATMENT
+from invoicing.document import CREDIT_NOTE, INVOICE, Document
+from invoicing.documents.einvoice import einvoice
+from invoicing.due import due
+from invoicing.explain import explain
+from invoicing.export import load
+from invoicing.rerate import rerate
+from invoicing.verify import verify
+from pipeline.catalog import load as load_catalog
+from schemas.terms import TaxMode, TaxProfile
+from sinks import timelines
+from sinks.catalogs import apply
+from sinks.database import Connection, connect
+from sinks.journal import balance, trial_balance
+from sinks.tax_profiles import set_profile
+from tests.invoicing import ledger
+from tests.invoicing.en16931 import broken
+from tests.invoicing.scenario import CATALOG, CLOSED, ENTERED, close_month
+from tests.invoicing.test_taken_back import AHEAD
+from tests.invoicing.worlds import DAY, END, START, account
+
+FIRST, SECOND = "RM-2026-000001", "RM-2026-000002"
+TENTH, APRIL = END + 10 * DAY, END + 31 * DAY
+
+
+@pytest.fixture
+def conn(billing_url: str) -> Iterator[Connection]:
+    """Two items at 60.00 a month, billed in advance, since February."""
+    with connect(billing_url, autocommit=True) as conn:
+        catalog = load_catalog(AHEAD, "ahead.toml")
+        apply(conn, catalog, AHEAD, ENTERED)
+        ledger.topic(conn, CLOSED)
+        account(conn, "acme-0")
+        for item in ("ends", "stays"):
+            timelines.rent(
+                conn, item=item, title=item, plan="ahead", account="acme-0",
+                server=f"srv-{item}", at=START, catalog=catalog, entered_at=ENTERED,
+            )  # fmt: skip
+        yield conn
+
+
+def closed(url: str, month: str, rate: str, folder: Path) -> None:
+    """That month, by a seller whose rate is by now."""
+    seller = replace(CATALOG.seller, tax={"hosting": Decimal(rate)})
+    report = close_month(url, month, seller=seller, folder=folder)
+    assert report.exit_code == 0, report
+    files = sorted(folder.glob("*.json")) + sorted(folder.glob("*.pdf"))
+    assert files
+    assert [verify(file) for file in files] == [[]] * len(files)
+
+
+def paper(conn: Connection, number: str) -> Document:
+    row = conn.execute("SELECT invoice_id FROM invoice WHERE number = %s", (number,)).fetchone()
+    assert row is not None
+    document = load(conn, str(row[0]))[0]
+    xml = einvoice(document)
+    assert xml is not None
+    assert broken(xml) == []
+    for position in range(1, len(document.lines) + 1):
+        assert explain(conn, f"{number}/{position}").differences == ()
+    return document
+
+
+def said(document: Document) -> list[str]:
+    return [f"{row.line.item} {row.line.net} at {row.rate}" for row in document.lines]
+
+
+def taxes(document: Document) -> list[str]:
+    return [f"{one.tax} of {one.base} at {one.rate}" for one in document.taxes]
+
+
+def owed(conn: Connection) -> dict[str, Decimal]:
+    assert sum(one.amount for one in trial_balance(conn)) == 0
+    return {one.ledger: one.amount for one in balance(conn, "acme-0")}
+
+
+def end(conn: Connection, *items: str, at: datetime = TENTH) -> None:
+    for item in items:
+        timelines.end(conn, item, at, ENTERED + DAY)
+
+
+def test_what_ends_early_comes_back_with_the_tax_that_it_had(
+    conn: Connection, billing_url: str, tmp_path: Path
+) -> None:
+    """March was billed at 19 %; by now it is 16 %. Ten of 31 days are 19.35."""
+    closed(billing_url, "2026-02", "19", tmp_path)
+    end(conn, "ends")
+    closed(billing_url, "2026-03", "16", tmp_path)
+    invoice = paper(conn, SECOND)
+    assert said(invoice) == ["ends 19.35 at 16", "ends -60.00 at 19", "stays 60.00 at 16"]
+    # 79.35 × 16 % = 12.696; of what is taken back the 11.40 that were charged
+    assert taxes(invoice) == ["12.70 of 79.35 at 16", "-11.40 of -60.00 at 19"]
+    assert (invoice.kind, str(invoice.totals.gross)) == (INVOICE, "20.65")
+    assert owed(conn)["tax"] == -(4 * Decimal("11.40") + Decimal("1.30"))
+    told = explain(conn, f"{SECOND}/2").to_text()
+    assert "taken off at the tax rate at which it was billed, 19 %" in told
+
+
+def test_a_last_invoice_takes_back_of_the_invoice_that_charged_it(
+    conn: Connection, billing_url: str, tmp_path: Path
+) -> None:
+    """Below zero: a credit note, of what February's invoice charged at its rate."""
+    closed(billing_url, "2026-02", "19", tmp_path)
+    end(conn, "ends", "stays")
+    closed(billing_url, "2026-03", "16", tmp_path)
+    note = paper(conn, "RM-2026-C000001")
+    assert (note.kind, note.corrects) == (CREDIT_NOTE, FIRST)
+    assert taxes(note) == ["6.19 of 38.70 at 16", "-22.80 of -120.00 at 19"]
+    assert [(one.invoice, one.rate, one.back, one.back_tax) for one in note.taken] == [
+        (FIRST, Decimal(19), Decimal("120.00"), Decimal("22.80"))
+    ]
+    # February at 19 %, March's days at 16 %
+    assert owed(conn)["tax"] == -(2 * Decimal("11.40") + Decimal("6.19"))
+    assert owed(conn)["revenue"] == -(2 * Decimal("60.00") + Decimal("38.70"))
+
+
+def test_what_is_known_after_the_seal_has_it_too(
+    conn: Connection, billing_url: str, tmp_path: Path
+) -> None:
+    """March came to what was billed, and was sealed; then the rental has ended on the 10th."""
+    closed(billing_url, "2026-02", "19", tmp_path)
+    closed(billing_url, "2026-03", "16", tmp_path)
+    assert said(paper(conn, SECOND)) == ["ends 60.00 at 16", "stays 60.00 at 16"]
+    end(conn, "ends")
+    closed(billing_url, "2026-03", "16", tmp_path)
+    note = paper(conn, "RM-2026-C000001")
+    # April's fee was billed at 16 %, and is never to come
+    assert sorted(said(note)) == ["ends -60.00 at 16", "ends -60.00 at 19", "ends 19.35 at 16"]
+    assert taxes(note) == ["-6.50 of -40.65 at 16", "-11.40 of -60.00 at 19"]
+    closed(billing_url, "2026-03", "16", tmp_path)
+    assert documents(conn) == 3, "nothing new"
+
+
+def documents(conn: Connection) -> int:
+    row = conn.execute("SELECT count(*) FROM invoice").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+REVERSE = TaxProfile(
+    TaxMode.REVERSE_CHARGE, country="FR", vat_id="FR40303265045", evidence="VIES 1",
+    checked_at=ENTERED,
+)  # fmt: skip
+INCLUSIVE = TaxProfile(TaxMode.INCLUSIVE, country="DE")
+
+
+@pytest.mark.parametrize(
+    ("profile", "charged", "tax", "books"),
+    [
+        (REVERSE, ["ends 19.35 at 0", "stays 60.00 at 0", "stays 60.00 at 0"],
+         ["0.00 of 139.35 at 0"], "22.80"),
+        # 139.35 ÷ 1.19 = 117.10
+        (INCLUSIVE, ["ends 19.35 at 19", "stays 60.00 at 19", "stays 60.00 at 19"],
+         ["22.25 of 117.10 at 19"], "45.05"),
+    ],
+)  # fmt: skip
+def test_another_tax_treatment_charges_its_months_itself(
+    conn: Connection, billing_url: str, tmp_path: Path, profile: TaxProfile, charged: list[str],
+    tax: list[str], books: str,
+) -> None:  # fmt: skip
+    """March was billed with tax on top; from March on it is another. All of it is taken back."""
+    closed(billing_url, "2026-02", "19", tmp_path)
+    set_profile(conn, "acme-0", profile, END, "test", CLOSED)
+    end(conn, "ends")
+    assert [one.why for one in rerate(conn, "2026-02").lines] == [(TREATMENT,)] * 2
+    closed(billing_url, "2026-03", "19", tmp_path)
+    note, invoice = paper(conn, "RM-2026-C000001"), paper(conn, SECOND)
+    assert (note.kind, note.corrects, note.profile.mode) == (
+        CREDIT_NOTE, FIRST, TaxMode.EXCLUSIVE,
+    )  # fmt: skip
+    assert said(note) == ["ends -60.00 at 19", "stays -60.00 at 19"]
+    assert taxes(note) == ["-22.80 of -120.00 at 19"]
+    assert invoice.profile == profile
+    assert (said(invoice), taxes(invoice)) == (charged, tax)
+    assert owed(conn)["tax"] == -Decimal(books)
+    closed(billing_url, "2026-03", "19", tmp_path)
+    assert documents(conn) == 3, "nothing new"
+
+
+@pytest.mark.parametrize(
+    ("rule", "since", "entered", "taken_back"),
+    [
+        ("known when it was billed", START, ENTERED, False),
+        ("of the month after", APRIL, CLOSED, False),
+        ("from March on", END, CLOSED, True),
+        ("from within March on: its end decides", TENTH, CLOSED, True),
+        ("entered late, from February on: its invoice stays", START, CLOSED + DAY, True),
+    ],
+)
+def test_when_a_treatment_takes_fees_in_advance_back(
+    conn: Connection, billing_url: str, rule: str, since: datetime, entered: datetime,
+    taken_back: bool,
+) -> None:  # fmt: skip
+    if entered == ENTERED:
+        set_profile(conn, "acme-0", REVERSE, since, "test", entered)
+    assert close_month(billing_url).exit_code == 0
+    if entered != ENTERED:
+        set_profile(conn, "acme-0", REVERSE, since, "test", entered)
+    found = [(one.scope, one.period.start, one.why) for one in due(conn)]
+    expected = [(item, START, (TREATMENT,)) for item in ("ends", "stays")]
+    assert found == (expected if taken_back else []), rule
+    assert due(conn, ["somebody"]) == []

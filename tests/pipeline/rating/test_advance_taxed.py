@@ -1,0 +1,153 @@
+"""Fees in advance when the tax rate has changed since: taken off at the rate at which they were
+billed, what the month came to at that of its own invoice.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+
+import pytest
+
+from pipeline.rating.adjustment import adjustments
+from pipeline.rating.advance import billed_rates
+from pipeline.rating.price import price
+from pipeline.rating.settle import settle
+from schemas.billing import Billed, BilledLine, Inputs, Line, LineKind, Scope, Seller, Span
+from schemas.prices import Bill, Charge, Fee, PerUnit
+from schemas.terms import TaxMode, TaxProfile
+from tests.pipeline.rating.worlds import END, MONTH, START, hour, row, scope_of
+
+PLAN = Charge(Fee(bill=Bill.ADVANCE), PerUnit(Decimal("30.00")), "hosting")
+TENTH = hour(240)
+"""Ten of thirty days."""
+AHEAD = "30.00 at 19"
+
+
+def scope(end: datetime | None) -> Scope:
+    return scope_of(row(PLAN, "plan", Span(START)), rented=Span(START, end))
+
+
+def billed(*said: str) -> Inputs:
+    """``30.00 at 19``, or without a rate."""
+    parts = [one.partition(" at ") for one in said]
+    before = (
+        Billed("web", "plan", "hosting", Decimal(net), Decimal(rate) if rate else None)
+        for net, _, rate in parts
+    )
+    return Inputs(MONTH, billed=tuple(before))
+
+
+def seller(rate: str) -> Seller:
+    return Seller("rm", "R", (), "", "UTC", "EUR", {"hosting": Decimal(rate)})
+
+
+@pytest.mark.parametrize(
+    ("rule", "before", "end", "now", "lines", "taxes"),
+    [
+        ("as it was billed: nothing to say, and May at today's rate",
+         [AHEAD], None, "16", ["30.00 at 16"], ["4.80 of 30.00 at 16"]),
+        ("a lower rate by now",
+         [AHEAD], TENTH, "16", ["10.00 at 16", "-30.00 at 19"],
+         ["1.60 of 10.00 at 16", "-5.70 of -30.00 at 19"]),
+        ("a higher one",
+         ["30.00 at 16"], TENTH, "19", ["10.00 at 19", "-30.00 at 16"],
+         ["-4.80 of -30.00 at 16", "1.90 of 10.00 at 19"]),
+        ("the same one: the tax of what is left",
+         [AHEAD], TENTH, "19", ["10.00 at 19", "-30.00 at 19"], ["-3.80 of -20.00 at 19"]),
+        ("the buyer owes the tax by now",
+         [AHEAD], TENTH, "reverse charge", ["10.00 at 0", "-30.00 at 19"],
+         ["0.00 of 10.00 at 0", "-5.70 of -30.00 at 19"]),
+        ("he does no more: what was billed without tax comes back without",
+         ["30.00 at 0"], TENTH, "19", ["10.00 at 19", "-30.00 at 0"],
+         ["0.00 of -30.00 at 0", "1.90 of 10.00 at 19"]),
+        ("never begun",
+         [AHEAD], START, "16", ["-30.00 at 19"], ["-5.70 of -30.00 at 19"]),
+        ("billed at two rates: two lines, in the order of their keys",
+         ["20.00 at 19", "10.00 at 7"], TENTH, "16",
+         ["10.00 at 16", "-20.00 at 19", "-10.00 at 7"],
+         ["-0.70 of -10.00 at 7", "1.60 of 10.00 at 16", "-3.80 of -20.00 at 19"]),
+        ("billed in parts at one rate: one line",
+         ["20.00 at 19", "10.00 at 19"], TENTH, "16", ["10.00 at 16", "-30.00 at 19"],
+         ["1.60 of 10.00 at 16", "-5.70 of -30.00 at 19"]),
+        ("given back meanwhile, and billed at another rate",
+         [AHEAD, "-30.00 at 19", "30.00 at 16"], TENTH, "7", ["10.00 at 7", "-30.00 at 16"],
+         ["0.70 of 10.00 at 7", "-4.80 of -30.00 at 16"]),
+        ("given back whole: only what the month comes to",
+         [AHEAD, "-30.00 at 19"], TENTH, "16", ["10.00 at 16"], ["1.60 of 10.00 at 16"]),
+        ("by a document that did not keep the rate: today's",
+         ["30.00"], TENTH, "16", ["10.00 at 16", "-30.00 at 16"], ["-3.20 of -20.00 at 16"]),
+    ],
+)  # fmt: skip
+def test_what_was_billed_ahead_comes_back_with_its_tax(
+    rule: str, before: list[str], end: datetime | None, now: str, lines: list[str],
+    taxes: list[str],
+) -> None:  # fmt: skip
+    mode = TaxMode.REVERSE_CHARGE if now == "reverse charge" else TaxMode.EXCLUSIVE
+    known, inputs = scope(end), billed(*before)
+    made = settle(
+        price(known, inputs, END), seller("19" if now == "reverse charge" else now), "EUR",
+        TaxProfile(mode), (), END, billed_rates(known, inputs),
+    )  # fmt: skip
+    said = [f"{x.net} at {rate}" for x, rate in zip(made.lines, made.rates, strict=True)]
+    assert said == lines, rule
+    assert [f"{one.tax} of {one.base} at {one.rate}" for one in made.taxes] == taxes, rule
+
+
+def test_the_key_names_the_rate_where_it_is_known() -> None:
+    """A document that did not keep it has the keys that it had."""
+    keys = [
+        next(x.key for x in price(scope(TENTH), billed(said), END) if x.kind is LineKind.BILLED)
+        for said in ("30.00", AHEAD, "30.00 at 5.5")
+    ]
+    key = "acme/web/plan/2026-04-01T00:00:00Z/billed/hosting"
+    assert keys == [key, f"{key}/19", f"{key}/5.5"]
+
+
+def sealed(lines: Sequence[Line], rate: str, inputs: Inputs) -> tuple[BilledLine, ...]:
+    """As an invoice at that rate billed them."""
+    own = billed_rates(scope(None), inputs)
+    return tuple(
+        BilledLine(
+            x.key, x.net, x.tax, own.get(x.key, Decimal(rate)), x.title, x.service, x.scope,
+            x.item, x.charge, x.version, x.kind,
+        )
+        for x in lines
+        if x.service.start < END
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rule", "then", "now", "expected"),
+    [
+        ("what was billed ahead at its rate; of what is new nothing says one",
+         None, TENTH, ["plan None", "plan: billed in advance 19"]),
+        ("what was taken off keeps its rate",
+         TENTH, None, ["plan 16", "plan: billed in advance 19"]),
+        ("what is new has the rate of the month's lines, not that of what was taken off",
+         START, TENTH, ["plan None"]),
+        ("what was billed for the month keeps its rate", TENTH, hour(480), ["plan 16"]),
+    ],
+)  # fmt: skip
+def test_corrections_keep_the_rates(
+    rule: str, then: datetime | None, now: datetime | None, expected: list[str]
+) -> None:
+    """April's fee was billed ahead at 19 %, April's own invoice has 16 %."""
+    inputs = billed(AHEAD)
+    before = sealed(price(scope(then), inputs, END), "16", inputs)
+    known = scope(now)
+    made = adjustments(price(known, inputs, END), before, 1, END, billed_rates(known, inputs))
+    said = [f"{one.line.title.removeprefix('web-1: ')} {one.rate}" for one in made]
+    assert sorted(said) == expected, rule
+
+
+def test_a_new_line_has_the_rate_of_its_category_on_the_invoice() -> None:
+    """Whatever comes first among what was billed: here the line that takes off."""
+    inputs = billed(AHEAD)
+    before = sealed(price(scope(TENTH), inputs, END), "16", inputs)
+    first = sorted(before, key=lambda one: one.kind is not LineKind.BILLED)
+    assert [one.rate for one in first] == [19, 16]
+    help_ = row(Charge(Fee(), PerUnit(Decimal("9.00")), "hosting"), "help", Span(START))
+    more = replace(scope(TENTH), prices=(*scope(TENTH).prices, help_))
+    (made,) = adjustments(price(more, inputs, END), first, 1, END, billed_rates(more, inputs))
+    assert (made.line.charge, made.rate) == ("help", Decimal(16))
