@@ -102,7 +102,7 @@ def test_cuts_lose_no_millisecond() -> None:
 
 
 def test_it_is_swept_by_the_hour() -> None:
-    scope = scope_of(row(gpus(), "gpu"))
+    scope = scope_of(row(gpus(), "gpu", Span(START)), rented=Span(START))
     due = next_eval_at(scope, inputs_of(), hour("3.5"))
     assert due is not None
     assert hour(4) < due < hour("4.001")

@@ -94,6 +94,7 @@ def test_the_item_ends(rule: str, ends: int, booked: list[str]) -> None:
     ("rule", "trials", "rows", "paid"),
     [
         ("no trial", [], [of(20, None)], [9, 0, 0]),
+        ("booked when the item begins", [], [of(1, None)], [9, 0, 0]),
         ("a trial within the month", [(20, 25)], [of(20, None)], [9, 0, 0]),
         ("to the next month", [(20, 34)], [of(20, None)], [0, 9, 0]),
         ("to the month after that", [(20, 70)], [of(20, None)], [0, 0, 9]),

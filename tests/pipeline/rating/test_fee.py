@@ -366,6 +366,7 @@ class TestAdvance:
         scope = self.scope()
         assert self.lines(scope, "30.00", as_of=days(29)) == []
         assert next_eval_at(scope, inputs_of(), days(29)) == END
+        assert next_eval_at(scope, inputs_of(), END) is None
 
     def test_of_the_next_month_a_percentage_is_taken_and_no_amount(self) -> None:
         """An amount is off all that its own month comes to, which is not known yet."""

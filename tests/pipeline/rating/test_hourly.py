@@ -10,6 +10,7 @@ from pipeline.rating.hours import hours_started
 from pipeline.rating.next_eval import next_eval_at
 from pipeline.rating.price import price
 from schemas.billing import Inputs, Line, PriceRow, Span
+from schemas.prices import Charge, Fee, PerUnit
 from tests.pipeline.rating.worlds import (
     END,
     HOUR,
@@ -197,6 +198,15 @@ class TestNextEvalAt:
         assert (
             self.at(hour("2.1"), row(hourly("1"), "rent"), rented=Span(START, hour("2.5"))) is None
         )
+
+    def test_a_fee_counts_from_the_instant_at_which_it_begins(self) -> None:
+        plan = row(Charge(Fee(), PerUnit(Decimal(9)), "hosting"), "plan", Span(hour("10.5")))
+        begins = hour("10.5") + MICROSECOND
+        assert self.at(START, plan) == self.at(hour("10.5"), plan) == begins
+        assert self.at(begins, plan) is None
+        rent = row(hourly("1"), "rent")
+        assert self.at(hour("10.2"), rent, plan) == begins, "the first of both"
+        assert self.at(begins, rent, plan) == hour(11) + MICROSECOND
 
     def test_a_free_hour_needs_no_sweep(self) -> None:
         assert self.at(hour(2), row(hourly("0"), "rent")) is None

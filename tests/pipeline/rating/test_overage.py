@@ -117,6 +117,7 @@ class TestPriceChange:
         assert (first.allowance, str(first.net)) == (10**13, "0.00")
         assert (second.allowance, str(second.net)) == (8 * 10**12, "2.00")
         assert (first.version, second.version) == ("v1", "v2")
+        assert (first.service, second.service) == (Span(START, hour(360)), Span(hour(360), END))
 
     def test_excess_is_priced_when_it_happens(self) -> None:
         usage = (used(12 * 10**12, START, hour(360)), used(10**12, hour(360), END))
