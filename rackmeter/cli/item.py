@@ -100,13 +100,17 @@ def list_items(
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """List items with their plan, server and time, by their customers' clocks."""
+    """List items with their plan of now, servers and time, by their customers' clocks."""
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
 
     with ledger(data_dir) as conn:
         rows = conn.execute(
             """
-            SELECT i.item_id, s.account_id, i.plan, i.title, lower(i.valid), upper(i.valid),
+            SELECT i.item_id, s.account_id,
+                   (SELECT plan FROM item_price p WHERE p.item_id = i.item_id
+                      AND lower(p.valid) <= greatest(lower(i.valid), now())
+                    ORDER BY lower(p.valid) DESC LIMIT 1),
+                   i.title, lower(i.valid), upper(i.valid),
                    (SELECT string_agg(server_id, ', ' ORDER BY lower(valid))
                     FROM assignment WHERE item_id = i.item_id), a.timezone
             FROM item i JOIN rating_scope s USING (scope_id) JOIN account a USING (account_id)

@@ -184,10 +184,10 @@ def suspend_item(
             conn, item, at=given.at, until=end, kind=kind, entered_at=given.entered_at,
             order=given.order,
         )  # fmt: skip
-        span = interval_at(conn, item, kind, answer.at)
+        span, be = interval_at(conn, item, kind, answer.at), "would be" if said.dry_run else "is"
         if span is not None and span != Span(answer.at, end):
             low, high = (at and local_time(at, given.timezone) for at in (span.start, span.end))
-            note(f"{item} is in {kind} from {low} {f'to {high}' if high else 'until resumed'}")
+            note(f"{item} {be} in {kind} from {low} {f'to {high}' if high else 'until resumed'}")
         return answer
 
     give(said, f"put into {kind}", shown, lambda conn: of_item(conn, item), command)

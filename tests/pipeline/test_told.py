@@ -45,6 +45,7 @@ def spans(words: str) -> list[Span]:
         ("s5-8 s6-10", "5-10"),
         ("s6-10 s5-8", "5-10"),
         ("s5-8 s8-10", "5-10"),
+        ("s5-8 s6", "5-"),
         ("s5-8 s9-10", "5-8 9-10"),
         ("s5-10 s3", "3-"),
         ("s5-10 r10 s3", "3-10"),
@@ -76,6 +77,8 @@ def test_the_reason_is_that_of_the_beginning() -> None:
         ("s5 r7", "r7", True),
         ("s5 r7 s7", "r7", False),
         ("s5", "r5", False),
+        ("s5 s7", "s6", False),
+        ("s5 r7", "r8", False),
     ],
 )
 def test_what_was_told_again(before: str, new: str, again: bool) -> None:

@@ -130,6 +130,12 @@ def test_answers_are_by_the_customers_clock(run: Run) -> None:
     assert "2026-03-01 00:00+01:00  open" in run("item", "list", text=True)
 
 
+def test_the_list_says_the_plan_of_now(run: Run) -> None:
+    for at, plan in (("2099-01-01", "small"), ("2026-04-01", "large")):
+        run("item", "resize", "web-1", "--plan", "large", "--at", at)
+        assert [item["plan"] for item in run("item", "list")["items"]] == [plan]
+
+
 def test_one_day_of_two_customers_is_refused(run: Run) -> None:
     new_york(run)
     hand = ("item", "hand-over", "web-1", "--to", "ny-1", "--account", "city", "--at")
@@ -222,7 +228,7 @@ def test_a_suspension_tells_what_it_came_to(run: Run) -> None:
     whole = "web-1 is in suspension from 2026-03-10 00:00+01:00 to 2026-03-20 00:00+01:00"
     assert whole in said
     said = run(*suspend, "2026-03-15", "--dry-run", text=True)
-    assert "web-1 is in suspension from 2026-03-10 00:00+01:00 until resumed" in said
+    assert "web-1 would be in suspension from 2026-03-10 00:00+01:00 until resumed" in said
 
 
 def test_open_periods_are_rated_anew_and_the_house_is_asked(run: Run) -> None:
