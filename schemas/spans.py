@@ -21,5 +21,11 @@ class Span:
         high = end if self.end is None else min(self.end, end)
         return Span(low, high) if low < high else None
 
+    def inside(self, other: "Span") -> "Span | None":
+        """What both have in common, or None when that is nothing; either may be open."""
+        ends = [end for end in (self.end, other.end) if end is not None]
+        both = Span(max(self.start, other.start), min(ends, default=None))
+        return both if both.end is None or both.start < both.end else None
+
     def holds(self, instant: datetime) -> bool:
         return self.start <= instant and (self.end is None or instant < self.end)

@@ -6,14 +6,15 @@ changes the items of its scope when it begins; until it ends, a new catalogue le
 Billing reads price rows only, never versions.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 
 from pipeline.catalog import Catalog, Existing
+from pipeline.choices import follows_at
 from pipeline.contract import Contract
-from pipeline.periods import closed, month
 from schemas.billing import Item, Span
 from schemas.errors import RefusedError
 from sinks.audit import Act, record
@@ -53,9 +54,9 @@ def apply(
             return Applied(published=False, touched=())
         applied = Applied(published=True, touched=())
         if catalog.existing is not Existing.KEEP:
-            found = _open_items(conn, list(catalog.plans), at)
-            starts = {account: _change_at(catalog, zone, at) for _, account, zone, _ in found}
-            meant = [(s, a, starts[a], item) for s, a, _, item in found]
+            found = _open_items(conn, catalog, at)
+            starts = {account: follows_at(catalog, zone, at) for _, account, zone, _ in found}
+            meant = _free(conn, [(s, a, starts[a], item) for s, a, _, item in found])
             applied = replace(applied, touched=changes(conn, catalog, meant))
         late: list[tuple[str, datetime]] = []
         for start in sorted({one.start for one in applied.touched}):
@@ -79,13 +80,13 @@ def apply_contract(
             raise RefusedError(f"There is no rating scope {scope}: rent an item in it first.")
         if not publish(conn, catalog, text, at):
             return Applied(published=False, touched=())
-        found = _open_items(conn, list(catalog.plans), at, scope)
+        found = _open_items(conn, catalog, at, scope)
         starts = [(s, a, contract.valid.start, item) for s, a, _, item in found]
         touched = changes(conn, catalog, starts)
 
         def do(entered: datetime) -> bool:
             agree(conn, contract, entered)
-            reprice(conn, touched, entered)
+            reprice(conn, touched, catalog.version, entered)
             return True
 
         content = {"version": catalog.version}
@@ -97,41 +98,49 @@ def apply_contract(
 
 
 def _open_items(
-    conn: Connection, plans: list[str], at: datetime, scope: str | None = None
+    conn: Connection, catalog: Catalog, at: datetime, scope: str | None = None
 ) -> list[tuple[str, str, str, Item]]:
-    """Scope, account, zone and item of what has not ended; locked, as every command locks them.
+    """Scope, account, zone and item of what is rented after `at`; locked, as every command does.
 
-    Items that have one of the plans now or by a resize to come; of one scope, or of all that have
-    no contract now or to come.
+    Items that have one of its plans or add-ons then or by a command to come, of one scope or all.
     """
     rows = conn.execute(
         """
-        SELECT i.scope_id, a.account_id, a.timezone, i.item_id, i.title, i.plan, lower(i.valid)
+        SELECT i.scope_id, a.account_id, a.timezone, i.item_id, i.title, i.plan,
+               lower(i.valid), upper(i.valid)
         FROM item i JOIN rating_scope s USING (scope_id) JOIN account a USING (account_id)
-        WHERE upper_inf(i.valid)
+        WHERE (upper_inf(i.valid) OR upper(i.valid) > %(at)s)
           AND EXISTS (SELECT FROM item_price p WHERE p.item_id = i.item_id
-                      AND p.plan = ANY(%(plans)s)
+                      AND (p.plan = ANY(%(plans)s) OR p.charge = ANY(%(addons)s))
                       AND (upper_inf(p.valid) OR upper(p.valid) > %(at)s))
-          AND CASE WHEN %(scope)s::text IS NOT NULL THEN i.scope_id = %(scope)s
-              ELSE NOT EXISTS (SELECT FROM contract_known() c WHERE c.scope_id = i.scope_id
-                               AND (upper_inf(c.valid) OR upper(c.valid) > %(at)s)) END
+          AND (%(scope)s::text IS NULL OR i.scope_id = %(scope)s)
         ORDER BY i.item_id FOR UPDATE OF i
         """,
-        {"plans": plans, "scope": scope, "at": at},
+        {"plans": [*catalog.plans], "addons": [*catalog.addons], "scope": scope, "at": at},
     ).fetchall()
     return [
-        (scope_id, account, zone, Item(item, title, plan, Span(low)))
-        for scope_id, account, zone, item, title, plan, low in rows
+        (scope_id, account, zone, Item(item, title, plan, Span(low, high)))
+        for scope_id, account, zone, item, title, plan, low, high in rows
     ]
 
 
-def _change_at(catalog: Catalog, timezone: str, at: datetime) -> datetime:
-    """The stated day, or the first start of a period that the new version is in force at."""
-    if isinstance(catalog.existing, datetime):
-        return max(catalog.existing, catalog.effective)
-    earliest = max(at, catalog.effective)
-    period = month(earliest, timezone)
-    return earliest if earliest == period.start else closed(period)
+Meant = list[tuple[str, str, datetime, Item]]
+
+
+def _free(conn: Connection, meant: Meant) -> Meant:
+    """Without items that are under a contract when they would change: that says what comes then."""
+    rows = conn.execute(
+        "SELECT scope_id, lower(valid), upper(valid) FROM contract_known()"
+        " WHERE scope_id = ANY(%s)",
+        (sorted({scope for scope, *_ in meant}),),
+    ).fetchall()
+    agreed: defaultdict[str, list[Span]] = defaultdict(list)
+    for scope, low, high in rows:
+        agreed[scope].append(Span(low, high))
+    return [
+        one for one in meant
+        if not any(span.holds(max(one[2], one[3].valid.start)) for span in agreed[one[0]])
+    ]  # fmt: skip
 
 
 def _enter(
@@ -140,7 +149,7 @@ def _enter(
     """The changes that begin at one instant, as one command."""
 
     def do(entered: datetime) -> bool:
-        reprice(conn, touched, entered)
+        reprice(conn, touched, catalog.version, entered)
         return True
 
     scopes = sorted({one.scope for one in touched})

@@ -1,70 +1,74 @@
-"""The price timeline's rows: opening and closing them inside a command's transaction."""
+"""The price timeline's rows: read and written inside a command's transaction."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection
 from datetime import datetime
 
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
-from schemas.billing import PriceRow
+from pipeline.choices import Priced
+from schemas.billing import PriceRow, Span
 from schemas.errors import RefusedError
-from schemas.serial import to_json
+from schemas.prices import Charge
+from schemas.serial import from_json, to_json
 from sinks.database import Connection
 
 
-def add_prices(
-    conn: Connection,
-    rows: Iterable[PriceRow],
-    entered_at: datetime,
-    *,
-    plan: str | None = None,
-) -> None:
-    """Writes price rows; the exclusion constraint refuses two prices at one time.
+def stored_prices(conn: Connection, items: Collection[str]) -> dict[str, list[Priced]]:
+    """By item, its price rows by charge and time."""
+    found: defaultdict[str, list[Priced]] = defaultdict(list)
+    rows = conn.execute(
+        """
+        SELECT plan, item_id, charge, lower(valid), upper(valid), price, version, reason
+        FROM item_price WHERE item_id = ANY(%s) ORDER BY item_id, charge, lower(valid)
+        """,
+        (list(items),),
+    )
+    for plan, item, charge, low, high, price, version, reason in rows:
+        row = PriceRow(item, charge, Span(low, high), from_json(Charge, price), version, reason)
+        found[item].append(Priced(plan, row))
+    return found
 
-    `plan` is the plan that the item has then, its present one where it is not said.
+
+def write_prices(
+    conn: Connection, before: Collection[Priced], after: Collection[Priced], entered_at: datetime
+) -> None:
+    """The rows of before become those of after; what is in both stays as it was entered.
+
+    The exclusion constraint refuses two prices at one time.
     """
-    values = [
-        (
-            row.item,
-            row.charge,
-            row.valid.start,
-            row.valid.end,
-            Jsonb(to_json(row.price)),
-            row.version,
-            row.reason,
-            entered_at,
-            plan,
-            row.item,
-        )
-        for row in rows
-    ]
+    gone = [one.row for one in before if one not in after]
+    new = [one for one in after if one not in before]
     with conn.cursor() as cursor:
+        cursor.executemany(
+            "DELETE FROM item_price WHERE item_id = %s AND charge = %s AND lower(valid) = %s",
+            [(row.item, row.charge, row.valid.start) for row in gone],
+        )
         try:
             cursor.executemany(
                 """
                 INSERT INTO item_price
                     (item_id, charge, valid, price, version, reason, entered_at, plan)
-                VALUES (%s, %s, tstzrange(%s, %s, '[)'), %s, %s, %s, %s,
-                        coalesce(%s, (SELECT plan FROM item WHERE item_id = %s)))
+                VALUES (%s, %s, tstzrange(%s, %s, '[)'), %s, %s, %s, %s, %s)
                 """,
-                values,
+                [_values(one, entered_at) for one in new],
             )
         except errors.ForeignKeyViolation:
             raise RefusedError(
-                f"Catalogue {values[0][5]} has not been applied: `rackmeter catalog apply` it."
+                f"Catalogue {new[0].row.version} has not been applied:"
+                " `rackmeter catalog apply` it."
+            ) from None
+        except errors.ExclusionViolation:
+            plan = next((one.plan for one in new if one.plan), "it has")
+            raise RefusedError(
+                f"Item {new[0].row.item} has an add-on that is called like a charge of the plan"
+                f" {plan}: drop it first."
             ) from None
 
 
-def close_prices(conn: Connection, item: str, at: datetime) -> None:
-    """Prices end at `at`; those that were to begin later never do."""
-    conn.execute(
-        "DELETE FROM item_price WHERE item_id = %s AND lower(valid) >= %s",
-        (item, at),
-    )
-    conn.execute(
-        """
-        UPDATE item_price SET valid = tstzrange(lower(valid), %s, '[)')
-        WHERE item_id = %s AND (upper_inf(valid) OR upper(valid) > %s)
-        """,
-        (at, item, at),
-    )
+def _values(one: Priced, entered_at: datetime) -> tuple[object, ...]:
+    row = one.row
+    price = Jsonb(to_json(row.price))
+    span = (row.valid.start, row.valid.end)
+    return (row.item, row.charge, *span, price, row.version, row.reason, entered_at, one.plan)

@@ -5,19 +5,20 @@ add-ons follow where the catalogue has them.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
-from pipeline.catalog import Catalog, addon_rows, price_rows
+from pipeline.catalog import Catalog
+from pipeline.choices import Choice, Part, Priced, changed_from, priced
 from schemas.billing import Item, PriceRow, Span
-from schemas.prices import Charge, Fee
+from schemas.prices import Charge
+from sinks.choices import choose, lists_of, load_choices
 from sinks.database import Connection
-from sinks.prices import add_prices, close_prices
-from sinks.scopes import load_scopes
-from sinks.versions import published
+from sinks.prices import stored_prices, write_prices
 
-Plans = dict[tuple[str, datetime | None], str]
-"""The plan that an item had, by charge and end of its price rows."""
+_LAST: Final = 1 << 62
+"""The number of a choice that comes after all that were made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,100 +31,45 @@ class Touched:
     start: datetime
     before: tuple[PriceRow, ...]
     after: tuple[PriceRow, ...]
-    plans: tuple[str, ...] = ()
-    """The plan that the item has then, for each row of after."""
+    stored: tuple[Priced, ...] = ()
+    """All its rows, as they are and as they become."""
+    wanted: tuple[Priced, ...] = ()
 
 
 def changes(
     conn: Connection, catalog: Catalog, found: Sequence[tuple[str, str, datetime, Item]]
 ) -> tuple[Touched, ...]:
     """The items that would cost something else from their start on, with their rows."""
-    scopes = load_scopes(conn, sorted({scope for scope, *_ in found}))
-    plans = _plans(conn, [item.item for *_, item in found])
-    known: dict[str, Catalog | None] = {}
+    items = [item.item for *_, item in found]
+    choices, stored = load_choices(conn, items), stored_prices(conn, items)
+    lists = lists_of(conn, (one for mine in choices.values() for one in mine))
+    lists = [*(one for one in lists if one.version != catalog.version), catalog]
     touched: list[Touched] = []
     for scope, account, change_at, item in found:
         start = max(change_at, item.valid.start).astimezone(UTC)
-        before = _from(start, (row for row in scopes[scope].prices if row.item == item.item))
-        for row in before:
-            if row.version not in known:
-                known[row.version] = published(conn, row.version)
-        written = plans[item.item]
-        addons = [r for r in before if (c := known[r.version]) and r.charge in c.addons]
-        mine = [row for row in before if row not in addons]
-        after = [
-            (plan, row)
-            for plan, span in _stretches(mine, written)
-            for row in _priced(catalog, replace(item, plan=plan, valid=span), mine)
-        ]
-        after += [
-            (written[row.charge, row.valid.end], new)
-            for row in addons
-            for new in _addon(catalog, known[row.version], item, row)
-        ]
-        rows = tuple(row for _, row in after)
-        if not _same(before, rows):
-            of = tuple(plan for plan, _ in after)
-            touched.append(Touched(scope, account, item, start, before, rows, of))
+        new = Choice(Part.PRICES, catalog.version, start, "", catalog.version, _LAST)
+        old = stored[item.item]
+        wanted = changed_from(start, old, priced(item, (*choices[item.item], new), lists))
+        before, after = _from(start, old), _from(start, wanted)
+        if not _same(before, after):
+            rows = (scope, account, item, start, before, after)
+            touched.append(Touched(*rows, tuple(old), wanted))
     return tuple(touched)
 
 
-def reprice(conn: Connection, touched: Iterable[Touched], entered_at: datetime) -> None:
-    """Closes the prices that change at each item's start and opens the new ones there."""
+def reprice(
+    conn: Connection, touched: Iterable[Touched], version: str, entered_at: datetime
+) -> None:
+    """The prices that change at each item's start end there, and the new ones begin."""
     for one in touched:
-        close_prices(conn, one.item.item, one.start)
-        for plan in dict.fromkeys(one.plans):
-            rows = [row for row, of in zip(one.after, one.plans, strict=True) if of == plan]
-            add_prices(conn, rows, entered_at, plan=plan)
+        new = Choice(Part.PRICES, version, one.start, "", version)
+        choose(conn, one.item.item, [new], entered_at)
+        write_prices(conn, one.stored, one.wanted, entered_at)
 
 
-def _plans(conn: Connection, items: list[str]) -> dict[str, Plans]:
-    rows = conn.execute(
-        "SELECT item_id, charge, upper(valid), plan FROM item_price WHERE item_id = ANY(%s)",
-        (items,),
-    )
-    found: dict[str, Plans] = {item: {} for item in items}
-    for item, charge, end, plan in rows:
-        found[item][charge, end] = plan
-    return found
-
-
-def _stretches(rows: Iterable[PriceRow], plans: Plans) -> list[tuple[str, Span]]:
-    """Which plan the item has from when to when, resizes to come included."""
-    starts: list[tuple[str, datetime]] = []
-    for row in sorted(rows, key=lambda one: one.valid.start):
-        plan = plans[row.charge, row.valid.end]
-        if not starts or starts[-1][0] != plan:
-            starts.append((plan, row.valid.start))
-    ends = [*(start for _, start in starts[1:]), None]
-    return [(plan, Span(low, high)) for (plan, low), high in zip(starts, ends, strict=True)]
-
-
-def _priced(catalog: Catalog, item: Item, rows: Iterable[PriceRow]) -> tuple[PriceRow, ...]:
-    """The item at the catalogue's prices; its own ``rows`` where that lacks its plan."""
-    if item.plan in catalog.plans:
-        return price_rows(catalog, item)
-    return tuple(row for row in rows if item.valid.holds(row.valid.start))
-
-
-def _addon(
-    catalog: Catalog, old: Catalog | None, item: Item, row: PriceRow
-) -> tuple[PriceRow, ...]:
-    """As many as are booked, at the new price; as it was where the new version has none."""
-    if row.charge not in catalog.addons or old is None:
-        return (row,)
-    booked, one = row.price.quantity, old.addons[row.charge].charge.quantity
-    count = booked.count // one.count if isinstance(booked, Fee) and isinstance(one, Fee) else 1
-    return addon_rows(catalog, item, row.charge, count, row.valid)
-
-
-def _from(start: datetime, rows: Iterable[PriceRow]) -> tuple[PriceRow, ...]:
+def _from(start: datetime, rows: Iterable[Priced]) -> tuple[PriceRow, ...]:
     """What the rows say from ``start`` on."""
-    return tuple(
-        replace(row, valid=Span(max(start, row.valid.start), row.valid.end))
-        for row in rows
-        if row.valid.end is None or row.valid.end > start
-    )
+    return tuple(one.row for one in changed_from(start, (), rows))
 
 
 def _same(before: Sequence[PriceRow], after: Sequence[PriceRow]) -> bool:

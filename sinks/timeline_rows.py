@@ -2,8 +2,9 @@
 
 from datetime import datetime
 
-from psycopg import errors, sql
+from psycopg import errors
 
+from pipeline.catalog import Catalog
 from schemas.billing import Item, Span
 from schemas.errors import RefusedError
 from sinks.database import Connection
@@ -24,37 +25,47 @@ def add_item(conn: Connection, rented: Item, account: str, scope: str, server: s
     ).fetchone()
     if owner is not None and owner[0] != account:
         raise RefusedError(f"Scope {scope} belongs to account {owner[0]}, not {account}.")
-    start = rented.valid.start
+    start, until = rented.valid.start, rented.valid.end
     added = conn.execute(
         """
         INSERT INTO item (item_id, scope_id, title, plan, valid)
-        VALUES (%s, %s, %s, %s, tstzrange(%s, NULL, '[)'))
+        VALUES (%s, %s, %s, %s, tstzrange(%s, %s, '[)'))
         ON CONFLICT (item_id) DO NOTHING RETURNING item_id
         """,
-        (rented.item, scope, rented.title, rented.plan, start),
+        (rented.item, scope, rented.title, rented.plan, start, until),
     ).fetchone()
     if added:
         return True
-    _same_item(conn, (scope, rented.title, rented.plan, start, server), rented.item)
+    _same_item(conn, rented, scope, server)
     return False
 
 
-def _same_item(conn: Connection, given: tuple[str, str, str, datetime, str], item: str) -> None:
+def _same_item(conn: Connection, rented: Item, scope: str, server: str) -> None:
+    """As it was rented, whatever was said about it since."""
     stored = conn.execute(
         """
-        SELECT i.scope_id, i.title,
-               (SELECT p.plan FROM item_price p WHERE p.item_id = i.item_id
-                ORDER BY lower(p.valid) LIMIT 1), lower(i.valid),
-               (SELECT server_id FROM assignment a WHERE a.item_id = i.item_id
-                ORDER BY lower(a.valid) LIMIT 1)
-        FROM item i WHERE item_id = %s
+        SELECT scope_id, title, plan, lower(valid), upper(valid), (
+            SELECT array_agg(value ORDER BY number DESC) FROM (
+                SELECT * FROM item_choice UNION ALL
+                SELECT item_id, part, name, at, value, version, number, entered_at, change_id
+                FROM item_choice_past) said
+            WHERE said.item_id = item.item_id AND part = 'server' AND at = lower(valid))
+        FROM item WHERE item_id = %s
         """,
-        (item,),
+        (rented.item,),
     ).fetchone()
-    names = ("scope", "title", "first plan", "start", "first server")
-    for what, old, new in zip(names, stored or given, given, strict=True):
+    assert stored is not None
+    *facts, end, servers = stored
+    first = server if server in servers else servers[0]
+    span = rented.valid
+    known = (*facts, end if span.end is not None else None, first)
+    given = (scope, rented.title, rented.plan, span.start, span.end, server)
+    names = ("scope", "title", "first plan", "start", "end", "first server")
+    for what, old, new in zip(names, known, given, strict=True):
         if old != new:
-            raise RefusedError(f"Item {item} is rented already with {what} {old}, not {new}.")
+            raise RefusedError(
+                f"Item {rented.item} is rented already with {what} {old}, not {new}."
+            )
 
 
 def serve(conn: Connection, server: str, item: str, span: Span, entered_at: datetime) -> None:
@@ -107,20 +118,17 @@ def served_until(conn: Connection, item: str, at: datetime) -> str:
     return str(row[0])
 
 
-def close_rows(conn: Connection, table: str, item: str, at: datetime) -> None:
-    """Ends the item's rows in force at `at`; one that begins there is left alone."""
-    conn.execute(
-        sql.SQL(
-            """
-            UPDATE {} SET valid = tstzrange(lower(valid), %s, '[)')
-            WHERE item_id = %s AND lower(valid) < %s AND (upper_inf(valid) OR upper(valid) > %s)
-            """
-        ).format(sql.Identifier(table)),
-        (at, item, at, at),
-    )
-
-
 def refuse_outside(rented: Item, at: datetime) -> None:
     """A command at `at` needs an item that is rented then."""
     if at < rented.valid.start or (rented.valid.end is not None and at >= rented.valid.end):
         raise RefusedError(f"Item {rented.item} is not rented at {at.isoformat()}.")
+
+
+def refuse_early(catalog: Catalog, item: str, at: datetime) -> None:
+    """A catalogue says nothing about the time before it is in force."""
+    if at < catalog.effective:
+        raise RefusedError(
+            f"Catalogue {catalog.version} is in force from {catalog.effective.isoformat()}:"
+            f" item {item} would have no price at {at.isoformat()}. Name an earlier one with"
+            " --catalog."
+        )

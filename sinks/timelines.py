@@ -7,18 +7,19 @@ at any time, also in a period that is invoiced. Prices come as rows (pipeline.ca
 file is kept by sinks.catalogs. What changes an item that is rented on: sinks.alterations.
 """
 
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
-from pipeline.catalog import Catalog, agreed_rows, price_rows
+from pipeline.catalog import Catalog
+from pipeline.choices import Choice, Part, chosen, plan_at
 from pipeline.periods import zone
 from schemas.billing import Item, Span
 from schemas.errors import RefusedError
 from sinks.audit import Act, record
 from sinks.changes import NOBODY, Answer, Order, enter, scopes_of, utc
+from sinks.choices import announce, choose, load_choices, settle
 from sinks.database import Connection
-from sinks.prices import add_prices, close_prices
-from sinks.timeline_rows import add_item, close_rows, lock_item, refuse_outside, serve, served_until
-from sinks.versions import contracts_to_come
+from sinks.timeline_rows import add_item, lock_item, refuse_early, refuse_outside, served_until
 
 _ACCOUNT = ("name", "address", "country", "VAT id", "currency", "time zone")
 
@@ -75,14 +76,21 @@ def rent(
     at: datetime,
     catalog: Catalog,
     entered_at: datetime | None,
+    until: datetime | None = None,
     scope: str | None = None,
     order: Order = NOBODY,
 ) -> Answer:
-    """An account rents an item from `at` on, served by `server`, at the prices of `catalog`."""
-    rented = Item(item, title, plan, Span(utc(at)))
+    """An account rents an item from `at` on, served by `server`, at the prices of `catalog`.
+
+    Until it is ended, or until an instant that is known already.
+    """
+    rented = Item(item, title, plan, Span(utc(at), None if until is None else utc(until)))
+    if rented.valid.end is not None:
+        _refuse_end(rented, rented.valid.end)
     content = {
         "item": item, "title": title, "plan": plan, "account": account, "server": server,
         "catalog": catalog.version, "scope": scope,
+        **({} if rented.valid.end is None else {"until": rented.valid.end.isoformat()}),
     }  # fmt: skip
     pool = scope or item
 
@@ -101,10 +109,33 @@ def end(
 ) -> Answer:
     """The item is returned: item, hardware and prices end at `at`."""
 
-    def do(_: datetime) -> bool:
-        return _end(conn, item, utc(at))
+    def do(entered: datetime) -> bool:
+        return _end(conn, item, utc(at), entered)
 
     return enter(conn, order, "end", {"item": item}, scopes_of(conn, [item]), at, entered_at, do)
+
+
+def reopen(
+    conn: Connection,
+    item: str,
+    at: datetime,
+    entered_at: datetime | None = None,
+    order: Order = NOBODY,
+) -> Answer:
+    """The item did not end at `at` but goes on, with all that was said of it for later."""
+
+    def do(entered: datetime) -> bool:
+        rented = lock_item(conn, item)
+        end, start = rented.valid.end, utc(at)
+        if end is None:
+            return False
+        if end != start:
+            raise RefusedError(f"Item {item} ends at {end.isoformat()}, not {start.isoformat()}.")
+        _set_end(conn, rented, None, entered)
+        return True
+
+    content = {"item": item}
+    return enter(conn, order, "reopen", content, scopes_of(conn, [item]), at, entered_at, do)
 
 
 def assign(
@@ -115,7 +146,10 @@ def assign(
     entered_at: datetime | None,
     order: Order = NOBODY,
 ) -> Answer:
-    """From `at` on `server` serves the item, until its next swap or its end."""
+    """From `at` on `server` serves the item, until its next swap or its end.
+
+    Another one for the instant of an earlier swap takes its place, also of one that is to come.
+    """
 
     def do(entered: datetime) -> bool:
         return _assign(conn, item, server, utc(at), entered)
@@ -143,7 +177,7 @@ def hand_over(
 ) -> Answer:
     """The item ends at `at`, and from then on its server serves item `to` of another account.
 
-    Title and plan are the ended item's where none are given; its add-ons end with it.
+    Title and plan are what the ended item had last where none are given; its add-ons end with it.
     """
     content = {
         "item": item, "to": to, "account": account, "title": title, "plan": plan,
@@ -152,10 +186,12 @@ def hand_over(
     pool = scope or to
 
     def do(entered: datetime) -> bool:
-        found = lock_item(conn, item)
-        server = served_until(conn, item, utc(at))
-        rented = Item(to, title or found.title, plan or found.plan, Span(utc(at)))
-        ended = _end(conn, item, utc(at))
+        ending, start = lock_item(conn, item), utc(at)
+        server = served_until(conn, item, start)
+        said = load_choices(conn, [item])[item]
+        last = plan_at(ending, said, start - timedelta(microseconds=1))
+        rented = Item(to, title or last.title, plan or last.plan, Span(start))
+        ended = _end(conn, item, start, entered)
         return _rent(conn, rented, account, pool, server, catalog, entered) or ended
 
     scopes = sorted({*scopes_of(conn, [item]), pool})
@@ -172,65 +208,59 @@ def _rent(
     entered_at: datetime,
 ) -> bool:
     at = rented.valid.start
-    if at < catalog.effective:
-        raise RefusedError(
-            f"Catalogue {catalog.version} is in force from {catalog.effective.isoformat()}:"
-            f" item {rented.item} would have no price at {at.isoformat()}."
-        )
+    refuse_early(catalog, rented.item, at)
     if not add_item(conn, rented, account, scope, server):
         return False
-    serve(conn, server, rented.item, Span(at), entered_at)
-    rows = price_rows(catalog, rented)
-    for contract in contracts_to_come(conn, scope, at):
-        rows = agreed_rows(rows, contract, rented)
-    add_prices(conn, rows, entered_at)
+    choices = (
+        Choice(Part.PLAN, "", at, rented.plan, catalog.version),
+        Choice(Part.SERVER, "", at, server),
+    )
+    choose(conn, rented.item, choices, entered_at)
+    announce(conn, rented, catalog.version, at, entered_at)
+    settle(conn, rented, at, entered_at)
     return True
 
 
-def _end(conn: Connection, item: str, at: datetime) -> bool:
-    span = lock_item(conn, item).valid
-    if span.end == at:
+def _end(conn: Connection, item: str, at: datetime, entered_at: datetime) -> bool:
+    rented = lock_item(conn, item)
+    if rented.valid.end == at:
         return False
-    if span.end is not None:
-        raise RefusedError(f"Item {item} has ended already, at {span.end.isoformat()}.")
-    if at <= span.start:
+    if rented.valid.end is not None:
         raise RefusedError(
-            f"Item {item} is rented from {span.start.isoformat()}: it cannot end before."
+            f"Item {item} has ended already, at {rented.valid.end.isoformat()}: if that is wrong,"
+            " `rackmeter item reopen` it first."
         )
-    last = conn.execute(
-        "SELECT server_id, lower(valid) FROM assignment WHERE item_id = %s AND lower(valid) >= %s",
-        (item, at),
-    ).fetchone()
-    if last:
-        raise RefusedError(
-            f"Item {item} is to be served by {last[0]} from {last[1].isoformat()}:"
-            f" it cannot end at {at.isoformat()}."
-        )
-    close_prices(conn, item, at)
-    for table in ("assignment", "item"):
-        close_rows(conn, table, item, at)
+    _refuse_end(rented, at)
+    _set_end(conn, rented, at, entered_at)
     return True
+
+
+def _refuse_end(rented: Item, end: datetime) -> None:
+    if end <= rented.valid.start:
+        raise RefusedError(
+            f"Item {rented.item} is rented from {rented.valid.start.isoformat()}:"
+            " it cannot end before."
+        )
+
+
+def _set_end(conn: Connection, rented: Item, end: datetime | None, entered_at: datetime) -> None:
+    """What was said for a time after the end waits for the item to be reopened."""
+    since = end or rented.valid.end
+    assert since is not None
+    conn.execute(
+        "UPDATE item SET valid = tstzrange(lower(valid), %s, '[)') WHERE item_id = %s",
+        (end, rented.item),
+    )
+    changed = replace(rented, valid=Span(rented.valid.start, end))
+    settle(conn, changed, since, entered_at)
 
 
 def _assign(conn: Connection, item: str, server: str, at: datetime, entered_at: datetime) -> bool:
     rented = lock_item(conn, item)
     refuse_outside(rented, at)
-    rows = conn.execute(
-        """
-        SELECT server_id, lower(valid), upper(valid) FROM assignment
-        WHERE item_id = %s ORDER BY lower(valid)
-        """,
-        (item,),
-    ).fetchall()
-    now = [row for row in rows if row[1] <= at and (row[2] is None or at < row[2])]
-    if any(row[0] == server for row in now):
+    said = chosen(load_choices(conn, [item])[item], Part.SERVER, at)
+    if said is not None and (said.at, said.value) == (at, server):
         return False
-    if any(row[1] == at for row in now):
-        raise RefusedError(
-            f"Item {item} is served by {now[0][0]} from that instant, {at.isoformat()}:"
-            f" {server} cannot begin there too."
-        )
-    later = [row[1] for row in rows if row[1] > at]
-    close_rows(conn, "assignment", item, at)
-    serve(conn, server, item, Span(at, min(later) if later else rented.valid.end), entered_at)
+    choose(conn, item, [Choice(Part.SERVER, "", at, server)], entered_at)
+    settle(conn, rented, at, entered_at)
     return True

@@ -1,6 +1,8 @@
 """Published versions: the files of catalogues and contracts as they were applied, for good."""
 
+from collections.abc import Collection
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 
 from pipeline.catalog import Catalog, load
@@ -21,8 +23,12 @@ def published(conn: Connection, version: str) -> Catalog | None:
     if text is None:
         return None
     if not is_contract(text):
-        return load(text, version)
+        return _load(text, version)
     return read_contract(conn, text, version).catalog
+
+
+_load = lru_cache(64)(load)
+"""A published text never changes, and commands read the same few again and again."""
 
 
 def read_contract(conn: Connection, text: str, name: str) -> Contract:
@@ -57,11 +63,15 @@ def publish(conn: Connection, catalog: Catalog, text: str, at: datetime) -> bool
     return False
 
 
-def contracts_to_come(conn: Connection, scope: str, at: datetime) -> list[Catalog]:
-    """The contracts of a scope that begin after an instant, in order."""
+def published_in_order(conn: Connection, versions: Collection[str]) -> list[Catalog]:
+    """These versions and what contracts among them rest on, in the order of their publication."""
     rows = conn.execute(
-        "SELECT version FROM contract_known() WHERE scope_id = %s AND lower(valid) > %s"
-        " ORDER BY lower(valid)",
-        (scope, at),
+        """
+        SELECT version FROM catalog_version
+        WHERE version = ANY(%(named)s)
+           OR version IN (SELECT base FROM contract WHERE version = ANY(%(named)s))
+        ORDER BY applied_at, version
+        """,
+        {"named": list(versions)},
     ).fetchall()
     return [catalog for (name,) in rows if (catalog := published(conn, name)) is not None]

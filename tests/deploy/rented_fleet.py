@@ -14,11 +14,12 @@ from typing import Final
 from psycopg import ClientCursor
 
 from pipeline.catalog import price_rows
+from pipeline.choices import Priced
 from schemas.billing import Item, Span
 from sinks.accruals import rate_open
 from sinks.catalogs import apply
 from sinks.database import Connection
-from sinks.prices import add_prices
+from sinks.prices import write_prices
 from sinks.store.refresh import refresh
 from tests.invoicing.ledger import TOPIC, topic
 from tests.invoicing.scenario import CATALOG, TEXT, close_month
@@ -62,7 +63,7 @@ def seed(conn: Connection, size: Size, *, settled: bool = True) -> None:
     ClientCursor(conn).execute(STATEMENTS.read_bytes(), values)
     for (item,) in conn.execute("SELECT item_id FROM scene ORDER BY n").fetchall():
         rows = price_rows(CATALOG, Item(item, item, "ax-hourly", Span(size.start)))
-        add_prices(conn, rows, size.start)
+        write_prices(conn, (), [Priced("ax-hourly", row) for row in rows], size.start)
     conn.execute("ANALYZE")
 
 

@@ -6,18 +6,17 @@ from decimal import Decimal
 import psycopg
 import pytest
 
-from pipeline.catalog import addon_row
 from pipeline.contract import Contract
-from schemas.billing import Item, Span
+from schemas.billing import Span
 from schemas.errors import ConfigError, RefusedError
 from schemas.prices import Fee, PerUnit
 from schemas.terms import Discount
-from sinks.alterations import add_addon
+from sinks.alterations import add_addon, resize
 from sinks.catalog_effect import Effect, between, effects
 from sinks.catalogs import apply, apply_contract
 from sinks.database import Connection
-from sinks.prices import add_prices
 from sinks.scopes import load_scope
+from sinks.timelines import end
 from sinks.versions import published, read_contract
 from tests.fix_billing import START, TX, a_catalog, meter_windows, rent_small
 
@@ -109,6 +108,43 @@ class TestContract:
             Span(APRIL, change), Span(change),
         ]  # fmt: skip
 
+    @pytest.mark.parametrize("first", ["acme-2026", "acme-2027"])
+    def test_in_whichever_order_they_are_entered(self, customer: Connection, first: str) -> None:
+        """acme-2027 begins where acme-2026 ends; it was entered before that one, or after it."""
+        rent_small(customer)
+        both = {
+            "acme-2026": agreed(customer),
+            "acme-2027": agreed(customer, **{
+                "acme-2026": "acme-2027", "2026-04-01": "2026-05-01", "until = 2026-05-01": "",
+                "0.50": "0.70", "10 %": "20 %",
+            }),
+        }  # fmt: skip
+        for name in (first, *(both.keys() - {first})):
+            apply_contract(customer, *both[name], START)
+        assert rows(customer, "traffic") == [
+            ("v1", Span(START, APRIL)),
+            ("acme-2026", Span(APRIL, MAY)),
+            ("acme-2027", Span(MAY)),
+        ]
+        assert [(d.valid, d.percent) for d in load_scope(customer, "i-1").discounts] == [
+            (Span(APRIL, MAY), 10), (Span(MAY), 20),
+        ]  # fmt: skip
+
+    def test_a_resize_before_it_begins_leaves_it(self, customer: Connection) -> None:
+        """To the plan that it has, at a price list that is newer than the contract."""
+        rent_small(customer)
+        apply_contract(customer, *agreed(customer), START)
+        newer, text = a_catalog(**{'"v1"': '"v2"', "1.00 / MB": "2.00 / MB"})
+        apply(customer, newer, text, START + DAY)
+        resize(customer, "i-1", plan="small", at=START + DAY, catalog=newer, entered_at=START)
+        assert rows(customer, "traffic")[1:] == [("acme-2026", Span(APRIL, MAY)), ("v1", Span(MAY))]
+
+    def test_an_item_with_an_end_to_come_has_its_prices_too(self, customer: Connection) -> None:
+        rent_small(customer)
+        end(customer, "i-1", APRIL + DAY)
+        apply_contract(customer, *agreed(customer), START)
+        assert rows(customer, "traffic")[1:] == [("acme-2026", Span(APRIL, APRIL + DAY))]
+
     def test_what_was_agreed_is_known_as_it_was(self, customer: Connection) -> None:
         rent_small(customer)
         apply_contract(customer, *agreed(customer), START)
@@ -155,14 +191,15 @@ class TestAddons:
     def book(self, conn: Connection, count: int) -> None:
         catalog, text = a_catalog(**{"[plan.small]": f"{ADDONS}[plan.small]", '"v1"': '"v2"'})
         apply(conn, catalog, text, START)
-        item = Item("i-1", "Server i-1", "small", Span(START))
-        add_prices(conn, [addon_row(catalog, item, "ipv4", count, Span(START))], START)
+        add_addon(
+            conn, "i-1", addon="ipv4", count=count, at=START, catalog=catalog, entered_at=START
+        )
 
     @pytest.mark.parametrize(
         ("change", "expected"),
         [
             (("2.00 / month", "3.00 / month"), [("v2", Span(START, APRIL)), ("v3", Span(APRIL))]),
-            (("[addon.ipv4]", "[addon.ipv6]"), [("v2", Span(START, APRIL)), ("v2", Span(APRIL))]),
+            (("[addon.ipv4]", "[addon.ipv6]"), [("v2", Span(START))]),
         ],
     )
     def test_addons_follow_where_the_new_version_has_them(
@@ -208,6 +245,19 @@ class TestAddons:
             ("v2", Span(MAY), PerUnit(Decimal("2.00"))),
         ]
         assert {row.price.quantity for row in found} == {Fee(count=4)}
+
+    def test_in_a_contract_without_the_plan_they_cost_its_price(self, customer: Connection) -> None:
+        rent_small(customer)
+        self.book(customer, 4)
+        text = f"{ADDONS}[plan.other]".replace("2.00 / month", "1.50 / month")
+        other, words = a_catalog(**{"[plan.small]": text, '"v1"': '"v3"'})
+        apply(customer, other, words, START + DAY)
+        terms = {
+            'base = "v1"': 'base = "v3"',
+            CONTRACT[CONTRACT.index("[plan") :]: "",
+        }
+        apply_contract(customer, *agreed(customer, **terms), START + DAY)
+        assert rows(customer, "ipv4")[1] == ("acme-2026", Span(APRIL, MAY))
 
 
 def test_items_that_would_cost_the_same_are_left_alone(customer: Connection) -> None:

@@ -1,0 +1,338 @@
+"""Commands on what an item has come late, repeat what is so, and take each other back.
+
+Whatever their order they end in the same timelines.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline.catalog import Catalog, load
+from rackmeter.cli.prices import catalogue
+from schemas.billing import Span
+from schemas.errors import RefusedError
+from schemas.prices import Charge, Fee
+from sinks.alterations import add_addon, drop_addon, resize
+from sinks.catalogs import apply
+from sinks.changes import Answer
+from sinks.database import Connection
+from sinks.item_facts import facts
+from sinks.scopes import load_scope
+from sinks.timelines import add_account, end, hand_over, rent, reopen, swap
+from tests.fix_billing import CATALOG, START, rent_small
+
+DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
+ADDON = '[addon.ipv4]\nname = "IPv4"\nprice = "1.70 / month"\ntax = "hosting"\neach = true\n'
+PLAN = CATALOG[CATALOG.index("[plan.small]") :]
+PLANS = {"small": "0.10", "large": "0.30", "huge": "0.90"}
+
+
+def price_list(
+    version: str, *, factor: int = 1, existing: str = '"keep"', effective: str = "2026-01-01"
+) -> tuple[Catalog, str]:
+    """Three plans and an add-on; each rent is `factor` times that of the first version."""
+    text = CATALOG[: CATALOG.index("[plan.small]")] + ADDON
+    for plan, rent_ in PLANS.items():
+        hourly = f"{float(rent_) * factor:.2f}"
+        text += PLAN.replace("small", plan).replace("0.10", hourly)
+    text = text.replace('"v1"', f'"{version}"').replace('"keep"', existing)
+    text = text.replace("2026-01-01", effective)
+    return load(text, version), text
+
+
+V2, V3 = price_list("v2"), price_list("v3", factor=2, existing="2026-03-16")
+V4 = price_list("v4", factor=3, effective="2026-03-08")
+V5 = price_list("v5", factor=5, effective="2026-03-16", existing="2026-03-16")
+
+
+def day(number: int) -> datetime:
+    """Midnight at which that day of March begins."""
+    return START + (number - 1) * DAY
+
+
+@pytest.fixture
+def rented(customer: Connection) -> Connection:
+    """acme rents i-1, a small server served by s-1, from the first of March at the prices of v2."""
+    apply(customer, *V2, START + MINUTE)
+    add_account(customer, account="bolt", name="Bolt", country="DE", currency="EUR", timezone="UTC")
+    renting(customer)
+    return customer
+
+
+def renting(
+    conn: Connection, item: str = "i-1", at: datetime = START, until: datetime | None = None
+) -> Answer:
+    return rent(
+        conn, item=item, title="x", plan="small", account="acme", server=item.replace("i", "s"),
+        at=at, until=until, catalog=V2[0], entered_at=START,
+    )  # fmt: skip
+
+
+def resized(conn: Connection, plan: str, number: int, prices: Catalog = V2[0]) -> Answer:
+    return resize(conn, "i-1", plan=plan, at=day(number), catalog=prices, entered_at=START)
+
+
+def booked(conn: Connection, count: int, number: int, prices: Catalog = V2[0]) -> Answer:
+    return add_addon(
+        conn, "i-1", addon="ipv4", count=count, at=day(number), catalog=prices, entered_at=START
+    )
+
+
+def dropped(conn: Connection, number: int) -> Answer:
+    return drop_addon(conn, "i-1", addon="ipv4", at=day(number), entered_at=START)
+
+
+def swapped(conn: Connection, server: str, number: int) -> Answer:
+    return swap(conn, "i-1", server, day(number), START)
+
+
+def plans(conn: Connection, item: str = "i-1") -> list[tuple[str, int]]:
+    """Plan and the day of March from when on."""
+    rows = conn.execute(
+        "SELECT plan, lower(valid) FROM item_price WHERE item_id = %s AND charge = 'rent'"
+        " ORDER BY 2",
+        (item,),
+    ).fetchall()
+    found = [(plan, (at - START).days + 1) for plan, at in rows]
+    return found[:1] + [b for a, b in pairwise(found) if a[0] != b[0]]
+
+
+def versions(conn: Connection, item: str, charge: str = "rent") -> list[tuple[str, Span]]:
+    prices = load_scope(conn, item).prices
+    return [(row.version, row.valid) for row in prices if row.charge == charge]
+
+
+def counts(conn: Connection) -> list[tuple[int, Span]]:
+    rows = [row for row in load_scope(conn, "i-1").prices if row.charge == "ipv4"]
+    return [
+        (row.price.quantity.count, row.valid) for row in rows if isinstance(row.price.quantity, Fee)
+    ]
+
+
+def servers(conn: Connection) -> list[tuple[str, int]]:
+    found = load_scope(conn, "i-1").assignments
+    return [(one.server, (one.valid.start - START).days + 1) for one in found if one.item]
+
+
+# -- said once, held for good ----------------------------------------------------------------------
+
+
+def test_a_plan_that_was_there_already_holds_against_what_comes_late(rented: Connection) -> None:
+    """small from the 10th is said first, then large from the 5th: it ends on the 10th."""
+    assert resized(rented, "small", 10)
+    assert resized(rented, "large", 5)
+    assert plans(rented) == [("small", 1), ("large", 5), ("small", 10)]
+    assert not resized(rented, "small", 10)
+
+
+def test_each_of_four_late_resizes_holds_until_the_next(rented: Connection) -> None:
+    for plan, number in (("large", 20), ("huge", 10), ("small", 10), ("huge", 5)):
+        assert resized(rented, plan, number)
+    assert plans(rented) == [("small", 1), ("huge", 5), ("small", 10), ("large", 20)]
+
+
+def test_a_number_that_was_there_already_holds(rented: Connection) -> None:
+    booked(rented, 2, 2)
+    assert booked(rented, 2, 10)
+    assert booked(rented, 4, 5)
+    assert counts(rented) == [
+        (2, Span(day(2), day(5))), (4, Span(day(5), day(10))), (2, Span(day(10))),
+    ]  # fmt: skip
+
+
+def test_a_server_that_was_there_already_holds(rented: Connection) -> None:
+    assert swapped(rented, "s-1", 10)
+    assert swapped(rented, "s-2", 5)
+    assert servers(rented) == [("s-1", 1), ("s-2", 5), ("s-1", 10)]
+
+
+def test_what_it_has_already_goes_on_at_the_prices_it_has(rented: Connection) -> None:
+    """Saying the plan again is no way to a newer price list that leaves existing items alone."""
+    apply(rented, *V4, START + 2 * MINUTE)
+    resize(rented, "i-1", plan="small", at=day(10), catalog=V4[0], entered_at=START)
+    assert versions(rented, "i-1") == [("v2", Span(START))]
+
+
+# -- taken back ------------------------------------------------------------------------------------
+
+
+def test_a_drop_leaves_a_later_booking(rented: Connection) -> None:
+    booked(rented, 1, 5)
+    booked(rented, 2, 20)
+    assert dropped(rented, 10)
+    assert counts(rented) == [(1, Span(day(5), day(10))), (2, Span(day(20)))]
+
+
+def test_a_drop_of_what_is_not_there_yet_is_refused(rented: Connection) -> None:
+    booked(rented, 2, 20)
+    with pytest.raises(RefusedError, match=r"no add-on ipv4 at 2026-03-10.*booked from 2026-03-20"):
+        dropped(rented, 10)
+    assert counts(rented) == [(2, Span(day(20)))]
+    assert dropped(rented, 20)
+    assert counts(rented) == []
+    assert not dropped(rented, 20)
+
+
+def test_a_planned_swap_is_taken_back(rented: Connection) -> None:
+    swapped(rented, "s-2", 20)
+    assert swapped(rented, "s-1", 20)
+    assert servers(rented) == [("s-1", 1)]
+
+
+def test_the_server_it_was_rented_with_is_corrected(rented: Connection) -> None:
+    assert swapped(rented, "s-3", 1)
+    assert servers(rented) == [("s-3", 1)]
+    assert not renting(rented), "as it was rented"
+
+
+def test_a_planned_resize_is_taken_back(rented: Connection) -> None:
+    resized(rented, "large", 20)
+    assert resized(rented, "small", 20)
+    assert plans(rented) == [("small", 1)]
+
+
+def test_an_end_is_taken_back_with_all_that_was_planned(rented: Connection) -> None:
+    before = load_scope(rented, "i-1")
+    resized(rented, "large", 20)
+    booked(rented, 3, 21)
+    swapped(rented, "s-2", 22)
+    planned = load_scope(rented, "i-1")
+    assert end(rented, "i-1", day(10))
+    ended = load_scope(rented, "i-1")
+    assert {row.valid for row in ended.prices} == {Span(START, day(10))}
+    assert servers(rented) == [("s-1", 1)]
+    with pytest.raises(RefusedError, match=r"has ended already, at 2026-03-10.*item reopen"):
+        end(rented, "i-1", day(12))
+    with pytest.raises(RefusedError, match=r"ends at 2026-03-10.*, not 2026-03-12"):
+        reopen(rented, "i-1", day(12))
+    assert reopen(rented, "i-1", day(10))
+    assert not reopen(rented, "i-1", day(10))
+    assert load_scope(rented, "i-1") == planned != before
+
+
+def test_an_item_whose_server_serves_another_is_not_reopened(rented: Connection) -> None:
+    end(rented, "i-1", day(10))
+    rent_small(rented, "i-2", "s-1", day(10))
+    with pytest.raises(RefusedError, match="s-1 serves item i-2"):
+        reopen(rented, "i-1", day(10))
+
+
+def test_a_rental_of_the_past_is_told_with_its_end(rented: Connection) -> None:
+    assert renting(rented, "i-2", until=day(10))
+    assert not renting(rented, "i-2", until=day(10))
+    assert load_scope(rented, "i-2").ended_at == day(10)
+    assert versions(rented, "i-2") == [("v2", Span(START, day(10)))]
+    with pytest.raises(RefusedError, match="already with end 2026-03-10"):
+        renting(rented, "i-2", until=day(11))
+    with pytest.raises(RefusedError, match="cannot end before"):
+        renting(rented, "i-3", until=START)
+
+
+# -- the plan of the time --------------------------------------------------------------------------
+
+
+def test_a_hand_over_takes_the_plan_of_its_time(rented: Connection) -> None:
+    """Large from the 20th is planned; on the 10th another customer takes the small server over."""
+    resized(rented, "large", 20)
+    hand_over(rented, "i-1", to="b-1", account="bolt", at=day(10), catalog=V2[0], entered_at=START)
+    assert plans(rented, "b-1") == [("small", 10)]
+
+
+def test_an_item_shows_the_plan_of_now(rented: Connection) -> None:
+    far = datetime.fromisoformat("2999-01-01T00:00Z")
+    resize(rented, "i-1", plan="large", at=far, catalog=V2[0], entered_at=START)
+    assert facts(rented, "i-1")["plan"] == "small"
+    resized(rented, "huge", 10)
+    assert facts(rented, "i-1")["plan"] == "huge"
+    end(rented, "i-1", day(5))
+    assert facts(rented, "i-1")["plan"] == "small"
+
+
+# -- versions that are published already -----------------------------------------------------------
+
+
+def v3_from_the_16th() -> list[tuple[str, Span]]:
+    return [("v2", Span(day(10), day(16))), ("v3", Span(day(16)))]
+
+
+def test_what_is_rented_before_a_published_version_follows_it(rented: Connection) -> None:
+    apply(rented, *V3, START + 2 * MINUTE)
+    renting(rented, "i-2", day(10))
+    assert versions(rented, "i-2") == v3_from_the_16th()
+    hand_over(rented, "i-1", to="b-1", account="bolt", at=day(10), catalog=V2[0], entered_at=START)
+    assert versions(rented, "b-1") == v3_from_the_16th()
+
+
+def test_what_is_rented_after_it_at_older_prices_keeps_them(rented: Connection) -> None:
+    apply(rented, *V3, START + 2 * MINUTE)
+    renting(rented, "i-2", day(20))
+    assert versions(rented, "i-2") == [("v2", Span(day(20)))]
+
+
+def test_an_addon_follows_a_published_version(rented: Connection) -> None:
+    apply(rented, *V3, START + 2 * MINUTE)
+    booked(rented, 2, 10)
+    assert versions(rented, "i-1", "ipv4") == v3_from_the_16th()
+
+
+def test_an_item_that_ends_later_follows_until_then(rented: Connection) -> None:
+    end(rented, "i-1", day(20))
+    apply(rented, *V3, START + 2 * MINUTE)
+    assert versions(rented, "i-1") == [
+        ("v2", Span(START, day(16))), ("v3", Span(day(16), day(20))),
+    ]  # fmt: skip
+
+
+# -- in any order ----------------------------------------------------------------------------------
+
+COMMANDS: dict[str, tuple[int, Callable[[Connection, int, Catalog], object]]] = {
+    "large": (5, lambda conn, at, prices: resized(conn, "large", at, prices)),
+    "small": (10, lambda conn, at, prices: resized(conn, "small", at, prices)),
+    "huge": (16, lambda conn, at, prices: resized(conn, "huge", at, prices)),
+    "large again": (20, lambda conn, at, prices: resized(conn, "large", at, prices)),
+    "2 ipv4": (4, lambda conn, at, prices: booked(conn, 2, at, prices)),
+    "5 ipv4": (8, lambda conn, at, prices: booked(conn, 5, at, prices)),
+    "2 ipv4 again": (12, lambda conn, at, prices: booked(conn, 2, at, prices)),
+    "s-2": (6, lambda conn, at, _: swapped(conn, "s-2", at)),
+    "s-1": (9, lambda conn, at, _: swapped(conn, "s-1", at)),
+    "v5 for all": (16, lambda conn, _, __: apply(conn, *V5, START + 3 * MINUTE)),
+    "end": (25, lambda conn, at, _: end(conn, "i-1", day(at), START)),
+}
+"""With the day from which on they are true."""
+Prices = list[tuple[str, Charge, Span]]
+
+
+def what_it_costs(conn: Connection) -> tuple[Prices, list[tuple[str, int]]]:
+    """By charge and time, with rows that say the same in a row as one."""
+    found: Prices = []
+    for row in load_scope(conn, "i-1").prices:
+        if found and found[-1][:2] == (row.charge, row.price) and (
+            found[-1][2].end == row.valid.start
+        ):  # fmt: skip
+            found[-1] = (row.charge, row.price, Span(found[-1][2].start, row.valid.end))
+        else:
+            found.append((row.charge, row.price, row.valid))
+    return found, servers(conn)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.sampled_from(sorted(COMMANDS)), min_size=2, unique=True), st.data())
+def test_any_order_ends_in_the_same_timelines(
+    rented: Connection, names: list[str], data: st.DataObject
+) -> None:
+    """Each at the newest prices of its day; v4 leaves what exists alone, v5 does not."""
+    ends = []
+    for order in (names, data.draw(st.permutations(names))):
+        with rented.transaction(force_rollback=True):
+            apply(rented, *V4, START + 2 * MINUTE)
+            for name in order:
+                number, give = COMMANDS[name]
+                give(rented, number, catalogue(rented, None, "i-1", day(number)))
+            ends.append(what_it_costs(rented))
+    assert ends[0] == ends[1]
