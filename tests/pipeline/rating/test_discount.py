@@ -11,7 +11,17 @@ from pipeline.rating.price import price
 from schemas.billing import Line, LineKind, Scope, Span
 from schemas.prices import Charge, Fee, PerUnit
 from schemas.terms import Discount
-from tests.pipeline.rating.worlds import END, START, hour, inputs_of, laws, row, scope_of, total
+from tests.pipeline.rating.worlds import (
+    END,
+    MONTH,
+    START,
+    hour,
+    inputs_of,
+    laws,
+    row,
+    scope_of,
+    total,
+)
 
 FLEXPRICE = "docs.flexprice.io/docs/invoices/calculation"
 ALWAYS = Span(START)
@@ -128,6 +138,14 @@ def test_a_discount_is_a_line_beside_its_own() -> None:
     assert (less.key, str(less.net)) == (f"{line.key}/discount/spring", "-12.50")
     assert (less.item, less.charge, less.tax) == (line.item, line.charge, line.tax)
     assert less.title == "web-1: fee, spring 12.5 %"
+    assert (str(less.quantity), less.unit, less.unit_price) == ("1", "discount", less.net)
+    assert (less.tier, less.service, less.version) == (1, line.service, "v1")
+
+
+def test_an_amount_is_of_the_month_whenever_its_first_line_begins() -> None:
+    late = row(Charge(Fee(), PerUnit(Decimal(20)), "hosting"), "fee", Span(hour(360)))
+    fee, less = sorted(lines(replace(scope_of(late), discounts=(TEN,))), key=lambda x: -x.net)
+    assert (fee.service, less.service) == (Span(hour(360), END), MONTH)
 
 
 def test_contracts_that_follow_each_other_may_keep_a_name() -> None:

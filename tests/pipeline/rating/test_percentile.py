@@ -44,7 +44,8 @@ MONTH_WINDOWS = 8640
 
 def port(take: Take = Take.MAX_OF_P95, **terms: object) -> Charge:
     pool, missing = str(terms.pop("pool", "")), str(terms.pop("missing", Missing.SKIP))
-    quantity = Percentile((RX, TX), MBPS, take, pool=pool, missing=Missing(missing))
+    meters = terms.pop("meters", (RX, TX))
+    quantity = Percentile(meters, MBPS, take, pool=pool, missing=Missing(missing))  # type: ignore[arg-type]
     return Charge(quantity, PerUnit(Decimal("0.90")), "hosting", **terms)  # type: ignore[arg-type]
 
 
@@ -97,6 +98,7 @@ def test_percentile(rule: str, values: list[int], percent: int, expected: int) -
 def test_directions(rule: str, take: Take, rx: list[int], tx: list[int], mbps: str) -> None:
     found = lines(port(take), sampled(*rx, meter=RX), sampled(*tx))
     assert [str(line.quantity) for line in found] == [mbps], rule
+    assert found[0].base_quantity == Decimal(mbps) * MBPS.is_
 
 
 @pytest.mark.parametrize(
@@ -116,6 +118,7 @@ def test_directions(rule: str, take: Take, rx: list[int], tx: list[int], mbps: s
 def test_missing_windows(rule: str, missing: Missing, values: list[int | None], mbps: str) -> None:
     (line,) = lines(port(missing=missing), sampled(*values))
     assert str(line.quantity) == mbps, rule
+    assert line.base_quantity == Decimal(mbps) * MBPS.is_
 
 
 def test_nothing_measured_is_a_line_of_nothing() -> None:
@@ -130,6 +133,22 @@ def test_only_whole_windows_that_were_owned_count() -> None:
     )
     (line,) = lines(port(), sampled(50, 50, 50, 1, 1), rented=rented)
     assert line.base_quantity == MBPS.is_
+
+
+def test_windows_are_counted_from_when_they_were_measured() -> None:
+    """Ten windows into the month; and only of the meters that the charge names."""
+    measured = sampled(5, 7, 6, start=START + 10 * WIDTH)
+    (line,) = lines(port(), measured, sampled(*[99] * 20, meter="port.errors"))
+    assert said([line]) == ["7.000 Mbps × 0.90 = 6.30"]
+
+
+def test_what_was_measured_in_free_time_does_not_count() -> None:
+    scope = scope_of(row(port(), "port", Span(START)))
+    excluded = Interval("web", IntervalKind.EXCLUSION, Span(START + 20 * WIDTH))
+    samples = (sampled(*[36] * 20, *[90] * 80),)
+    scope = replace(scope, intervals=(excluded,))
+    (line,) = price(scope, Inputs(MONTH, samples=samples), END)
+    assert line.base_quantity == 36 * MBPS.is_
 
 
 def test_half_a_month_pays_half_the_rate() -> None:
@@ -181,6 +200,11 @@ class TestCoverage:
     ) -> None:
         for below in Below:
             assert self.line(below, rx, tx, percent).title == f"web-1: port{said}"
+
+    def test_of_no_whole_window_nothing_is_missing(self) -> None:
+        charge = replace(port(), quantity=replace(QUANTITY, coverage=90))
+        (line,) = lines(charge, rented=Span(START, START + WIDTH / 2))
+        assert (line.title, line.base_quantity) == ("web-1: port", 0)
 
     def test_a_part_of_a_percent_counts(self) -> None:
         """895 of 1,000 are not 90 %, and are said as 89."""
@@ -272,6 +296,7 @@ class TestPool:
             ("ten days none", {"web": (0, 10, 60), "db": (20, 30, 60)},
              ["db 20.000", "web 20.000"]),
             ("one within another", {"web": (10, 20, 0), "db": (5, 29, 60)}, ["db 48.000"]),
+            ("to the same day", {"web": (10, 20, 0), "db": (0, 20, 60)}, ["db 40.000"]),
         ],
     )  # fmt: skip
     def test_it_pays_for_the_time_of_any_member(
@@ -301,10 +326,47 @@ class TestPool:
         found = price(scope, Inputs(MONTH, samples=samples), END)
         assert [f"{line.item} {line.quantity}" for line in found] == ["db 2.000", "web 58.000"]
 
+    @pytest.mark.parametrize(
+        ("end", "paid"),
+        [
+            (30, ["db 20.000", "db 20.000", "web 20.000"]),
+            (15, ["db 20.000", "db 20.000", "web 10.000"]),
+            (5, ["db 20.000", "db 20.000"]),
+        ],
+    )
+    def test_and_only_as_long_as_it_is(self, end: int, paid: list[str]) -> None:
+        """Excluded for ten days amid the month; the other is rented until some day of it."""
+        scope = self.scope("edge")
+        db, web = scope.items
+        web = replace(web, valid=Span(START, hour(24 * end)))
+        excluded = Interval("db", IntervalKind.EXCLUSION, Span(hour(240), hour(480)))
+        scope = replace(scope, items=(db, web), intervals=(excluded,))
+        samples = (sampled(*[60] * 288 * end, server="srv-web"),)
+        found = price(scope, Inputs(MONTH, samples=samples), END)
+        assert [f"{line.item} {line.quantity}" for line in found] == paid
+
+    def test_the_newest_terms_say_who_is_in_it(self) -> None:
+        """A percentile is not cut: what is agreed in the middle of the month is of all of it, also
+        which meters count.
+        """
+        rows = [
+            row(port(pool=pool, meters=meters), "port", span, name, at)
+            for name in ("db", "web")
+            for pool, meters, span, at in (
+                ("", (RX,), Span(START, hour(360)), "v1"),
+                ("edge", (TX,), Span(hour(360)), "v2"),
+            )
+        ]
+        scope = replace(self.scope("edge"), prices=tuple(rows))
+        samples = [sampled(*[60] * MONTH_WINDOWS, server=f"srv-{name}") for name in ("db", "web")]
+        found = price(scope, Inputs(MONTH, samples=tuple(samples)), END)
+        assert [f"{line.item} {line.quantity}" for line in found] == ["db 60.000"] * 2
+
     def test_a_swapped_server_is_the_same_port(self) -> None:
         half = START + timedelta(hours=1)
         scope = scope_of(row(port(), "port", Span(START)))
         swapped = (
+            Assignment("older", "web", Span(START - WIDTH, START)),
             Assignment("old", "web", Span(START, half)),
             Assignment("new", "web", Span(half)),
         )
