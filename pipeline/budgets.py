@@ -2,8 +2,8 @@
 
 A budget is of money (the net of all charges) or of a quantity (of one charge); of a percentile it
 looks at ``certain``, which never falls. What was said before is an argument: a crossing is told
-once for each limit, taken back once when a correction leads below it, and a cap that was lifted
-holds again when it is reached again. A forecast is told once and never taken back.
+once for each limit and taken back once when it holds no longer; to reach it again is another one,
+told again. A forecast is told once and never taken back.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -58,15 +58,41 @@ class Budget:
         return f"budget/{self.action}/{self.account}/{self.item}/{self.charge or 'net'}"
 
 
+class Because(StrEnum):
+    """Why a crossing is taken back."""
+
+    AMOUNT = "amount"
+    """It has come to less: late figures, a late price."""
+    LIMIT = "limit"
+    """Another limit is in force, and is not reached."""
+    DROPPED = "dropped"
+    """The threshold is none any more."""
+    MONTH = "month"
+    """A new month has begun."""
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """What was last said of a threshold in this period."""
 
     crossed: bool
     """False: it was taken back."""
-    limit_version: str
-    lifted: int = 0
-    """How often it was taken back."""
+    version: str
+    """Of the limit."""
+    turn: int = 0
+    """How often crossings had been taken back before this one."""
+
+    @classmethod
+    def of(cls, *, crossed: bool, limit_version: str) -> "Said":
+        """From what ``limit_version`` wrote."""
+        version, _, turn = limit_version.rpartition("/")
+        return cls(crossed, version, int(turn))
+
+
+def limit_version(version: str, said: Said | None) -> str:
+    """What a crossing of now is unique for: the limit, and how often it was taken back before."""
+    turn = 0 if said is None else said.turn + (not said.crossed)
+    return f"{version}/{turn}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +129,10 @@ def amount(budget: Budget, figures: Iterable[Figure]) -> Fraction:
 def reached(budget: Budget, now: Fraction, said: Mapping[str, Said]) -> Iterator[Reached]:
     """Every threshold at or below the amount, those told before too: their version is the same."""
     for percent in sorted(set(budget.percents)):
-        if now * 100 < budget.most * percent:
+        if not holds(now, budget.most, percent, told=False):
             continue
         threshold = f"{budget.name}/{percent}%"
-        version = str(budget.budget)
-        if is_cap(budget, percent):
-            before = said.get(threshold)
-            version += f"/{before.lifted if before else 0}"
+        version = limit_version(str(budget.budget), said.get(threshold))
         yield Reached(budget, threshold, version, percent, now)
 
 
@@ -118,29 +141,44 @@ def is_cap(budget: Budget, percent: int) -> bool:
     return budget.action is Action.CAP and percent == 100
 
 
+@dataclass(frozen=True, slots=True)
+class Lifted:
+    """A crossing that was told and holds no longer."""
+
+    threshold: str
+    because: Because
+    budget: Budget | None = None
+    """The one in force at this threshold."""
+    amount: Fraction = Fraction(0)
+    """What that one has come to."""
+
+
 def lifted(
     budgets: Iterable[Budget], amounts: Mapping[int, Fraction], said: Mapping[str, Said]
-) -> list[str]:
-    """Thresholds that were told and hold no longer: below by a correction, or by a new limit.
+) -> list[Lifted]:
+    """What was told and holds no longer, by threshold: it has come to less, or the limit changed.
 
-    Below the same limit means by ``HYSTERESIS_PERCENT``; where the limit was changed or ended,
-    by anything.
+    Less than the same limit means by ``HYSTERESIS_PERCENT``; than another one, by anything.
     """
-    held = {name for budget in budgets for name in _held(budget, amounts[budget.budget], said)}
-    return sorted(
-        name
-        for name, last in said.items()
-        if last.crossed and name not in held and not name.endswith(f"/{FORECAST}")
-    )
+    lines = {f"{b.name}/{percent}%": (b, percent) for b in budgets for percent in b.percents}
+    found = []
+    for name, last in sorted(said.items()):
+        if not last.crossed or name.endswith(f"/{FORECAST}"):
+            continue
+        budget, percent = lines.get(name, (None, 0))
+        if budget is None:
+            found.append(Lifted(name, Because.DROPPED))
+            continue
+        now, same = amounts[budget.budget], last.version == str(budget.budget)
+        if not holds(now, budget.most, percent, told=same):
+            because = Because.AMOUNT if same else Because.LIMIT
+            found.append(Lifted(name, because, budget, now))
+    return found
 
 
-def _held(budget: Budget, now: Fraction, said: Mapping[str, Said]) -> Iterator[str]:
-    for percent in budget.percents:
-        name = f"{budget.name}/{percent}%"
-        before = said.get(name)
-        same = before is not None and before.limit_version.split("/")[0] == str(budget.budget)
-        if now * 100 >= budget.most * (percent - (HYSTERESIS_PERCENT if same else 0)):
-            yield name
+def holds(now: Fraction | int, most: Decimal | int, percent: int, *, told: bool) -> bool:
+    """Whether a line is reached; one that was told is left a hundredth of the limit below it."""
+    return now * 100 >= most * (percent - (HYSTERESIS_PERCENT if told else 0))
 
 
 def forecast(
@@ -155,7 +193,7 @@ def forecast(
     at = reached_at(Fraction(budget.most), now, before, min(now.at + budget.ahead, period_end))
     if at is None:
         return None
-    version = str(budget.budget)
+    version = limit_version(str(budget.budget), None)
     return Reached(budget, f"{budget.name}/{FORECAST}", version, 100, now.amount, at)
 
 

@@ -3,18 +3,19 @@
 A threshold is a share of the allowance, a quantity, or a net amount of a charge; a forecast is of
 the whole allowance. Of a percentile a quantity looks at what is certain, which never falls.
 Every threshold at or below the use is returned each time; inserting one is unique by (threshold,
-scope, period, limit version, kind), so a repetition is silent and a changed limit tells again.
-Nothing crosses where nothing is included: a percentage of zero has no meaning.
+scope, period, limit version, kind), so a repetition is silent. A changed limit tells again, and so
+does a crossing after one that was taken back. Nothing crosses where nothing is included: a
+percentage of zero has no meaning.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
-from pipeline.budgets import FORECAST, Mark, reached_at
+from pipeline.budgets import FORECAST, Mark, Said, holds, limit_version, reached_at
 from pipeline.live import Live
 from pipeline.money import exact_sum, exact_text, minor_units, to_minor
 from pipeline.periods import closed
@@ -30,7 +31,7 @@ on the first busy hour of a month. It is taken back when it holds no longer for 
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """A threshold that the use has reached, or will reach."""
+    """A threshold and the use; returned where it is reached, or will be."""
 
     threshold: str
     """``item/charge/80%``, ``…/25 TB``, ``…/100.00 EUR``, ``…/forecast``."""
@@ -42,17 +43,37 @@ class Crossing:
     """Base units, like ``allowance``; of an amount minor units."""
     allowance: int
     unit: Unit
-    """The billing unit, for display; of an amount the currency."""
+    """The billing unit, for display; of an amount the currency, of nothing."""
     limit_version: str
     kind: str = "crossed"
     at: datetime | None = None
     """Of a forecast: when the allowance is used up at this rate."""
 
 
-def crossings(now: Live) -> tuple[Crossing, ...]:
-    """Every threshold at or below the use of now, by item and charge."""
-    found = [*_of_use(now.states), *_of_rates(now), *_of_money(now)]
+def watched(now: Live) -> dict[str, Crossing]:
+    """Every threshold that is asked for, reached or not; of the limit's own version."""
+    asked = [*_of_use(now.states), *_of_rates(now), *_of_money(now)]
+    asked += [_forecast(state, None) for state in _forecasting(now) if state.allowance]
+    return {one.threshold: one for one in asked}
+
+
+def crossings(now: Live, said: Mapping[str, Said] | None = None) -> tuple[Crossing, ...]:
+    """Every threshold at or below the use of now, by item and charge.
+
+    Those that were told of the same limit stand until the use is a hundredth of it below.
+    """
+    before = said or {}
+    found = [
+        replace(one, limit_version=limit_version(one.limit_version, before.get(one.threshold)))
+        for one in watched(now).values()
+        if one.kind != FORECAST and _stands(one, before.get(one.threshold))
+    ]
     return tuple(sorted(found, key=lambda one: (one.item, one.charge)))
+
+
+def _stands(one: Crossing, said: Said | None) -> bool:
+    told = said is not None and said.crossed and said.version == one.limit_version
+    return holds(one.used, one.allowance, one.percent, told=told)
 
 
 def forecasts(
@@ -74,7 +95,8 @@ def forecasts(
         at = reached_at(Fraction(state.allowance), _mark(now, state), before, until)
         true = name in told and state.used >= state.allowance
         if at is not None or true:
-            found.append(_forecast(state, name, at))
+            version = limit_version(state.limit_version, None)
+            found.append(replace(_forecast(state, at), limit_version=version))
     return tuple(found)
 
 
@@ -95,29 +117,22 @@ def mark_name(state: Progress) -> str:
     return f"{state.item}/{state.charge}"
 
 
-def reached(state: Progress, percent: int) -> bool:
-    """True from the exact base unit on at which the use is ``percent`` of the allowance."""
-    return state.allowance > 0 and state.used * 100 >= state.allowance * percent
-
-
 def _of_use(states: Collection[Progress]) -> Iterator[Crossing]:
     for state in states:
-        for percent in sorted(set(state.charged.alerts)):
-            if reached(state, percent):
-                yield Crossing(
-                    threshold=f"{state.item}/{state.charge}/{percent}%",
-                    percent=percent,
-                    item=state.item,
-                    charge=state.charge,
-                    used=state.used,
-                    allowance=state.allowance,
-                    unit=state.unit,
-                    limit_version=state.limit_version,
-                )
+        for percent in sorted(set(state.charged.alerts)) if state.allowance else ():
+            yield Crossing(
+                threshold=f"{state.item}/{state.charge}/{percent}%",
+                percent=percent,
+                item=state.item,
+                charge=state.charge,
+                used=state.used,
+                allowance=state.allowance,
+                unit=state.unit,
+                limit_version=state.limit_version,
+            )
         for limit in state.charged.alert_quantities:
-            if state.used >= limit:
-                place = (state.item, state.charge)
-                yield _reached(place, state.used, limit, state.unit, state.version)
+            place = (state.item, state.charge)
+            yield _named(place, state.used, limit, state.unit, state.version)
 
 
 def _of_rates(now: Live) -> Iterator[Crossing]:
@@ -125,8 +140,7 @@ def _of_rates(now: Live) -> Iterator[Crossing]:
         if isinstance(row.price.quantity, Percentile):
             used = now.sure.get(place, 0)
             for limit in row.price.alert_quantities:
-                if used >= limit:
-                    yield _reached(place, used, limit, row.price.unit, row.version)
+                yield _named(place, used, limit, row.price.unit, row.version)
 
 
 def _of_money(now: Live) -> Iterator[Crossing]:
@@ -136,8 +150,7 @@ def _of_money(now: Live) -> Iterator[Crossing]:
         used = to_minor(exact_sum(mine), currency)
         for amount in row.price.alert_nets:
             limit = to_minor(amount, currency)
-            if used >= limit:
-                yield _reached(place, used, limit, currency_unit(currency), row.version)
+            yield _named(place, used, limit, currency_unit(currency), row.version)
 
 
 def currency_unit(currency: str) -> Unit:
@@ -158,15 +171,15 @@ def _newest(
     return ((place, row) for place, row in newest.items() if asked(row.price))
 
 
-def _reached(place: tuple[str, str], used: int, limit: int, unit: Unit, version: str) -> Crossing:
+def _named(place: tuple[str, str], used: int, limit: int, unit: Unit, version: str) -> Crossing:
     """Of a quantity or an amount, which its threshold names."""
     item, charge = place
     name = f"{exact_text(Fraction(limit, unit.is_))} {unit.name}"
     return Crossing(f"{item}/{charge}/{name}", 100, item, charge, used, limit, unit, version)
 
 
-def _forecast(state: Progress, name: str, at: datetime | None) -> Crossing:
+def _forecast(state: Progress, at: datetime | None) -> Crossing:
     return Crossing(
-        name, 100, state.item, state.charge, state.used, state.allowance, state.unit,
-        state.limit_version, FORECAST, at,
+        f"{mark_name(state)}/{FORECAST}", 100, state.item, state.charge, state.used,
+        state.allowance, state.unit, state.limit_version, FORECAST, at,
     )  # fmt: skip

@@ -13,7 +13,7 @@ HINT_VERSION = 2
 THRESHOLD_CROSSED = "usage.threshold.crossed"
 """A customer's usage has reached a share of the allowance. Once per threshold, period and limit."""
 THRESHOLD_CLEARED = "usage.threshold.cleared"
-"""A correction has taken usage below a threshold that was announced before."""
+"""A crossing that was announced holds no longer; its data says why: pipeline.budgets.Because."""
 
 THRESHOLD_FORECAST = "usage.threshold.forecast"
 """At the rate of the last hour a budget will be reached soon. Once per period and limit."""
@@ -43,6 +43,7 @@ DUNNING_CHANGED = "dunning.changed"
 KEY_PREFIX = "whsec_"
 KEY_BYTES = range(24, 65)
 """Standard Webhooks, "Signature scheme": 24 to 64 random bytes."""
+_WRITE = f'make one with: echo "{KEY_PREFIX}$(openssl rand -base64 32)"'
 
 
 def webhook_keys(secrets: str) -> list[bytes]:
@@ -50,16 +51,24 @@ def webhook_keys(secrets: str) -> list[bytes]:
 
     Raises ValueError on anything that is not `whsec_` and base64 of 24 to 64 bytes.
     """
-    keys = [
-        base64.b64decode(secret.removeprefix(KEY_PREFIX), validate=True)
-        for secret in secrets.split()
-        if secret.startswith(KEY_PREFIX)
-    ]
-    if not keys or len(keys) < len(secrets.split()):
-        raise ValueError(f"a webhook secret begins with {KEY_PREFIX}")
-    if any(len(key) not in KEY_BYTES for key in keys):
-        raise ValueError("a webhook secret is 24 to 64 bytes in base64")
-    return keys
+    found = [_webhook_key(secret) for secret in secrets.split()]
+    if not found:
+        raise ValueError(f"a webhook secret is missing; {_WRITE}")
+    return found
+
+
+def _webhook_key(secret: str) -> bytes:
+    if not secret.startswith(KEY_PREFIX):
+        raise ValueError(f"a webhook secret begins with {KEY_PREFIX}; {_WRITE}")
+    try:
+        key = base64.b64decode(secret.removeprefix(KEY_PREFIX), validate=True)
+    except ValueError:
+        raise ValueError(
+            f"a webhook secret is base64 after {KEY_PREFIX}, and this is none; {_WRITE}"
+        ) from None
+    if len(key) not in KEY_BYTES:
+        raise ValueError(f"a webhook secret is 24 to 64 bytes in base64, not {len(key)}; {_WRITE}")
+    return key
 
 
 @dataclass(frozen=True, slots=True)

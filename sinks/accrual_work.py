@@ -11,11 +11,11 @@ from pipeline.budgets import Mark, remember
 from pipeline.live import Live, live
 from pipeline.periods import closed
 from pipeline.rating.figures import figures
-from pipeline.thresholds import Crossing, crossings, forecasts, marks_now
+from pipeline.thresholds import Crossing, crossings, forecasts, marks_now, watched
 from schemas.billing import Inputs, Scope, Span
 from schemas.serial import instant_text, to_json
 from sinks.accrual_rows import Key, Row, Standing, standing
-from sinks.alerts import cleared, crossed
+from sinks.alerts import cleared, crossed, fallen, said_of
 from sinks.database import Connection
 from sinks.outbox import Alert, announcements
 from sinks.queries import usage_inputs_bulk
@@ -81,11 +81,12 @@ def work_out(read: Read, sampled_at: datetime) -> Found:
         written_marks(marks, marks_now(now)),
     )  # fmt: skip
     told = {alert.threshold for alert in read.announced}
-    found = crossings(now) + forecasts(now, marks, told)
+    found = crossings(now, said_of(read.announced)) + forecasts(now, marks, told)
     said = {(alert.threshold, alert.limit_version, alert.kind) for alert in read.announced}
     new = [one for one in found if (one.threshold, one.limit_version, one.kind) not in said]
     alerts = [crossed(scope, read.period, one, as_of, sampled_at) for one in new]
-    alerts += cleared(read.announced, found, sampled_at)
+    if down := fallen(read.announced, found):
+        alerts += cleared(down, watched(now), sampled_at)
     return Found(read, row, found, tuple(alerts))
 
 

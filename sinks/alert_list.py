@@ -6,9 +6,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from schemas.errors import RefusedError
 from sinks.audit import Act, record
+from sinks.commands import PROVISIONING, tell_now
 from sinks.database import Connection
+from sinks.outbox import Channel
 
 
 class State(StrEnum):
@@ -18,10 +19,13 @@ class State(StrEnum):
     DELIVERED = "delivered"
     PARKED = "parked"
     """Given up: it is sent again when a person says so."""
+    REPLACED = "replaced"
+    """A command that others followed: what held when it was to be sent again was told instead."""
 
 
 _STATE: Final = f"""
     CASE WHEN delivered_at IS NOT NULL THEN '{State.DELIVERED}'
+         WHEN starts_with(failed, '{State.REPLACED}') THEN '{State.REPLACED}'
          WHEN failed IS NOT NULL THEN '{State.PARKED}' ELSE '{State.WAITING}' END
 """
 _SELECT: Final = f"""
@@ -74,44 +78,71 @@ def newest(conn: Connection, wanted: Wanted, limit: int, before: int | None = No
     return [Row(*row) for row in rows]
 
 
-def resend(conn: Connection, wanted: Wanted, now: datetime) -> list[Row]:
+@dataclass(frozen=True, slots=True)
+class Resent:
+    """What is due now, and commands in whose place some of it is."""
+
+    due: list[Row]
+    replaced: list[Row]
+
+
+def resend(conn: Connection, wanted: Wanted, now: datetime) -> Resent:
     """Makes the rows due at once, under their id and with all tries before them.
 
-    A command is not sent again once another one has followed it: it would undo that.
+    A command that another one has followed would undo that: in its place provisioning is told how
+    the items that it names stand now.
     """
     with conn.transaction():
-        rows = conn.execute(
-            f"SELECT * FROM ({_SELECT}) a WHERE {_WHERE} ORDER BY number",  # noqa: S608 - constants
-            _values(wanted),
-        ).fetchall()
-        found = [Row(*row) for row in rows]
-        for row in found:
-            _still_true(conn, row)
+        found = _rows(conn, wanted)
+        commands = [row for row in found if row.channel == Channel.COMMAND]
+        followed = {row.account for row in commands if _is_followed(conn, row)}
+        replaced = [row for row in commands if row.account in followed]
+        again = [row.alert for row in found if row not in replaced]
+        for account in sorted(followed):
+            again += _replace(conn, account, [r for r in replaced if r.account == account], now)
         conn.execute(
             """
             UPDATE alert_outbox SET attempts = 0, next_try_at = %s, delivered_at = NULL,
                                     failed = NULL, last_error = NULL
             WHERE alert_id = ANY(%s)
             """,
-            (now, [row.alert for row in found]),
+            (now, again),
         )
         subject = found[0].alert if len(found) == 1 else "*"
         if found:
+            said = {"alerts": again, "replaced": [row.alert for row in replaced]}
             record(conn, Act("alert.resend", f"alert/{subject}", wanted.account or "", now,
-                             after={"alerts": [row.alert for row in found]}))  # fmt: skip
-    return found
+                             after=said))  # fmt: skip
+        return Resent(_rows(conn, Wanted(ids=again)) if again else [], replaced)
 
 
-def _still_true(conn: Connection, row: Row) -> None:
-    if row.channel != "command":
-        return
+def _replace(conn: Connection, account: str, rows: list[Row], now: datetime) -> list[str]:
+    """The commands in their place; none where nothing that they name is rented any more."""
+    items = {item for row in rows for item in row.body["data"]["items"]}
+    told = [one.id_for(PROVISIONING[0]) for one in tell_now(conn, account, sorted(items), now)]
+    why = f" by {', '.join(told)}" if told else ": nothing that it names is rented any more"
+    conn.execute(
+        "UPDATE alert_outbox SET failed = %s WHERE alert_id = ANY(%s) AND delivered_at IS NULL",
+        (f"{State.REPLACED}{why}", [row.alert for row in rows]),
+    )
+    return told
+
+
+def _is_followed(conn: Connection, row: Row) -> bool:
     later = conn.execute(
-        "SELECT alert_id FROM alert_outbox WHERE account_id = %s AND channel = 'command'"
-        " AND number > %s ORDER BY number LIMIT 1",
+        "SELECT FROM alert_outbox WHERE account_id = %s AND channel = 'command' AND number > %s"
+        " LIMIT 1",
         (row.account, row.number),
     ).fetchone()
-    if later is not None:
-        raise RefusedError(f"Command {row.alert} was followed by {later[0]}: send that again.")
+    return later is not None
+
+
+def _rows(conn: Connection, wanted: Wanted) -> list[Row]:
+    rows = conn.execute(
+        f"SELECT * FROM ({_SELECT}) a WHERE {_WHERE} ORDER BY number",  # noqa: S608 - constants
+        _values(wanted),
+    ).fetchall()
+    return [Row(*row) for row in rows]
 
 
 _WHERE: Final = """

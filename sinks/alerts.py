@@ -1,11 +1,11 @@
 """What a customer is told about a threshold: the event's body and its sentence. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
 
-from pipeline.budgets import FORECAST
+from pipeline.budgets import FORECAST, Because, Said
 from pipeline.money import round_step
 from pipeline.periods import closed, zone
 from pipeline.thresholds import Crossing
@@ -31,6 +31,7 @@ def crossed(
         "used": _amount(crossing.used, crossing.unit),
         "allowance": _amount(crossing.allowance, crossing.unit),
         "unit": crossing.unit.name,
+        "money": not crossing.unit.of,
         "used_base": str(crossing.used),
         "allowance_base": str(crossing.allowance),
         "period_start": instant_text(period.start),
@@ -76,14 +77,25 @@ def _amount(base: int, unit: Unit) -> str:
     return decimal_text(round_step(Fraction(base, unit.is_), unit.step))
 
 
-def cleared(
-    announced: Iterable[Alert], standing: Sequence[Crossing], sampled_at: datetime
-) -> list[Alert]:
-    """One `cleared` for each threshold that a correction has taken usage below again.
+def said_of(announced: Iterable[Alert]) -> dict[str, Said]:
+    """What was last said of each threshold, but for forecasts."""
+    return {
+        alert.threshold: Said.of(crossed=alert.kind != CLEARED, limit_version=alert.limit_version)
+        for alert in announced
+        if not alert.threshold.endswith(f"/{FORECAST}")
+    }
 
-    `announced` is what was last said of each (sinks.outbox.announcements).
-    """
+
+def fallen(announced: Iterable[Alert], standing: Iterable[Crossing]) -> list[Alert]:
+    """Those announced that stand no longer; ``announced`` is what was last said of each."""
     names = {crossing.threshold for crossing in standing}
+    return [a for a in announced if a.kind != CLEARED and a.threshold not in names]
+
+
+def cleared(
+    fallen: Iterable[Alert], watched: Mapping[str, Crossing], sampled_at: datetime
+) -> list[Alert]:
+    """One ``cleared`` for each crossing that holds no longer, with what is true now."""
     return [
         Alert(
             account=alert.account,
@@ -92,35 +104,49 @@ def cleared(
             threshold=alert.threshold,
             limit_version=alert.limit_version,
             kind=CLEARED,
-            body=_cleared_body(alert.body["data"], sampled_at),
+            body=_cleared_body(alert, watched.get(alert.threshold), sampled_at),
             sampled_at=sampled_at,
         )
-        for alert in announced
-        if alert.kind != CLEARED and alert.threshold not in names
+        for alert in fallen
     ]
 
 
-def _cleared_body(told: dict[str, Any], sampled_at: datetime) -> dict[str, Any]:
-    at = instant_text(sampled_at)
-    thing = f"{told['item'] or told['charge']}"
-    if told["threshold"].endswith(f"/{FORECAST}"):
-        text = (
-            f"{thing} no longer reaches {told['allowance']} {told['unit']} of {told['charge']}"
-            " in this period at its rate."
-        )
-    elif told["threshold"].endswith("%"):
-        text = (
-            f"A correction has taken {thing} below {told['percent']} % of its"
-            f" {told['charge']} allowance again."
-        )
-    else:
-        text = (
-            f"A correction has taken {thing} below {told['allowance']} {told['unit']} of"
-            f" {told['charge']} again."
-        )
-    kept = {key: value for key, value in told.items() if key not in ("used", "used_base")}
+def _cleared_body(alert: Alert, now: Crossing | None, sampled_at: datetime) -> dict[str, Any]:
+    told, at = alert.body["data"], instant_text(sampled_at)
+    because = _because(alert, now)
+    data = {key: value for key, value in told.items() if key not in _OF_THEN}
+    if now is not None:
+        data |= {
+            "used": _amount(now.used, now.unit),
+            "allowance": _amount(now.allowance, now.unit),
+            "used_base": str(now.used),
+            "allowance_base": str(now.allowance),
+        }
+    forecast = alert.threshold.endswith(f"/{FORECAST}") and now is not None
+    text = (_SLOWER if forecast else _CLEARED[because]).format(
+        **{**data, "thing": told["item"] or told["charge"]}
+    )
     return {
         "type": THRESHOLD_CLEARED,
         "timestamp": at,
-        "data": {**kept, "sampled_at": at, "text": text},
+        "data": {**data, "because": because.value, "sampled_at": at, "text": text},
     }
+
+
+def _because(alert: Alert, now: Crossing | None) -> Because:
+    if now is None:
+        return Because.DROPPED
+    said = Said.of(crossed=True, limit_version=alert.limit_version)
+    return Because.AMOUNT if said.version == now.limit_version else Because.LIMIT
+
+
+_OF_THEN: Final = ("used", "used_base", "reached_at")
+_SLOWER: Final = "{thing} does not reach {allowance} {unit} of {charge} in this period at its rate."
+_CLEARED: Final = {
+    Because.AMOUNT: "{thing} has come to {used} of {allowance} {unit} of {charge}: below"
+    " {percent} % again.",
+    Because.LIMIT: "{thing} has another limit now: {used} of {allowance} {unit} of {charge}, below"
+    " {percent} %.",
+    Because.DROPPED: "{percent} % of {allowance} {unit} of {charge} is no limit of {thing} any"
+    " more.",
+}

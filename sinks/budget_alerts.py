@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, Final
 
-from pipeline.budgets import Reached, is_cap
-from pipeline.money import round_step
+from pipeline.budgets import Because, Budget, Lifted, Reached, is_cap
+from pipeline.money import minor_units, round_step
 from pipeline.periods import closed
 from schemas.billing import Span
 from schemas.events import (
@@ -28,7 +28,14 @@ from sinks.outbox import CLEARED, Alert
 CROSSED, FORECAST = "crossed", "forecast"
 SUSPEND, RESUME = "suspend", "resume"
 COMMANDS = {SUSPEND: PROVISIONING_SUSPEND, RESUME: PROVISIONING_RESUME}
-STEP = Decimal("0.01")
+_CLEARED: Final = {
+    Because.AMOUNT: "{thing} has come to {used} of {limit} {unit} this month: below {percent} %"
+    " again.",
+    Because.LIMIT: "The limit of {thing} is {limit} {unit} now; it has come to {used}, below"
+    " {percent} %.",
+    Because.DROPPED: "{percent} % of {limit} {unit} is no limit of {thing} any more.",
+    Because.MONTH: "A new month has begun: what {thing} came to in the last one counts no more.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +60,10 @@ def told(found: Reached, looked: Looked) -> Alert:
         "suspends": is_cap(budget, found.percent) and not found.at,
         "threshold": found.threshold,
         "percent": found.percent,
-        "used": _text(found.amount),
-        "limit": decimal_text(budget.most),
+        "used": _used(budget, found.amount),
+        "limit": _limit(budget),
         "unit": budget.unit,
+        "money": not budget.charge,
         "period_start": instant_text(looked.period.start),
         "period_end": instant_text(closed(looked.period)),
         "sampled_at": instant_text(looked.sampled_at),
@@ -70,24 +78,51 @@ def told(found: Reached, looked: Looked) -> Alert:
     )  # fmt: skip
 
 
-def taken_back(alert: Alert, looked: Looked) -> Alert:
-    """A crossing that was told holds no longer."""
-    before = alert.body["data"]
-    over = alert.period_start < looked.period.start
-    why = "A new month has begun" if over else "A correction or a new limit has taken effect"
-    text = f"{why}: {_of(before['item'] or before['account'], before['charge'])} is below {{}}."
-    at = instant_text(looked.sampled_at)
-    line = f"{before['percent']} % of {before['limit']} {before['unit']}"
-    data = {key: value for key, value in before.items() if key != "used"}
-    data |= {"sampled_at": at, "text": text.format(line)}
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """Of what a cap had suspended: what runs again, and what something else holds."""
+
+    resumes: Sequence[str] = ()
+    stays: Sequence[str] = ()
+
+
+def taken_back(alert: Alert, lifted: Lifted, freed: Freed, looked: Looked) -> Alert:
+    """A crossing that was told holds no longer, with what is true now."""
+    data = {key: value for key, value in alert.body["data"].items() if key != "used"}
+    if lifted.budget is not None:
+        data |= {
+            "used": _used(lifted.budget, lifted.amount),
+            "limit": _limit(lifted.budget),
+            "budget": str(lifted.budget.budget),
+        }
+    thing = _of(data["item"] or data["account"], data["charge"])
+    text = _CLEARED[lifted.because].format(**{**data, "thing": thing})
+    data |= {
+        "because": lifted.because.value,
+        "resumes": list(freed.resumes),
+        "stays": list(freed.stays),
+        "sampled_at": instant_text(looked.sampled_at),
+        "text": text + _freed(freed),
+    }
     return Alert(
         alert.account, "", alert.period_start, alert.threshold, alert.limit_version, CLEARED,
         _body(THRESHOLD_CLEARED, looked.sampled_at, data), looked.sampled_at,
     )  # fmt: skip
 
 
-def command(alert: Alert, kind: str, items: Sequence[str], now: datetime) -> Alert:
-    """What provisioning is to do because of an alert: suspend these items, or resume them."""
+def _freed(freed: Freed) -> str:
+    if freed.resumes:
+        return " What it suspended is being resumed" + (
+            ", but for what something else holds." if freed.stays else "."
+        )
+    return " What it suspended stays so: something else holds it." if freed.stays else ""
+
+
+def command(alert: Alert, kind: str, items: Sequence[str], now: datetime, number: int = 0) -> Alert:
+    """What provisioning is to do because of an alert: suspend these items, or resume them.
+
+    ``number`` tells apart commands because of one alert: what is rented later is told later.
+    """
     data = {
         "account": alert.account,
         "items": list(items),
@@ -97,8 +132,8 @@ def command(alert: Alert, kind: str, items: Sequence[str], now: datetime) -> Ale
         "text": alert.body["data"]["text"],
     }
     return Alert(
-        alert.account, "", alert.period_start, alert.threshold, alert.limit_version, kind,
-        _body(COMMANDS[kind], now, data), alert.sampled_at,
+        alert.account, "", alert.period_start, alert.threshold, f"{alert.limit_version}/{number}",
+        kind, _body(COMMANDS[kind], now, data), alert.sampled_at,
     )  # fmt: skip
 
 
@@ -109,10 +144,10 @@ def _body(kind: str, at: datetime, data: dict[str, Any]) -> dict[str, Any]:
 def _sentence(found: Reached, now: datetime) -> str:
     budget = found.budget
     thing = _of(budget.item or budget.account, budget.charge)
-    line = f"{_text(found.amount)} of {decimal_text(budget.most)} {budget.unit}"
+    limit = f"{_limit(budget)} {budget.unit}"
+    line = f"{_used(budget, found.amount)} of {limit}"
     if found.at:
         hours = max(1, round((found.at - now).total_seconds() / 3600))
-        limit = f"{decimal_text(budget.most)} {budget.unit}"
         return f"{thing} has come to {line}; {limit} is reached in {hours} h at this rate."
     end = " It is being suspended." if is_cap(budget, found.percent) else ""
     return f"{thing} has come to {line} this month: {found.percent} % is reached.{end}"
@@ -122,6 +157,16 @@ def _of(thing: str, charge: str) -> str:
     return f"{thing} ({charge})" if charge else thing
 
 
-def _text(amount: Fraction) -> str:
-    """For people, to the hundredth."""
-    return decimal_text(round_step(amount, STEP))
+def _used(budget: Budget, amount: Fraction) -> str:
+    """For people: money in minor units, a quantity to the hundredth."""
+    return decimal_text(round_step(amount, _step(budget)))
+
+
+def _limit(budget: Budget) -> str:
+    """As it was set, money with all of its minor units."""
+    whole = round_step(budget.most, _step(budget))
+    return decimal_text(budget.most if budget.charge or whole != budget.most else whole)
+
+
+def _step(budget: Budget) -> Decimal:
+    return Decimal(1).scaleb(-(2 if budget.charge else minor_units(budget.unit)))

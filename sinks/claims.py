@@ -46,8 +46,9 @@ def claim_due(
 ) -> tuple[Claimed, ...]:
     """Takes up to `limit` due rows, oldest first; nobody else gets them before the lease ends.
 
-    What is told of a scope's period goes to a receiver one after the other, until a first try has
-    failed: what waits to be tried again holds up nothing that came later. Of an account's commands
+    What is told of a scope's period, or of an account's budgets in it, goes to a receiver one after
+    the other, until a first try has failed: what waits to be tried again holds up nothing that
+    came later. Of an account's commands
     nothing ever overtakes: to resume waits for to suspend. Claiming counts as an attempt, so an
     event that kills whoever sends it still comes to its end.
 
@@ -66,11 +67,17 @@ def claim_due(
                 AND e.account_id = o.account_id AND e.number < o.number
                 AND e.channel = o.channel AND e.recipient = o.recipient
                 AND e.delivered_at IS NULL AND e.failed IS NULL AND e.last_error IS NULL)
+            AND (scope_id IS NOT NULL OR NOT EXISTS (
+                SELECT FROM alert_outbox e
+                WHERE e.scope_id IS NULL AND e.period_start = o.period_start
+                AND e.account_id = o.account_id AND e.number < o.number
+                AND e.channel = o.channel AND e.recipient = o.recipient
+                AND e.delivered_at IS NULL AND e.failed IS NULL AND e.last_error IS NULL))
             AND (channel <> 'command' OR NOT EXISTS (
                 SELECT FROM alert_outbox e
                 WHERE e.account_id = o.account_id AND e.number < o.number
                 AND e.channel = 'command' AND e.delivered_at IS NULL AND e.failed IS NULL))
-            ORDER BY next_try_at LIMIT %(look)s
+            ORDER BY next_try_at, number LIMIT %(look)s
         ), placed AS (
             SELECT w.alert_id, coalesce(b.flying, 0) + row_number() OVER (
                 PARTITION BY w.account_id ORDER BY w.next_try_at, w.number) AS place
@@ -89,7 +96,7 @@ def claim_due(
         WHERE o.alert_id = due.alert_id AND a.account_id = o.account_id
         RETURNING o.alert_id, o.account_id, o.body, o.attempts,
                   CASE WHEN a.webhook_disabled_at IS NULL THEN a.webhook_url END,
-                  a.webhook_secret, o.channel, o.recipient, a.language, a.timezone
+                  a.webhook_secret, o.channel, o.recipient, a.language, a.timezone, o.number
         """,
         {
             "now": now,
@@ -103,7 +110,8 @@ def claim_due(
             "counts": list(busy.values()),
         },
     ).fetchall()
-    return tuple(Claimed(*[*row[:6], Channel(row[6]), *row[7:]]) for row in rows)
+    rows.sort(key=lambda row: row[-1])
+    return tuple(Claimed(*[*row[:6], Channel(row[6]), *row[7:-1]]) for row in rows)
 
 
 def record_delivered(conn: Connection, done: Sequence[tuple[Claimed, datetime]]) -> None:

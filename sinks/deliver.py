@@ -174,6 +174,8 @@ def _try(ways: Ways, claimed: Claimed, clock: Callable[[], datetime]) -> _Answer
         return _Answer(clock(), str(error))
     except (ValueError, MailRefusedError) as error:  # ValueError: of webhook_keys, or an address
         return _Answer(clock(), str(error), hopeless=True)
+    except Exception as error:  # of ours: it must not keep everything else from being sent
+        return _Answer(clock(), f"it cannot be sent: {type(error).__name__}")
 
 
 def _webhook(ways: Ways, claimed: Claimed, clock: Callable[[], datetime]) -> _Answer:

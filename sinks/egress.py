@@ -10,6 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,9 @@ import httpcore2
 import httpx2
 
 NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: the last four bytes are an IPv4 address
+
+_PORTS = {None, *range(1, 65_536)}
+_WRITE = "write one as https://customer.example/hooks"
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -75,17 +79,30 @@ def _trust() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
+def check(url: str, *, allow_private: bool) -> None:
+    """Refuses what is none before anything is sent to it; what a name resolves to is not asked."""
+    host = _target(url, allow_private=allow_private).host.decode()
+    with suppress(ValueError):
+        if not allow_private and not is_public(host.strip("[]")):
+            raise TargetRefusedError(f"{host} is not on the public internet")
+
+
 def _target(url: str, *, allow_private: bool) -> httpcore2.URL:
     try:
         parsed = httpx2.URL(url)
     except (httpx2.InvalidURL, ValueError):
-        raise TargetRefusedError("the address is not a URL") from None
+        parsed = httpx2.URL("")
+    if not parsed.scheme or "%" in parsed.host or parsed.port not in _PORTS:
+        raise TargetRefusedError(f"the address is not a URL; {_WRITE}")
     if parsed.scheme != "https" and not (allow_private and parsed.scheme == "http"):
+        unless = ", unless RACKMETER_ALLOW_PRIVATE_WEBHOOKS is set" * (parsed.scheme == "http")
         raise TargetRefusedError(
-            f"the address must begin with https://, not {parsed.scheme or 'nothing'}"
+            f"the address must begin with https://, not {parsed.scheme}://{unless}; {_WRITE}"
         )
-    if not parsed.host or parsed.userinfo:
-        raise TargetRefusedError("the address must name a host and no user")
+    if not parsed.host:
+        raise TargetRefusedError(f"the address must name a host; {_WRITE}")
+    if parsed.userinfo:
+        raise TargetRefusedError(f"the address must hold no user and no password; {_WRITE}")
     return httpcore2.URL(
         scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path
     )

@@ -14,7 +14,7 @@ from datetime import datetime
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP as POLICY
+from email.policy import SMTP
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Final, Literal
@@ -26,6 +26,8 @@ WAIT_S: Final = 12
 """For one answer of the server; two of them pass until the greeting is there."""
 TALK_S: Final = 25
 """From the greeting to the end, however slowly it answers: both fit into the lease."""
+POLICY: Final = SMTP.clone(cte_type="7bit")
+"""Every server takes it: 8 bits are only for one that offers 8BITMIME (RFC 6152)."""
 Tls = Literal["starttls", "tls", "none"]
 
 
@@ -54,9 +56,9 @@ def message(sender: str, to: str, letter: Letter, alert_id: str, at: datetime) -
     domain = mail["From"].addresses[0].domain
     mail["Message-ID"] = f"<{alert_id}@{domain}>"
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
-    mail["Content-Language"] = letter.language
     mail.set_content(letter.text)
     mail.add_alternative(letter.html, subtype="html")
+    mail["Content-Language"] = letter.language  # last: what makes parts moves or drops Content-*
     return mail
 
 

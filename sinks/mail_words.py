@@ -13,6 +13,7 @@ from typing import Any, Final
 from babel.dates import format_date, format_datetime
 from babel.numbers import format_decimal
 
+from pipeline.money import minor_units
 from pipeline.periods import MICROSECOND, zone
 from schemas.events import THRESHOLD_CLEARED, THRESHOLD_FORECAST
 from sinks.payment_words import KINDS, said
@@ -23,50 +24,74 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "crossed": "{thing}: {percent} % of {limit} is reached",
         "suspends": "{thing}: {limit} is reached, it is being suspended",
         "forecast": "{thing}: {limit} will be reached at {at}",
-        "cleared": "{thing}: below {percent} % of {limit} again",
+        "amount": "{thing}: below {percent} % of {limit} again",
+        "limit": "{thing}: below {percent} % of {limit}, the new limit",
+        "dropped": "{thing}: {percent} % of {limit} is no limit any more",
+        "month": "{thing}: a new month has begun",
         "slower": "{thing}: {limit} will not be reached after all",
         "lead_crossed": "{thing} has come to {used} of {limit}.",
         "lead_suspends": "{thing} has come to {used}. The limit of {limit} is a cap: what it is for"
         " is being suspended until the limit is raised or a new month begins.",
         "lead_forecast": "{thing} has come to {used}. At the rate of the last hour {limit} will be"
         " reached at {at}.",
-        "lead_cleared": "{thing} no longer stands at {percent} % of {limit}: by a correction, a"
-        " new limit or a new month. What was suspended because of it is being resumed.",
-        "lead_slower": "At the rate of the last hour {thing} no longer comes to {limit} in this"
+        "lead_amount": "{thing} has come to {used} of {limit}: below {percent} % again.",
+        "lead_limit": "The limit of {thing} is {limit} now. It has come to {used}, below"
+        " {percent} %.",
+        "lead_dropped": "{percent} % of {limit} is no limit of {thing} any more.",
+        "lead_month": "A new month has begun: what {thing} came to in the last one counts no more.",
+        "lead_slower": "At the rate of the last hour {thing} does not come to {limit} in this"
         " period.",
-        "used": "Used",
-        "limit": "Limit",
-        "period": "Period",
-        "account": "Account",
-        "measured": "As of",
+        "resumes": " What was suspended because of it is being resumed.",
+        "partly": " What was suspended because of it is being resumed, but for what something else"
+        " holds.",
+        "stays": " What was suspended because of it stays so: another cap or an unpaid invoice"
+        " holds it.",
+        "row_used": "Used",
+        "row_limit": "Limit",
+        "row_period": "Period",
+        "row_account": "Account",
+        "row_measured": "As of",
         "money": "cost",
     },
     "de": {
         "crossed": "{thing}: {percent} % von {limit} sind erreicht",
         "suspends": "{thing}: {limit} sind erreicht, es wird gesperrt",
         "forecast": "{thing}: {limit} werden am {at} erreicht",
-        "cleared": "{thing}: wieder unter {percent} % von {limit}",
+        "amount": "{thing}: wieder unter {percent} % von {limit}",
+        "limit": "{thing}: unter {percent} % von {limit}, der neuen Grenze",
+        "dropped": "{thing}: {percent} % von {limit} sind keine Grenze mehr",
+        "month": "{thing}: ein neuer Monat hat begonnen",
         "slower": "{thing}: {limit} werden nun doch nicht erreicht",
         "lead_crossed": "{thing}: {used} von {limit} sind verbraucht.",
         "lead_suspends": "{thing} steht bei {used}. Die Grenze von {limit} ist eine Obergrenze:"
         " Betroffenes wird gesperrt, bis sie erhöht wird oder ein neuer Monat beginnt.",
         "lead_forecast": "{thing} steht bei {used}. Mit der Rate der letzten Stunde werden {limit}"
         " am {at} erreicht.",
-        "lead_cleared": "{thing} steht nicht mehr bei {percent} % von {limit}: durch eine"
-        " Korrektur, eine neue Grenze oder einen neuen Monat. Was deshalb gesperrt war, wird wieder"
-        " freigegeben.",
+        "lead_amount": "{thing} steht bei {used} von {limit}: wieder unter {percent} %.",
+        "lead_limit": "Die Grenze für {thing} ist jetzt {limit}. Mit {used} sind {percent} % davon"
+        " nicht erreicht.",
+        "lead_dropped": "{percent} % von {limit} sind für {thing} keine Grenze mehr.",
+        "lead_month": "Ein neuer Monat hat begonnen: was {thing} im letzten erreicht hat, zählt"
+        " nicht mehr.",
         "lead_slower": "Mit der Rate der letzten Stunde kommt {thing} in diesem Zeitraum nicht"
-        " mehr auf {limit}.",
-        "used": "Verbraucht",
-        "limit": "Grenze",
-        "period": "Zeitraum",
-        "account": "Konto",
-        "measured": "Stand",
+        " auf {limit}.",
+        "resumes": " Was deshalb gesperrt war, wird wieder freigegeben.",
+        "partly": " Was deshalb gesperrt war, wird wieder freigegeben, bis auf das, was aus einem"
+        " anderen Grund gesperrt bleibt.",
+        "stays": " Was deshalb gesperrt war, bleibt gesperrt: eine andere Obergrenze oder eine"
+        " unbezahlte Rechnung hält es.",
+        "row_used": "Verbraucht",
+        "row_limit": "Grenze",
+        "row_period": "Zeitraum",
+        "row_account": "Konto",
+        "row_measured": "Stand",
         "money": "Kosten",
     },
 }
 _LOCALES: Final = {"en": "en_GB", "de": "de"}
 LANGUAGES: Final = tuple(_WORDS)
+_MONEY: Final = {0: "#,##0", 2: "#,##0.00", 3: "#,##0.000"}
+"""Patterns by minor units."""
 _BAR: Final = {"ok": "#2f6f4f", "warn": "#b26a00", "over": "#b3261e"}
 
 
@@ -89,13 +114,11 @@ def letter(body: dict[str, Any], language: str, timezone: str) -> Letter:
     kind = _kind(body["type"], data)
     values = _values(data, language, timezone)
     subject = " ".join(words[kind].format(**values).split())
-    lead = words[f"lead_{kind}"].format(**values)
+    lead = words[f"lead_{kind}"].format(**values) + words.get(_freed(data), "")
     rows = [
-        (words["account"], str(data["account"])),
-        *([(words["used"], values["used"])] if "used" in data else []),
-        (words["limit"], values["limit"]),
-        (words["period"], values["period"]),
-        (words["measured"], values["measured"]),
+        (words["row_account"], str(data["account"])),
+        *([(words["row_used"], values["used"])] if "used" in data else []),
+        *((words[f"row_{name}"], values[name]) for name in ("limit", "period", "measured")),
     ]
     return _mail(subject, lead, rows, _share(data), language)
 
@@ -110,16 +133,24 @@ def _mail(
 
 def _kind(event: str, data: dict[str, Any]) -> str:
     if event == THRESHOLD_CLEARED:
-        return "slower" if data.get("threshold", "").endswith("/forecast") else "cleared"
+        slower = data["threshold"].endswith("/forecast") and "used" in data
+        return "slower" if slower else str(data["because"])
     if event == THRESHOLD_FORECAST:
         return "forecast"
     return "suspends" if data.get("suspends") else "crossed"
 
 
+def _freed(data: dict[str, Any]) -> str:
+    """Which word there is for what becomes of what a cap had suspended."""
+    if data.get("resumes"):
+        return "partly" if data["stays"] else "resumes"
+    return "stays" if data.get("stays") else ""
+
+
 def _values(data: dict[str, Any], language: str, timezone: str) -> dict[str, str]:
     """An allowance and a budget say their limit under different names."""
     unit, local, locale = str(data["unit"]), zone(timezone), _LOCALES[language]
-    places = "#,##0.###" if data["charge"] else "#,##0.00"
+    places = _MONEY[minor_units(unit)] if data["money"] else "#,##0.###"
 
     def figure(text: str) -> str:
         return f"{format_decimal(Decimal(text), places, locale=locale)} {unit}"

@@ -82,7 +82,7 @@ def look(conn: Connection, now: datetime) -> tuple[Alert, ...]:
             """,  # noqa: S608
             {"now": now},
         ).fetchall()
-        alerts = [_alert(now, *row) for row in rows]
+        alerts = [_alert(now, *row) for row in sorted(rows)]
         new = enqueue_all(conn, alerts, now)
     return tuple(alert for alert in alerts if alert.alert_id in new)
 

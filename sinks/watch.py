@@ -5,17 +5,18 @@ reads: of two ratings of different scopes the later one sees both, so no sum is 
 told twice. A crash between a rating and the look is found by the sweep: what was seen is noted.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from pipeline.budgets import (
-    Action,
+    Because,
     Budget,
+    Lifted,
     Mark,
     Reached,
     Said,
@@ -28,15 +29,14 @@ from pipeline.budgets import (
 from pipeline.periods import closed, month
 from pipeline.rating.figures import Figure
 from schemas.serial import from_json, instant_text
-from sinks.budget_alerts import RESUME, SUSPEND, Looked, command, taken_back, told
+from sinks.budget_alerts import Looked, told
 from sinks.budgets import in_force
+from sinks.caps import holding, lift, suspend
+from sinks.commands import lock
 from sinks.database import Connection
-from sinks.dunning import is_held
-from sinks.outbox import CLEARED, Alert, Channel, Recipient, enqueue
+from sinks.outbox import Alert, enqueue
+from sinks.said import past_caps, said_of
 
-PAST = timedelta(days=62)
-"""A cap of the month before is lifted when the new one begins, also after an outage of weeks."""
-_PROVISIONING = (Recipient(Channel.COMMAND),)
 _SEEN = """
     SELECT a.account_id, a.timezone, w.marks, w.seen IS DISTINCT FROM s.seen, s.seen
     FROM (SELECT account_id FROM budget WHERE ended_at IS NULL
@@ -73,7 +73,7 @@ def look(conn: Connection, account: str, now: datetime, sampled_at: datetime) ->
     3. Note what was seen, commit. A crash before it leaves nothing; looking again finds the same.
     """
     with conn.transaction():
-        conn.execute("SELECT pg_advisory_xact_lock(hashtext('budget'), hashtext(%s))", (account,))
+        lock(conn, account)
         row = conn.execute(
             f"{_SEEN} WHERE a.account_id = %(account)s", {"now": now, "account": account}
         ).fetchone()
@@ -84,8 +84,7 @@ def look(conn: Connection, account: str, now: datetime, sampled_at: datetime) ->
         figures = _figures(conn, looked)
         amounts = {budget.budget: amount(budget, figures) for budget in budgets}
         marks = _marks(row[2] or {}, looked)
-        found = [*_reached(conn, looked, budgets, amounts, marks)]
-        entered = [*_enter(conn, looked, budgets, found, amounts)]
+        entered = [*_enter(conn, looked, budgets, amounts, marks)]
         _note(conn, looked, row[4], amounts, marks)
     return tuple(entered)
 
@@ -110,13 +109,12 @@ def _figure(stored: dict[str, Any]) -> Figure:
 
 
 def _reached(
-    conn: Connection,
     looked: Looked,
     budgets: list[Budget],
     amounts: dict[int, Fraction],
     marks: dict[int, tuple[Mark, ...]],
+    said: Mapping[str, Said],
 ) -> Iterator[Reached]:
-    said = {name: one for name, (one, _) in _said(conn, looked).items()}
     for budget in budgets:
         now = Mark(looked.now, amounts[budget.budget])
         yield from reached(budget, now.amount, said)
@@ -130,93 +128,29 @@ def _enter(
     conn: Connection,
     looked: Looked,
     budgets: list[Budget],
-    found: list[Reached],
     amounts: dict[int, Fraction],
+    marks: dict[int, tuple[Mark, ...]],
 ) -> Iterator[Alert]:
-    """Crossings first, then what is lifted: an item that another cap holds stays suspended."""
-    items = _items(conn, looked)
-    for one in found:
-        alert = told(one, looked)
-        if not enqueue(conn, alert, looked.now):
-            continue
-        yield alert
-        if alert.body["data"]["suspends"]:
-            order = command(alert, SUSPEND, _of(one.budget.item, items), looked.now)
-            enqueue(conn, order, looked.now, _PROVISIONING)
-            yield order
-    said = _said(conn, looked)
-    down = lifted(budgets, amounts, {name: one for name, (one, _) in said.items()})
-    past = _past_caps(conn, looked)
-    held = {
-        item
-        for name, (one, alert) in said.items()
-        if one.crossed and name not in down and alert.body["data"]["suspends"]
-        for item in _of(alert.body["data"]["item"], items)
-    }
-    if is_held(conn, looked.account):
-        held |= set(items)
-    for alert in [*(said[name][1] for name in down), *past]:
-        back = taken_back(alert, looked)
-        if not enqueue(conn, back, looked.now):
-            continue
-        yield back
-        free = [i for i in _of(alert.body["data"]["item"], items) if i not in held]
-        if alert.body["data"]["suspends"] and free:
-            order = command(back, RESUME, free, looked.now)
-            enqueue(conn, order, looked.now, _PROVISIONING)
-            yield order
+    """Crossings, then what they suspend, then what is lifted: what another cap holds stays so."""
+    before = said_of(conn, looked.account, looked.period.start)
+    for found in _reached(looked, budgets, amounts, marks, _only_said(before)):
+        alert = told(found, looked)
+        if enqueue(conn, alert, looked.now):
+            yield alert
+    said = said_of(conn, looked.account, looked.period.start)
+    down = lifted(budgets, amounts, _only_said(said))
+    fallen = {one.threshold for one in down}
+    standing = [said[name][1] for name in said if said[name][0].crossed and name not in fallen]
+    caps = holding(conn, looked, standing)
+    yield from suspend(conn, looked, caps)
+    for one in down:
+        yield from lift(conn, looked, one, said[one.threshold][1], caps)
+    for alert in past_caps(conn, looked.account, looked.period.start):
+        yield from lift(conn, looked, Lifted(alert.threshold, Because.MONTH), alert, caps)
 
 
-def _of(item: str, items: list[str]) -> list[str]:
-    """The item of a budget, or all of the account's."""
-    return [item] if item else items
-
-
-def _items(conn: Connection, looked: Looked) -> list[str]:
-    rows = conn.execute(
-        "SELECT item_id FROM item JOIN rating_scope USING (scope_id)"
-        " WHERE account_id = %s AND valid @> %s ORDER BY 1",
-        (looked.account, looked.now),
-    ).fetchall()
-    return [row[0] for row in rows]
-
-
-def _said(conn: Connection, looked: Looked) -> dict[str, tuple[Said, Alert]]:
-    """What was last said of each threshold in this period, and how often it was taken back."""
-    rows = conn.execute(
-        """
-        SELECT DISTINCT ON (threshold) account_id, '', period_start, threshold, limit_version,
-               kind, body, sampled_at,
-               count(*) FILTER (WHERE kind = %(cleared)s) OVER (PARTITION BY threshold)
-        FROM alert_outbox
-        WHERE account_id = %(account)s AND scope_id IS NULL AND copy = 0
-        AND kind IN ('crossed', 'forecast', %(cleared)s) AND period_start = %(start)s
-        ORDER BY threshold, number DESC
-        """,
-        {"account": looked.account, "start": looked.period.start, "cleared": CLEARED},
-    ).fetchall()
-    alerts = [(Alert(*row[:8]), row[8]) for row in rows]
-    return {
-        alert.threshold: (Said(alert.kind != CLEARED, alert.limit_version, times), alert)
-        for alert, times in alerts
-    }
-
-
-def _past_caps(conn: Connection, looked: Looked) -> list[Alert]:
-    """Caps of months before that still hold: a new month begins at zero."""
-    rows = conn.execute(
-        """
-        SELECT DISTINCT ON (period_start, threshold) account_id, '', period_start, threshold,
-               limit_version, kind, body, sampled_at
-        FROM alert_outbox
-        WHERE account_id = %s AND scope_id IS NULL AND copy = 0 AND kind IN ('crossed', %s)
-        AND threshold LIKE %s AND period_start < %s AND period_start > %s
-        ORDER BY period_start, threshold, number DESC
-        """,
-        (looked.account, CLEARED, f"budget/{Action.CAP}/%/100\\%", looked.period.start,
-         looked.period.start - PAST),
-    ).fetchall()  # fmt: skip
-    return [alert for alert in (Alert(*row) for row in rows) if alert.kind != CLEARED]
+def _only_said(told: Mapping[str, tuple[Said, Alert]]) -> dict[str, Said]:
+    return {name: said for name, (said, _) in told.items()}
 
 
 def _marks(stored: dict[str, Any], looked: Looked) -> dict[int, tuple[Mark, ...]]:

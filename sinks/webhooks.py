@@ -8,6 +8,7 @@ from schemas.errors import ConfigError, RefusedError
 from schemas.events import webhook_keys
 from sinks.audit import Act, record
 from sinks.database import Connection
+from sinks.egress import TargetRefusedError, check
 from sinks.mail import check_address
 from sinks.mail_words import LANGUAGES
 from sinks.secrets import WEBHOOK_TABLE, in_use
@@ -15,16 +16,22 @@ from sinks.vault import Row, Vault
 
 
 def set_webhook(
-    conn: Connection, vault: Vault, account: str, url: str | None, secret: str | None
+    conn: Connection,
+    vault: Vault,
+    account: str,
+    url: str | None,
+    secret: str | None,
+    *,
+    allow_private: bool = False,
 ) -> None:
     """Where an account's events go from now on; also lifts what a 410 had disabled.
 
-    Neither address nor secret: there is no webhook. Where it may point is checked at every
-    delivery: names move.
+    Neither address nor secret: there is no webhook. Where a name points is checked at every
+    delivery: names move. ``allow_private`` is what deliveries go by too (sinks.egress).
     """
     stored = None
     if url is not None or secret is not None:
-        _check(account, url, secret)
+        _check(account, url, secret, allow_private=allow_private)
         vault.require(list(in_use(conn)))
         stored = vault.encrypt((secret or "").encode(), secret_row(account))
     with conn.transaction():
@@ -66,9 +73,13 @@ def secret_row(account: str) -> Row:
     return Row(WEBHOOK_TABLE, account)
 
 
-def _check(account: str, url: str | None, secret: str | None) -> None:
+def _check(account: str, url: str | None, secret: str | None, *, allow_private: bool) -> None:
     if not url:
         raise ConfigError(f"Account {account}: a webhook's secret needs its address too.")
+    try:
+        check(url, allow_private=allow_private)
+    except TargetRefusedError as error:
+        raise ConfigError(f"Account {account}, webhook: {error}.") from None
     try:
         webhook_keys(secret or "")
     except ValueError as error:

@@ -79,8 +79,11 @@ def add_account(
             vat_id=vat_id,
         )
         if added and (webhook_url or webhook_secret):
-            vault = load_vault(load_settings(data_dir=data_dir))
-            set_webhook(conn, vault, account, webhook_url, webhook_secret)
+            settings = load_settings(data_dir=data_dir)
+            set_webhook(
+                conn, load_vault(settings), account, webhook_url, webhook_secret,
+                allow_private=settings.allow_private_webhooks,
+            )  # fmt: skip
     if json:
         document({"account": account, "added": added})
     else:
@@ -103,8 +106,11 @@ def set_account_webhook(
     from sinks.webhooks import set_webhook  # noqa: PLC0415
 
     with ledger(data_dir) as conn:
-        vault = load_vault(load_settings(data_dir=data_dir))
-        set_webhook(conn, vault, account, url, secret)
+        settings = load_settings(data_dir=data_dir)
+        set_webhook(
+            conn, load_vault(settings), account, url, secret,
+            allow_private=settings.allow_private_webhooks,
+        )  # fmt: skip
     if json:
         document({"account": account, "webhook_url": url})
     else:

@@ -144,6 +144,8 @@ def _terms(
     if action == Action.CAP and 100 not in percents:
         raise ConfigError("A cap takes hold at 100 %: name --at 100 too.")
     ahead = None if forecast is None else duration_ms("--forecast", forecast, days_max=31)
+    if ahead == 0:
+        raise ConfigError(f"--forecast is {forecast}; write 6h or 2d, or leave it out for none.")
     return Terms(
         account, item, charge, Decimal(found[1]), found[2] or "", percents,
         None if ahead is None else timedelta(milliseconds=ahead), Action(action),

@@ -17,7 +17,9 @@ Account = Annotated[
     str | None, typer.Option(metavar="ACCOUNT", help="Only what this customer was told.")
 ]
 Channel = Annotated[str | None, typer.Option(metavar="CHANNEL", help="webhook, mail or command.")]
-State = Annotated[str | None, typer.Option(metavar="STATE", help="waiting, delivered or parked.")]
+State = Annotated[
+    str | None, typer.Option(metavar="STATE", help="waiting, delivered, parked or replaced.")
+]
 
 
 def add(app: typer.Typer) -> None:
@@ -116,7 +118,8 @@ def resend(
 ) -> None:
     """Send alerts again under the id they had; a worker does it within seconds.
 
-    A receiver that keeps the ids it has seen drops what it had already.
+    A receiver that keeps the ids it has seen drops what it had already. A command that others
+    followed would undo them: in its place provisioning is told how its items stand now.
     """
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415 - starts slowly
     from sinks.alert_list import newest  # noqa: PLC0415
@@ -132,10 +135,12 @@ def resend(
         if not alerts and found:
             confirm(f"Send {len(found)} alerts again?", yes=yes)
         sent = send(conn, wanted, datetime.now(UTC))
+    replaced = [row.alert for row in sent.replaced]
     if json:
-        document({"alerts": [row.alert for row in sent]})
-    else:
-        lines(f"{row.alert} to {_to(row)} is due now" for row in sent)
+        document({"alerts": [row.alert for row in sent.due], "replaced": replaced})
+        return
+    lines(f"{one} was followed by others: how its items stand now is told" for one in replaced)
+    lines(f"{row.alert} to {_to(row)} is due now" for row in sent.due)
 
 
 def _wanted(

@@ -58,7 +58,9 @@ def enter(
             address=customer.address,
             vat_id=customer.vat_id,
         )
-        set_webhook(conn, vault, customer.account, receiver.url, receiver.secret)
+        set_webhook(
+            conn, vault, customer.account, receiver.url, receiver.secret, allow_private=True
+        )
 
 
 def rent_fleet(

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from pipeline.budgets import (
     Action,
+    Because,
     Budget,
     Mark,
     Said,
     amount,
     forecast,
     lifted,
+    limit_version,
     reached,
     remember,
 )
@@ -80,44 +82,66 @@ def test_what_a_budget_has_come_to(budget: Budget, expected: Fraction) -> None:
 def test_every_threshold_at_or_below_the_amount(now: str, expected: list[str]) -> None:
     found = list(reached(MONEY, Fraction(now), {}))
     assert [one.threshold.rpartition("/")[2] for one in found] == expected
-    assert {one.limit_version for one in found} <= {"7"}
+    assert {one.limit_version for one in found} <= {"7/0"}
 
 
-CROSSED = Said(crossed=True, limit_version="7")
+CROSSED = Said(crossed=True, version="7")
+OTHER = replace(MONEY, budget=9)
 
 
 @pytest.mark.parametrize(
-    ("case", "budgets", "now", "said", "down"),
+    ("case", "budgets", "now", "said", "because"),
     [
-        ("still above", [MONEY], "100", CROSSED, False),
-        ("a cent below: figures stagger", [MONEY], "99.99", CROSSED, False),
-        ("a hundredth of the limit below", [MONEY], "99", CROSSED, False),
-        ("more than that below", [MONEY], "98.99", CROSSED, True),
-        ("taken back before", [MONEY], "50", replace(CROSSED, crossed=False), False),
-        ("ended", [], "0", CROSSED, True),
-        ("another limit, reached too", [replace(MONEY, budget=9)], "100", CROSSED, False),
-        ("another limit, a cent above", [replace(MONEY, budget=9)], "99.99", CROSSED, True),
-        ("no longer told at 100 %", [replace(MONEY, percents=(50,))], "100", CROSSED, True),
+        ("still above", [MONEY], "100", CROSSED, None),
+        ("a cent below: figures stagger", [MONEY], "99.99", CROSSED, None),
+        ("a hundredth of the limit below", [MONEY], "99", CROSSED, None),
+        ("more than that below", [MONEY], "98.99", CROSSED, Because.AMOUNT),
+        ("taken back before", [MONEY], "50", replace(CROSSED, crossed=False), None),
+        ("ended", [], "0", CROSSED, Because.DROPPED),
+        ("another limit, reached too", [OTHER], "100", CROSSED, None),
+        ("another limit, a cent above", [OTHER], "99.99", CROSSED, Because.LIMIT),
+        ("no longer told at 100 %", [replace(MONEY, percents=(50,))], "100", CROSSED,
+         Because.DROPPED),
     ],
-)
-def test_when_a_crossing_is_taken_back(
-    case: str, budgets: list[Budget], now: str, said: Said, down: bool
+)  # fmt: skip
+def test_when_and_why_a_crossing_is_taken_back(
+    case: str, budgets: list[Budget], now: str, said: Said, because: Because | None
 ) -> None:
     name = f"{MONEY.name}/100%"
     amounts = {budget.budget: Fraction(now) for budget in budgets}
-    assert lifted(budgets, amounts, {name: said}) == ([name] if down else []), case
+    found = lifted(budgets, amounts, {name: said})
+    assert [(one.threshold, one.because) for one in found] == (
+        [] if because is None else [(name, because)]
+    ), case
+    for one in found:
+        assert (one.budget is None) == (because is Because.DROPPED)
+        assert one.amount == (0 if because is Because.DROPPED else Fraction(now))
 
 
 def test_a_forecast_is_never_taken_back() -> None:
     assert lifted([], {}, {f"{MONEY.name}/forecast": CROSSED}) == []
 
 
-@pytest.mark.parametrize(("action", "versions"), [(Action.NOTIFY, ["7"]), (Action.CAP, ["7/2"])])
-def test_a_cap_that_was_lifted_holds_again(action: Action, versions: list[str]) -> None:
-    """Who is only told is told once for a limit."""
-    budget = replace(MONEY, action=action, percents=(100,))
-    said = {f"{budget.name}/100%": Said(crossed=False, limit_version="7/1", lifted=2)}
-    assert [one.limit_version for one in reached(budget, Fraction(100), said)] == versions
+@pytest.mark.parametrize(
+    ("case", "said", "version"),
+    [
+        ("nothing was said", None, "7/0"),
+        ("told, and holds", CROSSED, "7/0"),
+        ("taken back: the next one is another", replace(CROSSED, crossed=False), "7/1"),
+        ("told again", replace(CROSSED, turn=1), "7/1"),
+        ("taken back again", Said(crossed=False, version="7", turn=1), "7/2"),
+        ("another limit, told before", Said(crossed=True, version="6", turn=1), "7/1"),
+    ],
+)
+def test_a_crossing_is_one_for_its_limit_until_it_is_taken_back(
+    case: str, said: Said | None, version: str
+) -> None:
+    assert limit_version("7", said) == version, case
+    known = {} if said is None else {f"{MONEY.name}/100%": said}
+    whole = replace(MONEY, percents=(100,))
+    assert [one.limit_version for one in reached(whole, Fraction(100), known)] == [version]
+    written = Said.of(crossed=True, limit_version=version)
+    assert limit_version("7", written) == version, "read back it is the same crossing"
 
 
 NOON = START + 12 * HOUR

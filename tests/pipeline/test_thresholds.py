@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from pipeline.budgets import Mark
+from pipeline.budgets import Mark, Said
 from pipeline.live import live
 from pipeline.rating.usage_state import progress
 from pipeline.thresholds import Crossing, crossings, forecasts, marks_now
@@ -75,10 +75,38 @@ def test_a_crossing_tells_everything() -> None:
         used=6 * 10**12,
         allowance=10**13,
         unit=TB,
-        limit_version="v1/10000000000000",
+        limit_version="v1/10000000000000/0",
         kind="crossed",
     )
     assert from_json(Crossing, to_json(found)) == found
+
+
+TOLD = Said(crossed=True, version="v1/10000000000000")
+
+
+@pytest.mark.parametrize(
+    ("case", "use", "said", "version"),
+    [
+        ("told, and still reached", 5 * 10**12, TOLD, "0"),
+        ("told, and a hundredth of the limit below", 49 * 10**11, TOLD, "0"),
+        ("told, and a byte more below", 49 * 10**11 - 1, TOLD, None),
+        ("told of another limit, and a byte below", 5 * 10**12 - 1,
+         replace(TOLD, version="v0/10000000000000"), None),
+        ("taken back, and a byte below", 5 * 10**12 - 1, replace(TOLD, crossed=False), None),
+        ("taken back, and reached again", 5 * 10**12, replace(TOLD, crossed=False), "1"),
+        ("told again", 5 * 10**12, replace(TOLD, turn=1), "1"),
+    ],
+)  # fmt: skip
+def test_a_crossing_stands_until_it_is_well_below_and_is_another_one_after_that(
+    case: str, use: int, said: Said, version: str | None
+) -> None:
+    now = live(scope_of(ROW, rented=OPEN), inputs_of(used(use, START, hour(1))), hour(2))
+    found = [
+        one.limit_version.rpartition("/")[2]
+        for one in crossings(now, {"web/traffic/50%": said})
+        if one.percent == 50
+    ]
+    assert found == ([] if version is None else [version]), case
 
 
 def test_nothing_crosses_where_nothing_is_included() -> None:
@@ -175,7 +203,7 @@ def test_an_amount_is_after_discounts_and_over_all_prices_of_the_month() -> None
         scope = replace(scope_of(*rows, rented=OPEN), discounts=less)
         found = crossings(live(scope, Inputs(MONTH, (usage,)), END))
         assert [one.threshold for one in found] == expected
-        assert [one.limit_version for one in found] == ["v2"] * len(expected)
+        assert [one.limit_version for one in found] == ["v2/0"] * len(expected)
 
 
 def test_an_amount_of_rent_that_is_over_is_still_told() -> None:

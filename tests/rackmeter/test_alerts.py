@@ -23,11 +23,12 @@ from sinks.accruals import rate_scope
 from sinks.budgets import drop_budget
 from sinks.database import Connection
 from sinks.deliver import Provisioning, Ways, deliver_due
+from sinks.timelines import end
 from sinks.watch import look
 from tests.fix_api import free_port
 from tests.fix_billing import SECRET, TX, meter_late, rent_small
 from tests.fix_worker import wait_for
-from tests.vault import VAULT
+from tests.vault import ENVIRONMENT, VAULT
 
 ROOT = Path(__file__).parents[2]
 MB = 1_000_000
@@ -84,7 +85,7 @@ def test_a_budget_from_its_command_to_a_parked_alert_that_is_sent_again(
     assert [row["why"] for row in run("alert", "list", "--state", "parked")["alerts"]] == [
         "ten tries"
     ]
-    assert run("alert", "resend", "--state", "parked", "--yes") == {"alerts": [one]}
+    assert run("alert", "resend", "--state", "parked", "--yes")["alerts"] == [one]
     shown = run("alert", "show", one)
     assert (shown["state"], shown["attempts"], shown["recipient"]) == (
         "waiting", 0, "a@acme.example",
@@ -95,15 +96,71 @@ def test_a_budget_from_its_command_to_a_parked_alert_that_is_sent_again(
     assert (ended["set_by"], ended["ended_by"]) == ("anna", "bert")
 
 
-def test_a_command_that_another_followed_is_not_sent_again(run: Run, customer: Connection) -> None:
-    said = run("account", "budget", "set", "acme", "--limit", "10", "--action", "cap")
+def test_a_command_that_others_followed_is_told_as_it_stands_now(
+    run: Run, customer: Connection
+) -> None:
+    """Two servers are suspended and resumed, one is suspended again; nothing was delivered."""
+    rent_small(customer, "i-2", "s-2")
+    whole = run("account", "budget", "set", "acme", "--limit", "10", "--action", "cap")
     spend(customer)
     (suspend,) = run("alert", "list", "--channel", "command")["alerts"]
-    assert run("alert", "resend", suspend["alert"])["alerts"] == [suspend["alert"]]
-    run("account", "budget", "drop", str(said["budget"]))
+    same = run("alert", "resend", suspend["alert"])
+    assert (same["alerts"], same["replaced"]) == ([suspend["alert"]], []), "under the same id"
+    run("account", "budget", "drop", str(whole["budget"]))
+    run("account", "budget", "set", "acme", "--limit", "1", "--action", "cap", "--item", "i-1")
     now = datetime.now(UTC)
     look(customer, "acme", now, now)
-    assert "was followed by" in run("alert", "resend", suspend["alert"], code=5)
+    customer.execute("UPDATE alert_outbox SET failed = 'ten tries' WHERE channel = 'command'")
+    sent = run("alert", "resend", suspend["alert"])
+    assert sent["replaced"] == [suspend["alert"]]
+    told = [run("alert", "show", one) for one in sent["alerts"]]
+    assert [(row["kind"], row["body"]["data"]["items"], row["state"]) for row in told] == [
+        ("provisioning.resume", ["i-2"], "waiting"), ("provisioning.suspend", ["i-1"], "waiting"),
+    ]  # fmt: skip
+    ats = [
+        row["body"]["data"]["at"] for row in run("alert", "list", "--channel", "command")["alerts"]
+    ]
+    assert ats == sorted(ats, reverse=True), "a receiver that goes by time takes the newest"
+    shown = run("alert", "show", suspend["alert"])
+    assert shown["state"] == "replaced"
+    assert shown["why"] == f"replaced by {', '.join(sent['alerts'])}"
+    parked = run("alert", "list", "--state", "parked")["alerts"]
+    assert suspend["alert"] not in [row["alert"] for row in parked]
+
+
+def test_commands_of_what_is_rented_no_more_are_told_nothing_instead(
+    run: Run, customer: Connection
+) -> None:
+    whole = run("account", "budget", "set", "acme", "--limit", "10", "--action", "cap")
+    spend(customer)
+    run("account", "budget", "drop", str(whole["budget"]))
+    now = datetime.now(UTC)
+    look(customer, "acme", now, now)
+    end(customer, "i-1", now)
+    (_, suspend) = run("alert", "list", "--channel", "command")["alerts"]
+    sent = run("alert", "resend", suspend["alert"])
+    assert (sent["alerts"], sent["replaced"]) == ([], [suspend["alert"]])
+    assert "nothing that it names is rented" in run("alert", "show", suspend["alert"])["why"]
+
+
+def test_what_is_owed_is_part_of_how_it_stands(run: Run, customer: Connection) -> None:
+    whole = run("account", "budget", "set", "acme", "--limit", "10", "--action", "cap")
+    spend(customer)
+    run("account", "budget", "drop", str(whole["budget"]))
+    now = datetime.now(UTC)
+    look(customer, "acme", now, now)
+    suspend = run("alert", "list", "--channel", "command")["alerts"][-1]["alert"]
+    customer.execute("INSERT INTO dunning (account_id, state, since, cycle)"
+                     " VALUES ('acme', 'restricted', now(), now())")  # fmt: skip
+    kinds = {
+        "restricted": ["provisioning.resume", "provisioning.restrict"],
+        "suspended": ["provisioning.suspend"],
+        "terminated": ["provisioning.terminate"],
+    }
+    for state, expected in kinds.items():
+        customer.execute("UPDATE dunning SET state = %s", (state,))
+        sent = run("alert", "resend", suspend)["alerts"]
+        assert [run("alert", "show", one)["kind"] for one in sent] == expected
 
 
 @pytest.mark.parametrize(
@@ -116,14 +173,39 @@ def test_a_command_that_another_followed_is_not_sent_again(run: Run, customer: C
         ("account budget set acme --limit 5 --action stop", "it must be notify or cap"),
         ("account budget set acme --limit 5 --action cap --at 80", "name --at 100 too"),
         ("account budget set acme --limit 5 --forecast soon", "--forecast is soon; write"),
+        ("account budget set acme --limit 5 --forecast 0", "--forecast is 0; write 6h or 2d"),
+        ("account budget set acme --limit 5 --forecast 0h", "--forecast is 0h; write 6h or 2d"),
         ("account mail acme --to nobody", "'nobody' is no mail address"),
-        ("alert list --state lost", "must be one of waiting, delivered, parked"),
+        ("alert list --state lost", "must be one of waiting, delivered, parked, replaced"),
         ("alert list --channel pigeon", "must be one of webhook, mail, command"),
         ("alert resend", "Which? Name an ALERT"),
     ],
 )
 def test_what_is_no_budget_address_or_alert_is_told(run: Run, arguments: str, why: str) -> None:
     assert why in run(*arguments.split(), code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ("--url ftp://x.example --secret {}", "must begin with https://, not ftp://"),
+        ("--url https://x.example", "a webhook secret is missing; make one"),
+        ("--url https://x.example --secret whsec_x", "is base64 after whsec_, and this is none"),
+    ],
+)
+def test_what_is_no_webhook_is_told(
+    run: Run, monkeypatch: pytest.MonkeyPatch, arguments: str, why: str
+) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    assert why in run("account", "webhook", "acme", *arguments.format(SECRET).split(), code=2)
+    url = "http://10.0.0.8/hooks"
+    assert "unless RACKMETER_ALLOW_PRIVATE_WEBHOOKS is set" in run(
+        "account", "webhook", "acme", "--url", url, "--secret", SECRET, code=2
+    )
+    monkeypatch.setenv("RACKMETER_ALLOW_PRIVATE_WEBHOOKS", "1")
+    said = run("account", "webhook", "acme", "--url", url, "--secret", SECRET)
+    assert said == {"account": "acme", "webhook_url": url}
 
 
 def test_what_is_not_there_is_refused(run: Run) -> None:

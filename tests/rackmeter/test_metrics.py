@@ -114,7 +114,7 @@ def test_a_crossing_is_counted_from_its_rating_to_its_delivery(
 ) -> None:
     """90 of 100 MB: the thresholds at 50 and 80 %; the receiver wants to be asked twice once."""
     now = datetime.now(UTC)
-    set_webhook(customer, VAULT, "acme", receiver.url, SECRET)
+    set_webhook(customer, VAULT, "acme", receiver.url, SECRET, allow_private=True)
     rent_small(customer)
     meter_windows(customer, "s-1", {(TX, "eth0"): [90 * MB]}, now - timedelta(minutes=20))
     receiver.answers.extend([503])

@@ -53,7 +53,21 @@ def test_secrets_are_prefix_and_base64(keys: list[bytes]) -> None:
     assert webhook_keys(text) == keys
 
 
-@pytest.mark.parametrize("text", ["", "secret", "whsec_", "whsec_c2hvcnQ=", "whsec_é"])
-def test_what_is_no_secret_is_refused(text: str) -> None:
-    with pytest.raises(ValueError):
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "a webhook secret is missing"),
+        ("secret", "a webhook secret begins with whsec_"),
+        ("whsec_", "24 to 64 bytes in base64, not 0"),
+        ("whsec_c2hvcnQ=", "24 to 64 bytes in base64, not 5"),
+        ("whsec_" + "QUFB" * 22, "24 to 64 bytes in base64, not 66"),
+        ("whsec_é", "is base64 after whsec_, and this is none"),
+        ("whsec_c2hvcnQ", "is base64 after whsec_, and this is none"),
+        ("whsec_" + "QUFB" * 8 + " more", "a webhook secret begins with whsec_"),
+    ],
+)
+def test_what_is_no_secret_is_refused_with_how_to_make_one(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why) as refused:
         webhook_keys(text)
+    assert 'make one with: echo "whsec_$(openssl rand -base64 32)"' in str(refused.value)
+    assert "QUFB" not in str(refused.value)

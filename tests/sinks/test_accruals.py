@@ -115,6 +115,7 @@ def test_a_crossing_is_entered_once_and_says_what_a_person_needs(rented: Connect
         "used": "50.000",
         "allowance": "100.000",
         "unit": "MB",
+        "money": False,
         "used_base": "50000000",
         "allowance_base": "100000000",
         "period_start": "2026-03-01T00:00:00Z",
@@ -221,11 +222,73 @@ def test_a_correction_below_the_line_is_told_once(rented: Connection) -> None:
     (alert,) = rate(rented, NOW + HOUR).entered
     assert alert.kind == "cleared"
     assert alert.body["type"] == "usage.threshold.cleared"
-    assert alert.body["data"]["text"] == (
-        "A correction has taken i-1 below 50 % of its traffic allowance again."
-    )
+    data = alert.body["data"]
+    assert (data["because"], data["used"], data["allowance"]) == ("amount", "40.000", "100.000")
+    assert data["text"] == ("i-1 has come to 40.000 of 100.000 MB of traffic: below 50 % again.")
     assert rate(rented, NOW + 2 * HOUR).entered == ()
     assert told(rented) == [("50%", "crossed"), ("50%", "cleared")]
+
+
+def test_a_crossing_after_one_that_was_taken_back_is_told_once_too(rented: Connection) -> None:
+    """60 MB, 40, 50 and so on: each real fall and rise once, however often it is rated."""
+    meter_windows(rented, "s-1", {(TX, "eth0"): [60 * MB]})
+    kinds = [[alert.kind for alert in rate(rented).entered]]
+    for hours, more in enumerate((-20, 10, 0, -1, 1, -10, 20), 1):
+        meter_late(rented, "s-1", TX, "eth0", START, more * MB)
+        kinds += [[alert.kind for alert in rate(rented, NOW + hours * HOUR).entered]]
+        assert rate(rented, NOW + hours * HOUR).entered == ()
+    assert kinds == [
+        ["crossed"], ["cleared"], ["crossed"], [], [], [], ["cleared"], ["crossed"],
+    ]  # fmt: skip
+    ids = rented.execute("SELECT count(DISTINCT alert_id), count(*) FROM alert_outbox").fetchone()
+    assert ids == (5, 5)
+
+
+def test_a_crash_after_it_was_taken_back_tells_the_next_crossing_once(
+    rented: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter_windows(rented, "s-1", {(TX, "eth0"): [60 * MB]})
+    rate(rented)
+    meter_late(rented, "s-1", TX, "eth0", START, -20 * MB)
+    rate(rented)
+    meter_late(rented, "s-1", TX, "eth0", START, 20 * MB)
+
+    def crash(conn: Connection, alerts: Sequence[Alert], now: datetime) -> set[str]:
+        enqueue_all(conn, alerts, now)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(accruals, "enqueue_all", crash)
+        with pytest.raises(KeyboardInterrupt):
+            rate(rented)
+    assert percents(rate(rented).entered) == ["50%"]
+    assert rate(rented, NOW + HOUR).entered == ()
+    assert sorted(kind for _, kind in told(rented)) == ["cleared", "crossed", "crossed"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "because", "text"),
+    [
+        (
+            {"100 MB": "200 MB"}, "limit",
+            "i-1 has another limit now: 60.000 of 200.000 MB of traffic, below 50 %.",
+        ),
+        (
+            {'"50 %", ': ""}, "dropped",
+            "50 % of 100.000 MB of traffic is no limit of i-1 any more.",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_taken_back_says_why(
+    rented: Connection, changes: dict[str, str], because: str, text: str
+) -> None:
+    meter_windows(rented, "s-1", {(TX, "eth0"): [60 * MB]})
+    rate(rented)
+    new = {'"v1"': '"v2"', '"keep"': "2026-03-01", **changes}
+    apply(rented, *a_catalog(**new), NOW)
+    (alert,) = rate(rented).entered
+    assert (alert.kind, alert.body["data"]["because"]) == ("cleared", because)
+    assert alert.body["data"]["text"] == text
 
 
 def test_a_changed_limit_tells_again_and_clears_nothing(rented: Connection) -> None:
@@ -303,7 +366,7 @@ def test_months_that_nobody_closes_do_not_keep_the_sweep_busy(rented: Connection
 
 
 def test_from_usage_to_the_customers_server(rented: Connection, receiver: Receiver) -> None:
-    set_webhook(rented, VAULT, "acme", receiver.url, SECRET)
+    set_webhook(rented, VAULT, "acme", receiver.url, SECRET, allow_private=True)
     meter_windows(rented, "s-1", {(TX, "eth0"): [60 * MB]})
     sampled_at = datetime.now(UTC) - timedelta(milliseconds=40)
     rate_scope(rented, "i-1", datetime.now(UTC), sampled_at, period=Span(START, APRIL))

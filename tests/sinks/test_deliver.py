@@ -171,10 +171,10 @@ def test_both_secrets_sign_while_one_replaces_the_other(
     [
         ("webhook_url", None, "the account has no webhook in force"),
         ("webhook_secret", None, "the account has no webhook in force"),
-        ("webhook_secret", "secret", "a webhook secret begins with whsec_"),
-        ("webhook_secret", f"{SECRET} more", "a webhook secret begins with whsec_"),
-        ("webhook_secret", "whsec_", "a webhook secret is 24 to 64 bytes in base64"),
-        ("webhook_secret", "whsec_c2hvcnQ=", "a webhook secret is 24 to 64 bytes in base64"),
+        ("webhook_secret", "secret", "a webhook secret begins with whsec_;"),
+        ("webhook_secret", f"{SECRET} more", "a webhook secret begins with whsec_;"),
+        ("webhook_secret", "whsec_", "a webhook secret is 24 to 64 bytes in base64, not 0;"),
+        ("webhook_secret", "whsec_c2hvcnQ=", "a webhook secret is 24 to 64 bytes in base64, not"),
     ],
 )
 def test_an_account_that_cannot_be_told_ends_the_event(
@@ -182,7 +182,8 @@ def test_an_account_that_cannot_be_told_ends_the_event(
 ) -> None:
     outbox.execute(f"UPDATE account SET {column} = %s", (None if value is None else stored(value),))
     (done,) = deliver_due(outbox, WAYS, clock)
-    assert (done.outcome, done.why) == (Outcome.GIVEN_UP, why)
+    assert done.outcome is Outcome.GIVEN_UP
+    assert done.why.startswith(why)
     assert receiver.ids == []
 
 
@@ -254,7 +255,7 @@ def test_a_silent_receiver_does_not_hold_up_the_others(
                              webhook_secret)
         SELECT 'other', name, country, currency, timezone, webhook_url, NULL FROM account
     """)
-    set_webhook(outbox, VAULT, "other", receiver.url, SECRET)
+    set_webhook(outbox, VAULT, "other", receiver.url, SECRET, allow_private=True)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         outbox.execute("UPDATE account SET webhook_url = %s WHERE account_id = 'acme'", (url,))
@@ -334,7 +335,7 @@ def test_the_default_refuses_the_receiver_and_keeps_trying(
 ) -> None:
     (done,) = deliver_due(outbox, Ways(VAULT), clock)
     assert (done.outcome, receiver.ids) == (Outcome.RETRY, [])
-    assert done.why == "the address must begin with https://, not http"
+    assert done.why.startswith("the address must begin with https://, not http://, unless")
 
 
 def test_a_name_nobody_knows_is_a_failure(outbox: Connection, clock: Clock) -> None:

@@ -70,7 +70,9 @@ def test_a_forecast_is_told_once_and_taken_back_once(watched: Connection) -> Non
     assert said(watched, 3) == []
     (alert,) = told(watched, 5)
     assert alert.body["type"] == THRESHOLD_CLEARED
-    assert "no longer reaches 100.000 MB of traffic in this period" in alert.body["data"]["text"]
+    assert alert.body["data"]["text"] == (
+        "i-1 does not reach 100.000 MB of traffic in this period at its rate."
+    )
     assert letter(alert.body, "en", "UTC").subject == (
         "i-1, traffic: 100 MB will not be reached after all"
     )
@@ -101,6 +103,10 @@ def test_a_quantity_and_an_amount_are_told_once(watched: Connection) -> None:
         ("i-1/traffic/20 EUR", "crossed"), ("i-1/traffic/50%", "crossed"),
     ]  # fmt: skip
     assert said(watched, 3) == []
+    row = watched.execute("SELECT body FROM alert_outbox WHERE threshold LIKE '%EUR'").fetchone()
+    assert row is not None
+    assert letter(row[0], "de", "UTC").subject == "i-1, traffic: 100 % von 20,00 EUR sind erreicht"
+    assert "20,00 EUR von 20,00 EUR sind verbraucht" in letter(row[0], "de", "UTC").text
 
 
 def test_a_correction_below_a_quantity_takes_it_back(watched: Connection) -> None:
@@ -109,5 +115,5 @@ def test_a_correction_below_a_quantity_takes_it_back(watched: Connection) -> Non
     watched.execute("DELETE FROM usage_window")
     (alert,) = told(watched, 2)
     assert alert.body["data"]["text"] == (
-        "A correction has taken i-1 below 30.000 MB of traffic again."
+        "i-1 has come to 0.000 of 30.000 MB of traffic: below 100 % again."
     )

@@ -45,6 +45,14 @@ class Mailbox:
     rcpt: deque[str] = field(default_factory=deque)
     data: deque[str] = field(default_factory=deque)
     mails: list[EmailMessage] = field(default_factory=list)
+    raw: list[bytes] = field(default_factory=list)
+    options: list[str] = field(default_factory=list)
+    """Of MAIL: what the client asked for."""
+
+    async def handle_MAIL(self, _s: Any, _n: Any, envelope: Any, sender: str, said: Any) -> str:
+        self.options += said
+        envelope.mail_from = sender
+        return "250 OK"
 
     async def handle_RCPT(self, _s: Any, _n: Any, envelope: Any, to: str, _o: Any) -> str:
         answer = self.rcpt.popleft() if self.rcpt else "250 OK"
@@ -58,6 +66,7 @@ class Mailbox:
             mail = message_from_bytes(envelope.content, policy=policy.SMTP)
             assert isinstance(mail, EmailMessage)
             self.mails.append(mail)
+            self.raw.append(envelope.content)
         return answer
 
 
@@ -123,12 +132,13 @@ def serve(certificate: Path) -> Iterator[Serve]:
         controller.stop()
 
 
-def an_alert(**more: str) -> Alert:
+def an_alert(**more: Any) -> Alert:
     data = {
         "account": "acme", "scope": "i-1", "item": "i-1", "charge": "traffic", "percent": 80,
         "used": "16.412", "allowance": "20.000", "unit": "TB", "period_start":
         "2026-03-01T00:00:00Z", "period_end": "2026-04-01T00:00:00Z",
-        "sampled_at": "2026-03-21T02:04:58Z", "text": "…", **more,
+        "sampled_at": "2026-03-21T02:04:58Z", "text": "…", "money": False,
+        "threshold": "i-1/traffic/80%", **more,
     }  # fmt: skip
     body = {"type": "usage.threshold.crossed", "timestamp": "2026-03-21T02:04:58Z", "data": data}
     return Alert("acme", "i-1", START, "i-1/traffic/80%", "v1/20", "crossed", body, NOW)
@@ -163,6 +173,39 @@ def test_a_mail_arrives_as_text_and_html(outbox: Connection, serve: Serve, tls: 
     assert "16,412 TB von 20 TB sind verbraucht" in text.get_content()
     assert '<html lang="de">' in html.get_content()
     assert deliver(outbox, server, NOW + timedelta(days=9)) == []
+
+
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_the_message_as_it_goes_out_is_7_bits_and_says_its_language(
+    outbox: Connection, serve: Serve, language: str
+) -> None:
+    server, box = serve("none")
+    set_mail(outbox, "acme", [TO], language)
+    outbox.execute("UPDATE alert_outbox SET body = jsonb_set(body, '{data,item}', '\"Größe ☃\"')")
+    deliver(outbox, server)
+    (raw,), (mail,) = box.raw, box.mails
+    assert raw.isascii(), "no server needs to offer 8BITMIME"
+    assert "BODY=8BITMIME" not in box.options
+    assert max(map(len, raw.split(b"\r\n"))) <= 998, "RFC 5322, 2.1.1"
+    head = raw.partition(b"\r\n\r\n")[0].decode()
+    assert f"\r\nContent-Language: {language}" in head
+    assert mail["Content-Language"] == language
+    for part in mail.iter_parts():
+        assert part["Content-Transfer-Encoding"] in ("quoted-printable", "base64")
+        assert "Größe ☃" in part.get_content()
+
+
+def test_what_cannot_be_written_keeps_nothing_else_from_being_sent(
+    outbox: Connection, serve: Serve
+) -> None:
+    server, box = serve("none")
+    outbox.execute("UPDATE alert_outbox SET body = body #- '{data,period_end}'")
+    enqueue(outbox, replace(an_alert(), threshold="i-1/traffic/90%"), NOW + timedelta(seconds=1))
+    done = deliver(outbox, server, NOW + timedelta(seconds=2))
+    assert [(one.outcome, one.why) for one in done] == [
+        (Outcome.RETRY, "it cannot be sent: KeyError"), (Outcome.DELIVERED, ""),
+    ]  # fmt: skip
+    assert len(box.mails) == 1
 
 
 def test_each_recipient_gets_one_of_its_own(billing: Connection, serve: Serve) -> None:
@@ -275,26 +318,87 @@ def test_what_is_no_address_is_refused(outbox: Connection, address: str) -> None
         set_mail(outbox, "nobody", [TO], "en")
 
 
+EUR = {"item": "", "charge": "", "unit": "EUR", "money": True, "limit": "1500.00"}
+CLEARED = "usage.threshold.cleared"
+
+
 @pytest.mark.parametrize(
     ("language", "event", "more", "subject"),
     [
         ("en", "usage.threshold.crossed", {}, "i-1, traffic: 80 % of 20 TB is reached"),
-        ("en", "usage.threshold.cleared", {}, "i-1, traffic: below 80 % of 20 TB again"),
-        ("de", "usage.threshold.cleared", {}, "i-1, traffic: wieder unter 80 % von 20 TB"),
+        ("en", CLEARED, {"because": "amount"}, "i-1, traffic: below 80 % of 20 TB again"),
+        ("de", CLEARED, {"because": "amount"}, "i-1, traffic: wieder unter 80 % von 20 TB"),
+        (
+            "en", CLEARED, {"because": "limit"},
+            "i-1, traffic: below 80 % of 20 TB, the new limit",
+        ),
+        (
+            "de", CLEARED, {"because": "dropped"},
+            "i-1, traffic: 80 % von 20 TB sind keine Grenze mehr",
+        ),
+        ("de", CLEARED, {"because": "month"}, "i-1, traffic: ein neuer Monat hat begonnen"),
+        (
+            "en", CLEARED, {"because": "amount", "threshold": "i-1/traffic/forecast"},
+            "i-1, traffic: 20 TB will not be reached after all",
+        ),
         (
             "en", "usage.threshold.forecast", {"reached_at": "2026-03-21T08:05:00Z"},
             "i-1, traffic: 20 TB will be reached at 21 Mar 2026, 08:05 UTC",
         ),
         (
-            "de", "usage.threshold.crossed",
-            {"item": "", "charge": "", "unit": "EUR", "limit": "1500.00", "suspends": "yes"},
+            "de", "usage.threshold.crossed", {**EUR, "suspends": "yes"},
             "acme, Kosten: 1.500,00 EUR sind erreicht, es wird gesperrt",
+        ),
+        (
+            "de", "usage.threshold.crossed",
+            {"unit": "EUR", "money": True, "used": "6.00", "allowance": "5.00", "percent": 100},
+            "i-1, traffic: 100 % von 5,00 EUR sind erreicht",
+        ),
+        (
+            "en", "usage.threshold.crossed", {**EUR, "unit": "JPY", "limit": "1500"},
+            "acme, cost: 80 % of 1,500 JPY is reached",
         ),
     ],
 )  # fmt: skip
-def test_what_a_subject_says(language: str, event: str, more: dict[str, str], subject: str) -> None:
+def test_what_a_subject_says(language: str, event: str, more: dict[str, Any], subject: str) -> None:
     body = {**an_alert(**more).body, "type": event}
     assert letter(body, language, "UTC").subject == subject
+
+
+def test_money_keeps_its_cents() -> None:
+    money = {"unit": "EUR", "money": True, "used": "6.00", "allowance": "5.00", "percent": 100}
+    assert (
+        "6,00 EUR von 5,00 EUR sind verbraucht" in letter(an_alert(**money).body, "de", "UTC").text
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "en", "de"),
+    [
+        ({}, None, None),
+        ({"resumes": [], "stays": []}, None, None),
+        ({"resumes": ["i-1"], "stays": []}, "is being resumed.", "wird wieder freigegeben."),
+        (
+            {"resumes": ["i-1"], "stays": ["i-2"]},
+            "is being resumed, but for what something else holds.",
+            "freigegeben, bis auf das, was aus einem anderen Grund gesperrt bleibt.",
+        ),
+        ({"resumes": [], "stays": ["i-2"]}, "stays so: another cap or an", "bleibt gesperrt: eine"),
+    ],
+)
+@pytest.mark.parametrize("because", ["amount", "limit", "dropped", "month"])
+def test_only_what_was_suspended_is_said_to_be_released(
+    because: str, more: dict[str, list[str]], en: str | None, de: str | None
+) -> None:
+    body = {**an_alert(**EUR, because=because, **more).body, "type": CLEARED}
+    for language, words, all_words in (
+        ("en", en, ("suspended", "resumed")), ("de", de, ("gesperrt", "freigegeben")),
+    ):  # fmt: skip
+        text = letter(body, language, "UTC").text
+        if words is None:
+            assert not any(word in text for word in all_words)
+        else:
+            assert words in text
 
 
 def test_days_are_the_customers_own() -> None:
