@@ -1,0 +1,69 @@
+"""What each charge has come to, as it is shown: in the unit of its newest price."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from pipeline.rating.figures import figures
+from pipeline.rating.price import price
+from schemas.billing import PriceRow, Span
+from schemas.prices import Commit, Graduated, PerUnit
+from schemas.terms import Commitment, Discount, Term
+from tests.pipeline.rating.worlds import (
+    END,
+    GB,
+    START,
+    TB,
+    counted,
+    hour,
+    hourly,
+    inputs_of,
+    row,
+    scope_of,
+    tiers,
+    traffic,
+    used,
+)
+
+HALF = hour(360)
+TERMS = (Discount("partner", Span(START), percent=Decimal(10)),)
+LEAST = (Commitment("least", Span(START), Decimal("9.00"), Term.MONTH, "hosting"),)
+TWO = counted(Graduated(tiers(("10", "1", "5"), (None, "2", "0"))), TB)
+FIXED = counted(PerUnit(Decimal(1)), TB, commit=Commit(Decimal(4), Decimal("0.50")))
+
+
+@pytest.mark.parametrize(
+    ("rule", "rows", "shown"),
+    [
+        ("used before the allowance, and what is included",
+         [row(traffic("1.00", 20), "it")], ["web/it 12/20 TB = 0.00"]),
+        ("all tiers and flat fees are one", [row(TWO, "it")], ["web/it 12/0 TB = 19.00"]),
+        ("so is what is committed", [row(FIXED, "it")], ["web/it 12/0 TB = 10.00"]),
+        ("in the unit of the newest price; included is what the first found",
+         [row(traffic("1.00", 10), "it", Span(START, HALF)),
+          row(traffic("0.002", 10_000, unit=GB), "it", Span(HALF))],
+         ["web/it 12000/10000 GB = 4.00"]),
+        ("by charge; of rent the milliseconds, nothing is included",
+         [row(traffic("1.00", 20), "it"), row(hourly("0.01"), "a")],
+         ["web/a 720/0 hour = 7.20", "web/it 12/20 TB = 0.00"]),
+    ],
+)  # fmt: skip
+def test_one_charge(rule: str, rows: list[PriceRow], shown: list[str]) -> None:
+    """12 TB, all in the second half of the month, of which 10 TB are included at most."""
+    scope = scope_of(*rows)
+    found = figures(scope, price(scope, inputs_of(used(12 * TB.is_, HALF, END)), END))
+    units = [f"{x.used // x.unit_size}/{x.included // x.unit_size} {x.unit}" for x in found]
+    assert [
+        f"{x.item}/{x.charge} {quantity} = {x.net}"
+        for x, quantity in zip(found, units, strict=True)
+    ] == shown, rule
+    assert {x.currency for x in found} == {"EUR"}
+
+
+def test_discounts_are_of_their_charge_and_what_no_price_row_makes_is_of_its_own() -> None:
+    scope = replace(scope_of(row(TWO, "it")), discounts=TERMS, commitments=LEAST)
+    charged, lacking = figures(scope, price(scope, inputs_of(used(TB.is_)), END))
+    assert (charged.unit, charged.unit_size, str(charged.net)) == ("TB", TB.is_, "5.40")
+    assert (lacking.charge, lacking.unit, lacking.unit_size) == ("least", "true-up", 1)
+    assert (lacking.used, lacking.included, str(lacking.net)) == (0, 0, "3.60")
