@@ -54,7 +54,7 @@ def apply(
             return Applied(published=False, touched=())
         applied = Applied(published=True, touched=())
         if catalog.existing is not Existing.KEEP:
-            found = _open_items(conn, catalog, at)
+            found = _rented_after(conn, catalog, _since(catalog, at))
             starts = {account: follows_at(catalog, zone, at) for _, account, zone, _ in found}
             meant = _free(conn, [(s, a, starts[a], item) for s, a, _, item in found])
             applied = replace(applied, touched=changes(conn, catalog, meant))
@@ -80,7 +80,7 @@ def apply_contract(
             raise RefusedError(f"There is no rating scope {scope}: rent an item in it first.")
         if not publish(conn, catalog, text, at):
             return Applied(published=False, touched=())
-        found = _open_items(conn, catalog, at, scope)
+        found = _rented_after(conn, catalog, contract.valid.start, scope)
         starts = [(s, a, contract.valid.start, item) for s, a, _, item in found]
         touched = changes(conn, catalog, starts)
 
@@ -97,7 +97,12 @@ def apply_contract(
     return applied
 
 
-def _open_items(
+def _since(catalog: Catalog, at: datetime) -> datetime:
+    """From when on prices may change: a stated day may be past already."""
+    return min(catalog.existing, at) if isinstance(catalog.existing, datetime) else at
+
+
+def _rented_after(
     conn: Connection, catalog: Catalog, at: datetime, scope: str | None = None
 ) -> list[tuple[str, str, str, Item]]:
     """Scope, account, zone and item of what is rented after `at`; locked, as every command does.

@@ -139,10 +139,14 @@ class TestContract:
         resize(customer, "i-1", plan="small", at=START + DAY, catalog=newer, entered_at=START)
         assert rows(customer, "traffic")[1:] == [("acme-2026", Span(APRIL, MAY)), ("v1", Span(MAY))]
 
-    def test_an_item_with_an_end_to_come_has_its_prices_too(self, customer: Connection) -> None:
+    @pytest.mark.parametrize("entered", [START, APRIL + 2 * DAY])
+    def test_an_item_that_ends_in_its_time_has_its_prices(
+        self, customer: Connection, entered: datetime
+    ) -> None:
+        """Whether the contract was entered before the end or after it."""
         rent_small(customer)
         end(customer, "i-1", APRIL + DAY)
-        apply_contract(customer, *agreed(customer), START)
+        apply_contract(customer, *agreed(customer), entered)
         assert rows(customer, "traffic")[1:] == [("acme-2026", Span(APRIL, APRIL + DAY))]
 
     def test_what_was_agreed_is_known_as_it_was(self, customer: Connection) -> None:
