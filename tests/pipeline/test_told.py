@@ -54,6 +54,7 @@ def spans(words: str) -> list[Span]:
         ("s5 r5 s5", "5-"),
         ("s5 r5 s5-8", "5-8"),
         ("s3 s5 r5", "3-5"),
+        ("s5 r7 s7", "5-"),
     ],
 )
 def test_what_commands_come_to(given: str, come_to: str) -> None:
