@@ -7,7 +7,8 @@ from invoicing.explaining.made import Made
 from invoicing.explaining.quantity import span_text
 from invoicing.explaining.tree import Node
 from pipeline.money import exact_text
-from pipeline.rating.commit import committed
+from pipeline.rating.billable import in_unit
+from pipeline.rating.commit import committed, total_in
 from schemas.billing import Line, LineKind, PriceRow
 from schemas.prices import Charge, Graduated, Package, PerUnit, Tier, Volume
 
@@ -86,15 +87,18 @@ def _commit(found: Made, line: Line, currency: str) -> Iterator[Node]:
     terms = [part.charge.commit for part in found.group if part.charge.commit]
     if not terms:
         return
-    amounts = committed(found.frame.period, found.group)
-    used = {id(one.billable): one.billable.quantity for one in found.fellows}
-    unit = found.amount.billable.segment.charge.unit.name
+    named = [part.charge.unit.name for part in found.group if part.charge.commit][-1]
+    own = found.amount.billable.segment.charge.unit
+    agreed = total_in(own, found.group, committed(found.frame.period, found.group))
+    used = {id(one.billable): one.billable for one in found.fellows}
+    drawn = [in_unit(one.quantity, one.segment.charge.unit, own) for one in used.values()]
+    unit = own.name
     yield Node(
         "commit",
-        f"{sum(amounts)} {unit} are paid, used or not",
+        f"{agreed} {unit} are paid, used or not",
         (
-            f"agreed {terms[-1].quantity} {unit} a month at {terms[-1].price} {currency}",
-            f"used {sum(used.values())} {unit} in the period; the model prices what is above",
+            f"agreed {terms[-1].quantity} {named} a month at {terms[-1].price} {currency}",
+            f"used {sum(drawn)} {unit} in the period; the model prices what is above",
         ),
     )
 

@@ -2,6 +2,8 @@
 
 Rounds here: the exact fraction to the unit's step, half up. What is included is taken off in base
 units first; a share (a MIG slice) and the time of a rate are multiplied in before any rounding.
+After a change of plan a charge may be billed in another unit than before (GB, then TB): what came
+before counts in the new one, in its steps.
 """
 
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from pipeline.money import round_step
 from pipeline.periods import closed, microseconds
 from pipeline.rating.cut import Group, Segment
 from schemas.billing import Span
-from schemas.prices import Percentile
+from schemas.prices import Percentile, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,13 @@ def billable(period: Span, group: Group, segment: Segment) -> Billable:
     if isinstance(charge.quantity, Percentile):
         exact *= time_share(period, group, segment)
     return Billable(segment, exact, round_step(exact, unit.step))
+
+
+def in_unit(quantity: Decimal, unit: Unit, other: Unit) -> Decimal:
+    """Billing units of one unit in those of another of the same base unit."""
+    if unit.is_ == other.is_:
+        return quantity
+    return round_step(Fraction(quantity) * unit.is_ / other.is_, other.step)
 
 
 def time_share(period: Span, group: Group, segment: Segment) -> Fraction:

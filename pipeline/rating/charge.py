@@ -15,7 +15,7 @@ from pipeline.money import exact_text, round_money
 from pipeline.periods import closed, microseconds
 from pipeline.rating.billable import Billable, billable
 from pipeline.rating.cap import limit
-from pipeline.rating.commit import above, commit_part, committed
+from pipeline.rating.commit import above, commit_part, committed, total_in
 from pipeline.rating.coverage import said
 from pipeline.rating.cut import Group, Segment
 from pipeline.rating.graduated import graduated
@@ -74,15 +74,17 @@ def _parts(frame: Frame, group: Group) -> Iterator[tuple[Billable, list[Part]]]:
     begun = [segment for segment in group if segment.start < frame.as_of]
     used = [billable(frame.period, group, segment) for segment in begun]
     commits = committed(frame.period, group)
-    quantities = above(commits, used)
-    total, before, first = sum(quantities, Decimal(0)), Decimal(0), True
+    quantities = above(group, commits, used)
+    first = True
     for number, (one, quantity) in enumerate(zip(used, quantities, strict=True)):
-        if not one.segment.used and isinstance(one.segment.charge.quantity, Fee | Hours):
+        charge = one.segment.charge
+        if not one.segment.used and isinstance(charge.quantity, Fee | Hours):
             continue
-        at = Position(before, quantity, total, first)
+        before = total_in(charge.unit, group, quantities[:number])
+        at = Position(before, quantity, total_in(charge.unit, group, quantities), first)
         fixed = commit_part(one.segment, commits[number])
-        yield one, [*modelled(one.segment.charge, at), *([fixed] if fixed else [])]
-        before, first = at.after, False
+        yield one, [*modelled(charge, at), *([fixed] if fixed else [])]
+        first = False
 
 
 def modelled(charge: Charge, at: Position) -> Iterator[Part]:

@@ -1,7 +1,7 @@
 """Step 7, committed quantity: paid whether used or not; the model prices what is above. Pure.
 
 The commit of a period is the sum over its segments, by time where the charge is prorated, in steps
-of the unit; what is used draws on it in the order of time.
+of the unit; what is used draws on it in the order of time, each in its own unit.
 """
 
 from collections.abc import Sequence
@@ -10,10 +10,11 @@ from fractions import Fraction
 
 from pipeline.money import round_step
 from pipeline.periods import closed, microseconds
-from pipeline.rating.billable import Billable
+from pipeline.rating.billable import Billable, in_unit
 from pipeline.rating.cut import Group, Segment
 from pipeline.rating.part import Part
 from schemas.billing import LineKind, Span
+from schemas.prices import Unit
 
 
 def committed(period: Span, group: Group) -> list[Decimal]:
@@ -21,12 +22,19 @@ def committed(period: Span, group: Group) -> list[Decimal]:
     return [_quantity(period, segment, segment is group[0]) for segment in group]
 
 
-def above(commits: Sequence[Decimal], used: Sequence[Billable]) -> list[Decimal]:
+def total_in(unit: Unit, group: Group, quantities: Sequence[Decimal]) -> Decimal:
+    """The sum of what segments of a charge have, each in its own unit, the first ones at least."""
+    own = zip(group, quantities, strict=False)
+    return sum((in_unit(one, part.charge.unit, unit) for part, one in own), Decimal(0))
+
+
+def above(group: Group, commits: Sequence[Decimal], used: Sequence[Billable]) -> list[Decimal]:
     """What each segment used above the period's commit."""
-    left, found = sum(commits, Decimal(0)), []
+    unit = group[0].charge.unit
+    left, found = total_in(unit, group, commits), []
     for one in used:
-        nothing = round_step(0, one.segment.charge.unit.step)
-        found.append(max(one.quantity - left, nothing))
+        left, unit = in_unit(left, unit, one.segment.charge.unit), one.segment.charge.unit
+        found.append(max(one.quantity - left, round_step(0, unit.step)))
         left = max(left - one.quantity, Decimal(0))
     return found
 

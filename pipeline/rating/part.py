@@ -8,7 +8,7 @@ from schemas.billing import LineKind
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Billing units of one segment, and where they stand in the charge's period."""
+    """Billing units of one segment, and where they stand in the charge's period, in its unit."""
 
     before: Decimal
     """Of earlier segments."""
