@@ -9,7 +9,7 @@ from invoicing.explaining.quantity import span_text
 from invoicing.explaining.tree import Node
 from pipeline.money import exact_sum, exact_text, round_money
 from pipeline.periods import closed, microseconds
-from pipeline.rating.advance import billed_key
+from pipeline.rating.advance import billed_key, of_scope
 from pipeline.rating.commitment import counts as counts_towards
 from pipeline.rating.commitment import terms
 from pipeline.rating.credit import draw
@@ -114,7 +114,9 @@ def _billed(entry: Priced, line: Line, lines: Sequence[Line]) -> Iterator[Node]:
         if billed_key(scope, entry.inputs.period, paid) == line.key:
             yield Node("billed in advance", f"{paid.net} {currency}", tuple(_ahead(paid, line)))
     for one in lines:
-        mine = (one.item, one.charge, one.tax) == own and one.key != line.key
+        mine = (one.item, one.charge, one.tax) == own and one.kind is not LineKind.BILLED
+        if of_scope(scope, entry.inputs.period, one):
+            continue
         if mine and one.service.start < closed(entry.inputs.period):
             yield line_node("came to", one, currency)
 

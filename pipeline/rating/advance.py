@@ -14,7 +14,7 @@ from pipeline.money import exact_sum
 from pipeline.periods import closed, following
 from pipeline.rating.charge import Frame, charge_lines
 from pipeline.rating.cut import cut
-from pipeline.rating.discount import discounts
+from pipeline.rating.discount import amount_key, discounts
 from pipeline.rating.extra import nets
 from pipeline.rating.fee import due
 from pipeline.rating.once import owed
@@ -30,7 +30,10 @@ def arrears(frame: Frame, inputs: Inputs, lines: Iterable[Line]) -> Iterator[Lin
     """The lines of this period that are left when what was billed before is taken off."""
     groups: dict[Name, list[Line]] = defaultdict(list)
     for line in lines:
-        groups[line.item, line.charge, line.tax].append(line)
+        if of_scope(frame.scope, frame.period, line):
+            yield line
+        else:
+            groups[line.item, line.charge, line.tax].append(line)
     billed: dict[Name, list[Billed]] = defaultdict(list)
     for before in inputs.billed:
         billed[before.item, before.charge, before.tax].append(before)
@@ -39,6 +42,16 @@ def arrears(frame: Frame, inputs: Inputs, lines: Iterable[Line]) -> Iterator[Lin
         if not paid or nets(mine) != exact_sum(one.net for one in paid):
             yield from mine
             yield from _taken_off(frame, paid)
+
+
+def of_scope(scope: Scope, period: Span, line: Line) -> bool:
+    """A true-up or an amount off, which is never billed in advance: it is of many charges, though
+    it stands on one.
+    """
+    if line.kind is not LineKind.DISCOUNT:
+        return line.kind is LineKind.TRUE_UP
+    amounts = (amount_key(scope, period, one) for one in scope.discounts if one.amount)
+    return line.key.startswith(tuple(amounts))
 
 
 def following_fees(frame: Frame) -> list[Line]:

@@ -2,16 +2,20 @@
 
 A percentage is taken of every line, what earlier discounts left of it, in the order of names, and
 rounds once a line. An amount is taken of what is left of all lines together, shared among tax
-categories by their nets in whole minor units, so that it sums exactly. Nothing falls below zero.
+categories by their nets in whole minor units, so that it sums exactly; and among what commitments
+to some charges count and what they do not. Nothing falls below zero.
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
 from pipeline.attribute import apportion
-from pipeline.money import from_minor, round_money, to_minor
+from pipeline.money import from_minor, nearest, round_money, to_minor
+from pipeline.periods import closed, microseconds
 from pipeline.rating.charge import Frame
+from pipeline.rating.commitment import counts as counts_towards
 from pipeline.rating.extra import extra
 from schemas.billing import Line, LineKind, Scope, Span
 from schemas.serial import instant_text
@@ -59,20 +63,49 @@ def amount_key(scope: Scope, period: Span, discount: Discount) -> str:
 
 
 def _amount(frame: Frame, discount: Discount, lines: Sequence[Line], left: Left) -> Iterator[Line]:
-    """One line for each tax category, on its first line."""
+    """One line for each tax category and set of commitments, on its first line; of the time in
+    which it is in force.
+    """
+    time = discount.valid.clip(frame.period.start, closed(frame.period))
+    if time is None:
+        return
     currency, prefix = frame.scope.currency, amount_key(frame.scope, frame.period, discount)
-    by_tax = {tax: [x for x in lines if x.tax == tax] for tax in sorted({x.tax for x in lines})}
+    kinds = {line.key: _kind(frame, line) for line in lines}
+    parts = {kind: [x for x in lines if kinds[x.key] == kind]
+             for kind in sorted({*kinds.values()})}  # fmt: skip
     bases = [to_minor(sum((left[x.key] for x in mine), Decimal(0)), currency)
-             for mine in by_tax.values()]  # fmt: skip
-    off = min(to_minor(discount.amount, currency), sum(bases))
+             for mine in parts.values()]  # fmt: skip
+    off = min(_units(discount.amount, time, frame), sum(bases))
     if not off:
         return
-    for (tax, mine), share in zip(by_tax.items(), apportion(off, bases), strict=True):
+    for (kind, mine), share in zip(parts.items(), apportion(off, bases), strict=True):
         if share:
             for line, part in zip(mine, _spread(share, mine, left, currency), strict=True):
                 left[line.key] -= part
-            key, net = f"{prefix}{tax}", -from_minor(share, currency)
-            yield extra(LineKind.DISCOUNT, key, discount.name, net, mine[0], frame.period)
+            key, net = f"{prefix}{'/'.join(kind)}", -from_minor(share, currency)
+            yield extra(LineKind.DISCOUNT, key, discount.name, net, mine[0], time)
+
+
+def _units(amount: Decimal, time: Span, frame: Frame) -> int:
+    """Minor units of an amount a period for a part of it."""
+    start, monthly = frame.period.start, to_minor(amount, frame.scope.currency)
+    length = microseconds(start, closed(frame.period))
+
+    def until(instant: datetime) -> int:
+        return nearest(monthly * microseconds(start, instant), length)
+
+    return until(closed(time)) - until(time.start)
+
+
+def _kind(frame: Frame, line: Line) -> tuple[str, ...]:
+    """Its tax category, and the commitments to some charges that count it."""
+    start, end = frame.period.start, closed(frame.period)
+    named = {
+        one.name
+        for one in frame.scope.commitments
+        if one.charges and one.valid.clip(start, end) and counts_towards(one, line)
+    }
+    return line.tax, *sorted(named)
 
 
 def _spread(share: int, lines: Sequence[Line], left: Left, currency: str) -> list[Decimal]:
