@@ -6,19 +6,15 @@ an item of a plan costs from then on, ``addon_row`` what is added to it. The for
 ``deploy/catalog/example.toml``, what differs for one customer is a ``pipeline.contract``.
 """
 
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
-from decimal import Decimal
-from enum import StrEnum
-from typing import Final
+from datetime import datetime
 
 from pipeline.catalog_charge import Addon, Plan, read_addon, read_plan
-from pipeline.catalog_text import CatalogError, Table, parse
+from pipeline.catalog_head import Existing, day, read_existing, read_seller, version
+from pipeline.catalog_text import CatalogError, Table
+from pipeline.catalog_toml import parse
 from pipeline.catalog_units import Known, read_units
-from pipeline.money import minor_units
-from pipeline.periods import midnight, zone
 from schemas.billing import Item, PriceRow, Seller, Span
 from schemas.errors import ConfigError
 from schemas.prices import Fee, Unit
@@ -39,19 +35,6 @@ __all__ = [
     "rows_until",
 ]
 
-_PERCENT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
-_BANK_FIELDS: Final = ("iban", "bic")
-_IBAN: Final = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")  # ISO 13616
-_BIC: Final = re.compile(r"[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?")  # ISO 9362
-_SELLER_FIELDS: Final = ("entity", "name", "address", "vat_id", "timezone", "currency")
-
-
-class Existing(StrEnum):
-    """What a new version does to items that have a price already. A date: from then on."""
-
-    KEEP = "keep"
-    AT_RENEWAL = "at_renewal"
-
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
@@ -70,6 +53,10 @@ class Catalog:
     then: "Catalog | None" = None
     reason: str = ""
     """Why it is not the price list that everybody has."""
+    scope: str = ""
+    """The rating scope that a contract holds for."""
+    rates: frozenset[str] = frozenset()
+    """Units that are by the second."""
 
 
 def load(text: str, name: str) -> Catalog:
@@ -86,20 +73,26 @@ def load(text: str, name: str) -> Catalog:
 def read(file: Table) -> Catalog:
     """What the outermost table says; the caller refuses its mistakes."""
     file.only(("version", "effective", "existing", "seller", "tax", "unit", "plan", "addon"))
-    seller = _seller(file)
+    seller = read_seller(file)
     units, rates = read_units(file)
-    known = Known(seller.currency, tuple(seller.tax), units, rates)
-    plans = file.tables("plan", "write [plan.NAME] with a name and its charges")
+    legible = isinstance(file.values.get("unit", {}), dict)
+    known = Known(seller.currency, tuple(seller.tax), units, rates, legible=legible)
+    effective = day(file, "effective", seller.timezone)
+    mend = "write [plan.NAME] with a name and its charges"
+    plans = file.tables("plan", mend)
+    if file.values.get("plan") == {}:
+        file.note("plan", f"there is none; {mend}")
     mend = "write [addon.NAME] with a name, a price and its tax"
     addons = file.tables("addon", mend) if "addon" in file.values else []
     return Catalog(
-        version=file.text("version", 'write version = "2026-03"'),
-        effective=day(file, "effective", seller.timezone),
-        existing=_existing(file, seller.timezone),
+        version=version(file, "version", "2026-03"),
+        effective=effective,
+        existing=read_existing(file, seller.timezone, effective),
         seller=seller,
         units=units,
         plans={table.name: read_plan(table, known) for table in plans},
         addons={table.name: read_addon(table, known) for table in addons},
+        rates=rates,
     )
 
 
@@ -180,65 +173,3 @@ def addon_row(catalog: Catalog, item: Item, name: str, count: int, valid: Span) 
         more = replace(charge.allowance, quantity=charge.allowance.quantity * count)
         charge = replace(charge, allowance=more)
     return PriceRow(item.item, name, valid, charge, catalog.version)
-
-
-def _seller(file: Table) -> Seller:
-    table = file.table("seller", f"write [seller] with {', '.join(_SELLER_FIELDS)}")
-    table.only((*_SELLER_FIELDS, *_BANK_FIELDS))
-    return Seller(
-        entity=table.text("entity", 'write a short name such as "rm-de"'),
-        name=table.text("name", "write the company's name as it is registered"),
-        address=table.texts("address", 'write its lines: ["Street 1", "10115 Berlin"]'),
-        vat_id=table.text("vat_id", 'write the VAT number, for example "DE123456789"'),
-        timezone=_known(table, "timezone", zone, "Europe/Berlin"),
-        currency=_known(table, "currency", minor_units, "EUR"),
-        tax=_tax(file),
-        iban=_bank(table, "iban", _IBAN, "DE89370400440532013000"),
-        bic=_bank(table, "bic", _BIC, "COBADEFFXXX"),
-    )
-
-
-def _bank(table: Table, key: str, pattern: re.Pattern[str], example: str) -> str:
-    """Without spaces; nothing where it is not written."""
-    if key not in table.values:
-        return ""
-    value = table.text(key, f'write for example "{example}"').replace(" ", "").upper()
-    if not pattern.fullmatch(value):
-        table.note(key, f'"{value}" cannot be one; write for example "{example}"')
-    return value
-
-
-def _known(table: Table, key: str, check: Callable[[str], object], example: str) -> str:
-    """A text that ``check`` accepts; a mistake in its own words when it does not."""
-    value = table.text(key, f'write for example "{example}"') or example
-    try:
-        check(value)
-    except ConfigError as error:
-        table.note(key, str(error))
-        return example
-    return value
-
-
-def _tax(file: Table) -> dict[str, Decimal]:
-    table = file.table("tax", 'write [tax] with a rate for each category: hosting = "19 %"')
-    rates = {
-        key: table.match(key, _PERCENT, 'write a percentage, for example "19 %"')
-        for key in table.values
-    }
-    return {key: Decimal(rate[1] if rate else 0) for key, rate in rates.items()}
-
-
-def day(file: Table, key: str, timezone: str) -> datetime:
-    """The local midnight at which the date of a field begins."""
-    value = file.values.get(key)
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return midnight(value.year, value.month, value.day, timezone)
-    file.wrong(key, f"write a date without quotes: {key} = 2026-03-01")
-    return datetime.fromtimestamp(0, UTC)
-
-
-def _existing(file: Table, timezone: str) -> Existing | datetime:
-    value = file.values.get("existing", Existing.KEEP.value)
-    if isinstance(value, str):
-        return Existing(file.choice("existing", [e.value for e in Existing], Existing.KEEP.value))
-    return day(file, "existing", timezone)

@@ -10,14 +10,15 @@ from decimal import Decimal
 from typing import Any, Final
 
 from pipeline.catalog_text import Table
-from pipeline.catalog_units import AMOUNT, Known, base_units, minor, same_family, unit
+from pipeline.catalog_units import AMOUNT, UNIT, Known, base_units, minor, same_family, unit, unlike
 from schemas.prices import Allowance, Charge, Every, Fee, Pack, Rollover, Unit
 
 FORECAST: Final = "forecast"
-QUANTITY: Final = re.compile(rf"{AMOUNT} ?([^\s/]+) ?/ ?month")
-AMOUNT_OF: Final = re.compile(rf"{AMOUNT} ?([^\s/%]+)")
+QUANTITY: Final = re.compile(rf"{AMOUNT} ?{UNIT} ?/ ?month")
+AMOUNT_OF: Final = re.compile(rf"{AMOUNT} ?{UNIT}")
 MONTHS: Final = re.compile(r"([1-9][0-9]?) months?")
-_PERCENT: Final = re.compile(r"([1-9][0-9]*) ?%")
+SHARE_OF: Final = r"([1-9][0-9]{0,2}|1000) ?%"
+_PERCENT: Final = re.compile(SHARE_OF)
 _ALERT_MEND: Final = (
     "write shares of the allowance, quantities, net amounts or a forecast, the first three"
     ' ascending: ["50 %", "100 %", "25 TB", "100.00 EUR", "forecast"]'
@@ -52,8 +53,8 @@ def filled(table: Table, charge: Charge, known: Known) -> Charge:
     if adds is None:
         return charge
     own = unit(table, "adds", adds[2], known)
-    if to in known.pools and not same_family(own, known.pools[to]):
-        table.wrong("adds", f"{own.name} is a unit of {own.of}, the pool of {known.pools[to].of}")
+    if why := unlike(own, known.pools.get(to, own), known):
+        table.wrong("adds", f"{why}, as the pool is")
     base = base_units(table, "adds", adds[1], own)
     if months:
         return replace(charge, pack=Pack(base, to, months))
@@ -75,12 +76,11 @@ def alerts(table: Table, of: Unit, known: Known) -> dict[str, Any]:
         elif amount and amount[2] == known.currency:
             nets.append(minor(table, "alert", amount[1], known.currency))
         elif amount:
-            own = unit(table, "alert", amount[2], known)
-            if not same_family(own, of):
-                table.wrong("alert", f"{own.name} is a unit of {own.of}, the price one of {of.of}")
-            quantities.append(base_units(table, "alert", amount[1], own))
+            quantities.append(_included(table, "alert", amount, of, known))
         elif text != FORECAST:
             table.wrong("alert", _ALERT_MEND)
+    if 0 in quantities or 0 in nets:
+        table.wrong("alert", "nothing is above zero from the beginning: write more than 0")
     if "allow" not in table.values and (percents or FORECAST in texts):
         table.wrong("alert", "nothing is included that could be used up: write allow too")
     if any(list(one) != sorted({*one}) for one in (percents, quantities, nets)):
@@ -107,8 +107,8 @@ def _included(table: Table, key: str, found: re.Match[str] | None, of: Unit, kno
     if found is None:
         return 0
     own = unit(table, key, found[2], known)
-    if not same_family(own, of):
-        table.wrong(key, f"{own.name} is a unit of {own.of}, the price one of {of.of}")
+    if why := unlike(own, of, known):
+        table.wrong(key, f"{why}, as the price is")
     return base_units(table, key, found[1], own)
 
 

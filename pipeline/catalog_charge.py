@@ -5,7 +5,7 @@ its price says.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
@@ -14,7 +14,7 @@ from pipeline.catalog_allow import alerts, filled, read_allow
 from pipeline.catalog_model import MODELS, read_model
 from pipeline.catalog_quantity import read_metered, read_time
 from pipeline.catalog_text import Table
-from pipeline.catalog_units import AMOUNT, TIME_WORDS, Known, minor, unit
+from pipeline.catalog_units import AMOUNT, TIME_WORDS, UNIT, Known, minor, unit
 from schemas.prices import (
     Charge,
     Commit,
@@ -29,9 +29,9 @@ from schemas.prices import (
 )
 
 _PER_MONTH: Final = re.compile(rf"{AMOUNT} ?/ ?month")
-_COMMIT: Final = re.compile(rf"{AMOUNT} ?([^\s/]+)(?: ?/ ?month)?")
-_COMMIT_PRICE: Final = re.compile(rf"{AMOUNT} ?/ ?(\S+)")
-_SHARE: Final = re.compile(r"([1-9][0-9]*) ?/ ?([1-9][0-9]*)")
+COMMIT: Final = re.compile(rf"{AMOUNT} ?{UNIT}(?: ?/ ?month)?")
+COMMIT_PRICE: Final = re.compile(rf"{AMOUNT} ?/ ?(\S+)")
+SHARE: Final = re.compile(r"([1-9][0-9]{0,8}) ?/ ?([1-9][0-9]{0,8})")
 _CHARGE_MEND: Final = 'write a charge, for example { price = "0.0833 / hour", tax = "hosting" }'
 _TIME_MEND: Final = 'write a decimal number by the hour: "0.0833 / hour", a month or "50.00 once"'
 
@@ -98,18 +98,22 @@ def read_addon(table: Table, known: Known) -> Addon:
 
 def read_charge(table: Table, known: Known, tax: str, also: tuple[str, ...] = ()) -> Charge:
     """A charge; ``tax`` is the category of the plan, "" where it states none."""
-    metered = any(key in table.values for key in METERED)
-    model, word = read_model(table) if metered else read_model(table, _TIME_MEND)
+    named = [key for key in METERED if key in table.values]
+    model, word = read_model(table) if named else read_model(table, _TIME_MEND)
+    timed = word in TIME_WORDS and "meter" not in named
+    if timed:
+        table = _of_time(table, named, word)
+    metered = "meter" in named or bool(named and word and not timed)
     if metered:
         of = unit(table, _model_key(table), word, known)
         quantity: Quantity = read_metered(table, of, known)
     else:
         of = Unit(word, "", 1, Decimal(1))
         if word and word not in TIME_WORDS:
-            table.wrong(_model_key(table), f"{_TIME_MEND}; a price by {word} needs a meter")
+            table.wrong(_model_key(table), f"a price by {word} needs a meter; {_TIME_MEND}")
         quantity = read_time(table, word)
     kind = _kind(quantity, metered)
-    table.only((*(FIELDS[kind] if metered or word in TIME_WORDS else ANY), *also))
+    table.only((*(FIELDS[kind] if metered or timed else ANY), *also))
     if kind == "usage" and "prorate" in table.values and "commit" not in table.values:
         table.wrong("prorate", "there is no commit that it could be about; allow has its own")
     return Charge(
@@ -124,6 +128,14 @@ def read_charge(table: Table, known: Known, tax: str, also: tuple[str, ...] = ()
         free=_free(table),
         **alerts(table, of, known),
     )
+
+
+def _of_time(table: Table, named: Sequence[str], word: str) -> Table:
+    """The charge without the fields that only what a meter measures has."""
+    for key in named:
+        table.note(key, f"a price by {word} has none: remove it, or write what the meter measures")
+    rest = {key: value for key, value in table.values.items() if key not in named}
+    return Table(rest, table.path, table.mistakes)
 
 
 def _kind(quantity: Quantity, metered: bool) -> str:
@@ -150,8 +162,8 @@ def _commit(table: Table, of: Unit, known: Known) -> Commit | None:
         return None
     commit = table.table("commit", 'write { quantity = "250 Mbps", price = "0.60 / Mbps" }')
     commit.only(("quantity", "price"))
-    found = commit.match("quantity", _COMMIT, 'write what is paid in any case: "250 Mbps"')
-    price = commit.match("price", _COMMIT_PRICE, 'write what a unit of it costs: "0.60 / Mbps"')
+    found = commit.match("quantity", COMMIT, 'write what is paid in any case: "250 Mbps"')
+    price = commit.match("price", COMMIT_PRICE, 'write what a unit of it costs: "0.60 / Mbps"')
     for key, word in (("quantity", found and found[2]), ("price", price and price[2])):
         if word and of.name and word != of.name:
             commit.wrong(key, f"the charge is by {of.name}, so must be its commit")
@@ -162,7 +174,7 @@ def _share(table: Table) -> Share:
     if "share" not in table.values:
         return Share()
     mend = 'write parts of a whole, for example "1/7"'
-    found = table.match("share", _SHARE, mend)
+    found = table.match("share", SHARE, mend)
     if found and int(found[1]) > int(found[2]):
         table.wrong("share", f"it is more than the whole; {mend}")
     return Share(int(found[1]), int(found[2])) if found else Share()

@@ -10,8 +10,11 @@ from decimal import Decimal
 from fractions import Fraction
 
 from pipeline.catalog import Catalog
+from pipeline.catalog_units import RATE_SECONDS
 from pipeline.money import exact_text
+from pipeline.periods import zone
 from schemas.prices import (
+    ONCE,
     Allocation,
     Charge,
     Every,
@@ -27,8 +30,10 @@ from schemas.prices import (
     Unit,
     Volume,
 )
+from schemas.terms import Commitment, Discount
 
 Words = dict[str, str]
+Terms = tuple[tuple[Discount, ...], tuple[Commitment, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +47,12 @@ class Change:
     after: str
 
 
-def differences(old: Catalog, new: Catalog) -> tuple[Change, ...]:
-    """By place, the file's head first."""
-    before, after = described(old), described(new)
+def differences(
+    old: Catalog, new: Catalog, had: Terms = ((), ()), has: Terms = ((), ())
+) -> tuple[Change, ...]:
+    """By place, the file's head first; ``had`` and ``has`` are the terms of contracts."""
+    before = described(old) | agreed(had, old.seller.timezone)
+    after = described(new) | agreed(has, new.seller.timezone)
     places = [*before, *(place for place in after if place not in before)]
     return tuple(c for at in places for c in _changes(at, before.get(at, {}), after.get(at, {})))
 
@@ -65,30 +73,65 @@ def described(catalog: Catalog) -> dict[str, Words]:
         "tax": {name: f"{rate} %" for name, rate in seller.tax.items()},
     }
     for name, unit in catalog.units.items():
-        found[f"unit.{name}"] = {"is": f"{unit.is_:_} {unit.of}", "step": f"{unit.step}"}
+        rate = name in catalog.rates
+        size = f"{unit.is_ // RATE_SECONDS:_} {unit.of} a second" if rate else _is(unit)
+        found[f"unit.{name}"] = {"is": size, "step": f"{unit.step}"}
     for plan in catalog.plans.values():
         found[f"plan.{plan.name}"] = {"name": plan.title}
         for name, charge in plan.charges.items():
             found[f"plan.{plan.name}.{name}"] = words(charge)
     for addon in catalog.addons.values():
         each = {"each": "by number"} if addon.each else {}
-        found[f"addon.{addon.name}"] = {"name": addon.title, **words(addon.charge), **each}
+        said = words(addon.charge, catalog)
+        found[f"addon.{addon.name}"] = {"name": addon.title, **said, **each}
     return found
 
 
-def words(charge: Charge) -> Words:
-    """The fields of a charge that say something, each as text."""
+def _is(unit: Unit) -> str:
+    return f"{unit.is_:_} {unit.of}"
+
+
+def _pool(catalog: Catalog | None, pool: str) -> Unit:
+    """The unit of what a pool holds, as a plan that draws on it is priced; none if nobody does."""
+    plans = catalog.plans.values() if catalog else ()
+    charges = (charge for plan in plans for charge in plan.charges.values())
+    units = (c.unit for c in charges if c.allowance and c.allowance.pool == pool)
+    return next(units, ONCE)
+
+
+def agreed(terms: Terms, timezone: str) -> dict[str, Words]:
+    """Every discount and commitment of a contract."""
+    discounts, commitments = terms
+    found: dict[str, Words] = {}
+    for one in discounts:
+        less = f"{one.percent} % of each line" if one.percent else f"{one.amount} / month"
+        found[f"discount.{one.name}"] = {"off": less, **_term(one, timezone)}
+    for least in commitments:
+        said = {"amount": f"{least.amount} / {least.term.value}", "tax": least.tax}
+        found[f"commitment.{least.name}"] = said | _term(least, timezone)
+    return found
+
+
+def _term(one: Discount | Commitment, timezone: str) -> Words:
+    said = {"from": one.valid.start, "until": one.valid.end}
+    days = {key: f"{at.astimezone(zone(timezone)):%Y-%m-%d}" for key, at in said.items() if at}
+    return {"charges": ", ".join(one.charges) or "all", **days}
+
+
+def words(charge: Charge, catalog: Catalog | None = None) -> Words:
+    """The fields of a charge that say something, each as text; ``catalog`` is an add-on's."""
     said = dict(_quantity(charge.quantity))
     said |= dict(_model(charge))
     if charge.allowance:
         pool = f" in pool {charge.allowance.pool}" if charge.allowance.pool else ""
         whole = "" if charge.allowance.prorate else ", not prorated"
-        said["includes"] = _amount(charge.allowance.quantity, charge.unit) + whole + pool
+        unit = charge.unit if charge.unit.of else _pool(catalog, charge.allowance.pool)
+        said["includes"] = _amount(charge.allowance.quantity, unit) + whole + pool
         if rollover := charge.allowance.rollover:
             most = _amount(rollover.most, charge.unit)
             said["rollover"] = f"at most {most}, expires {_months(rollover.months)}"
     if pack := charge.pack:
-        said["adds"] = f"{pack.quantity:_} base units to {pack.pool}"
+        said["adds"] = f"{_amount(pack.quantity, _pool(catalog, pack.pool))} to {pack.pool}"
         said["expires"] = _months(pack.months)
     if charge.commit:
         commit = charge.commit

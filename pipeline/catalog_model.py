@@ -2,7 +2,7 @@
 
 import re
 from decimal import Decimal
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from typing import Final
 
 from pipeline.catalog_text import Table
@@ -14,8 +14,8 @@ MODELS: Final = ("price", "package", "graduated", "volume")
 
 PRICE: Final = re.compile(rf"{AMOUNT}(?: ?/ ?(\S+)| (once))")
 PACKAGE: Final = re.compile(rf"{AMOUNT} ?/ ?{AMOUNT} (\S+)")
-TIER: Final = re.compile(rf"(?:{AMOUNT} flat)?(?:(?: ?\+ ?|(?<!flat)){AMOUNT} ?/ ?(\S+))?")
-FROM: Final = re.compile(r"[0-9]+(?:\.[0-9]+)?")
+TIER: Final = re.compile(rf"(?:{AMOUNT} flat ?\+ ?)?{AMOUNT} ?/ ?(\S+)|{AMOUNT} flat")
+FROM: Final = re.compile(AMOUNT)
 
 _PRICE_MEND: Final = 'write a decimal number and a unit, for example "1.29 / TB"'
 _PACKAGE_MEND: Final = 'write a price for every so many units begun, for example "5.00 / 100 GB"'
@@ -59,6 +59,9 @@ def _tiers(table: Table) -> tuple[tuple[Tier, ...], str]:
     begins = sorted((key for key in table.values if FROM.fullmatch(key)), key=Decimal)
     if begins and Decimal(begins[0]):
         table.note(begins[0], "the first tier begins at 0: write one that does")
+    for key, after in pairwise(begins):
+        if Decimal(key) == Decimal(after):
+            table.note(after, f"it begins where {key} does: keep one")
     words: list[str] = []
     tiers = []
     for key, after in zip_longest(begins, begins[1:]):
@@ -76,9 +79,9 @@ def _tiers(table: Table) -> tuple[tuple[Tier, ...], str]:
 
 def _tier(table: Table, key: str) -> tuple[Decimal, Decimal, str]:
     """Flat fee, price of a unit, unit."""
-    found = table.match(key, TIER, _TIER_MEND)
-    if found is None or not found[0]:
-        if found is not None:
-            table.wrong(key, _TIER_MEND)
+    point = isinstance(table.values[key], dict)  # what TOML makes of 1.5 = "…"
+    mend = f'a number with a point is written in quotes: "{key}.5" = "1.29 / TB"'
+    found = table.match(key, TIER, mend if point else _TIER_MEND)
+    if found is None:
         return Decimal(0), Decimal(0), ""
-    return Decimal(found[1] or 0), Decimal(found[2] or 0), found[3] or ""
+    return Decimal(found[1] or found[4] or 0), Decimal(found[2] or 0), found[3] or ""

@@ -27,7 +27,9 @@ from schemas.prices import (
 PERCENTILE: Final = re.compile(r"p([1-9][0-9])")
 COVERAGE: Final = re.compile(r"([1-9][0-9]*) ?%")
 _METER_MEND: Final = 'write { sum = ["net.tx_bytes"], source = "agent", gap = "interpolate" }'
-_KINDS: Final = "sum, a percentile (p95) or allocation"
+MOST: Final = 1_000_000
+"""Fees, or allocated things, of one item."""
+_KINDS: Final = "sum, a percentile (p10 to p99) or allocation"
 
 
 def read_time(table: Table, word: str) -> Quantity:
@@ -46,8 +48,8 @@ def read_metered(table: Table, unit: Unit, known: Known) -> Quantity:
         key for key in meter.values if key in {"sum", "allocation"} or PERCENTILE.fullmatch(key)
     ]
     if not kinds:
-        if meter.values:
-            meter.note("", f"nothing is measured: write one of {_KINDS}")
+        by = f" by {', '.join(meter.values)}" if meter.values else ""
+        meter.note("", f"nothing is measured{by}: write one of {_KINDS}")
         return Sum((), unit)
     if kinds[1:]:
         meter.note(kinds[1], f"a charge measures one of {_KINDS}: keep {kinds[0]} or this")
@@ -65,7 +67,7 @@ def read_metered(table: Table, unit: Unit, known: Known) -> Quantity:
 
 def _sum(meter: Table, unit: Unit) -> Sum:
     meter.only(("sum", "source", "gap"))
-    meters = meter.texts("sum", 'write the meters to add up, for example ["net.tx_bytes"]')
+    meters = meter.names("sum", 'write the meters to add up, for example ["net.tx_bytes"]')
     source = Source(meter.choice("source", [s.value for s in Source]))
     gap = Gap(meter.choice("gap", [g.value for g in Gap]))
     if source is Source.AGENT and gap is Gap.ZERO:
@@ -76,7 +78,7 @@ def _sum(meter: Table, unit: Unit) -> Sum:
 
 def _percentile(meter: Table, key: str, percent: int, unit: Unit) -> Percentile:
     meter.only((key, "take", "pool", "missing", "source", "coverage", "below"))
-    meters = meter.texts(key, 'write the meters, for example ["port.rx_bytes", "port.tx_bytes"]')
+    meters = meter.names(key, 'write the meters, for example ["port.rx_bytes", "port.tx_bytes"]')
     source = Source(meter.choice("source", [s.value for s in Source], Source.SWITCH.value))
     missing = Missing(meter.choice("missing", [m.value for m in Missing], Missing.SKIP.value))
     take = Take(meter.choice("take", [t.value for t in Take], Take.MAX_OF_P95.value))
@@ -117,9 +119,10 @@ def _allocation(meter: Table, unit: Unit) -> Allocation:
 
 def _count(table: Table) -> int:
     value = table.values.get("count", 1)
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST:
         return value
-    table.wrong("count", "write how many, a whole number from 1 on, without quotes")
+    mend = f"write how many, a whole number from 1 to {MOST:_}, without quotes"
+    table.wrong("count", mend)
     return 1
 
 

@@ -5,18 +5,23 @@ finds a mistake notes it and returns a stand-in, so that a person sees all mista
 once.
 """
 
+import json
 import re
-import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from math import inf
 from typing import Any, Final
 
 from schemas.errors import ConfigError
 
 Path = tuple[str, ...]
-NAME: Final = re.compile(r"[A-Za-z0-9_-]+|[0-9]+\.[0-9]+")
-"""Names become parts of line keys and thresholds, where a slash divides; tiers are numbers."""
+SHOWN: Final = 100
+"""Characters of a value that are repeated to whoever wrote it."""
+_LONG: Final = re.compile(r"[0-9]{19}|\.[0-9]{21}")
+"""More digits than pipeline.catalog_units.AMOUNT takes."""
+_HUGE: Final = 10**60
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class CatalogError(ConfigError):
@@ -29,7 +34,10 @@ class Mistakes:
 
     name: str
     lines: dict[Path, int]
+    """Of every key path that the file has; nothing where lines are not known."""
     found: list[tuple[int, str]] = field(default_factory=list)
+    base: str = ""
+    """What the file is laid over: fields that it lacks come from there."""
 
     def note(self, path: Path, said: str) -> None:
         """Remember ``said`` at the line of the nearest part of ``path`` that the file has."""
@@ -41,7 +49,11 @@ class Mistakes:
     def refuse(self) -> None:
         """Raise when anything was noted."""
         if self.found:
-            raise CatalogError("\n".join(said for _, said in sorted(self.found)))
+            raise CatalogError("\n".join(said for _, said in sorted({*self.found})))
+
+    def inherited(self, path: Path) -> bool:
+        """The field stands in the base alone."""
+        return bool(self.base) and path not in self.lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +70,8 @@ class Table:
     def wrong(self, key: str, mend: str) -> None:
         """Say what was found at ``key`` and what to do."""
         if key in self.values:
-            self.note(key, f"found {shown(self.values[key])}; {mend}")
+            there = f" in {self.mistakes.base}" if self._inherited(key) else ""
+            self.note(key, f"found {shown(self.values[key])}{there}; {mend}")
         else:
             self.note(key, f"missing; {mend}")
 
@@ -68,31 +81,47 @@ class Table:
             if key not in allowed:
                 near = get_close_matches(key, allowed, n=1)
                 hint = f'did you mean "{near[0]}"?' if near else "remove it."
+                if self._inherited(key):
+                    hint = f"{self.mistakes.base} has it: write a plan or charge of another name."
                 known = ", ".join(allowed) or "nothing"
                 self.note(key, f"not a field; {hint} Known here: {known}")
 
+    def _inherited(self, key: str) -> bool:
+        return self.mistakes.inherited((*self.path, key))
+
     def text(self, key: str, mend: str) -> str:
+        """One line of text, without blanks around it."""
         value = self.values.get(key)
-        if isinstance(value, str) and value.strip():
-            return value.strip()
+        if _says(value):
+            return str(value).strip()
         self.wrong(key, mend)
         return ""
 
     def texts(self, key: str, mend: str) -> tuple[str, ...]:
         """An array of texts, not empty."""
         value = self.values.get(key)
-        if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
+        if isinstance(value, list) and value and all(map(_says, value)):
             return tuple(value)
         self.wrong(key, mend)
         return ()
+
+    def names(self, key: str, mend: str) -> tuple[str, ...]:
+        """An array of texts, each once: what is named twice would count twice."""
+        found = self.texts(key, mend)
+        if twice := [one for one in found if found.count(one) > 1]:
+            self.wrong(key, f"{shown(twice[0])} is named twice: keep one")
+        return found
 
     def match(self, key: str, pattern: re.Pattern[str], mend: str) -> re.Match[str] | None:
         """A text of the pattern. Numbers outside quotes are refused: TOML reads them as floats."""
         value = self.values.get(key)
         found = pattern.fullmatch(value.strip()) if isinstance(value, str) else None
         if found is None:
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            self.wrong(key, f"amounts are written in quotes: {mend}" if number else mend)
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                mend = f"amounts are written in quotes: {mend}"
+            elif isinstance(value, str) and _LONG.search(value):
+                mend = f"a number has at most 18 digits, and 20 after its point: {mend}"
+            self.wrong(key, mend)
         return found
 
     def choice(self, key: str, allowed: Sequence[str], default: str = "") -> str:
@@ -122,82 +151,24 @@ class Table:
         return self.path[-1]
 
 
+def _says(value: object) -> bool:
+    """A text of one line with something in it."""
+    return isinstance(value, str) and bool(value.strip()) and not CONTROL.search(value)
+
+
 def shown(value: object) -> str:
-    """A value the way the file has it."""
+    """A value the way the file has it, on one line; the beginning of a long one."""
+    said = _shown(value)
+    return said if len(said) <= SHOWN else f"{said[:SHOWN]}…"
+
+
+def _shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return f'"{value}"'
+        return json.dumps(value[: SHOWN + 1], ensure_ascii=False)
     if isinstance(value, int | float):
-        return f"the number {value}"
+        return "a huge number" if _HUGE < abs(value) < inf else f"the number {value}"
     if isinstance(value, dict):
         return "a table"
-    return f"[{', '.join(map(shown, value))}]" if isinstance(value, list) else str(value)
-
-
-def parse(text: str, name: str, names: re.Pattern[str] = NAME) -> Table:
-    """The file as its outermost table. A file that is not TOML gives one sentence.
-
-    Keys that are not of the pattern ``names`` are noted.
-    """
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise CatalogError(_not_toml(text, name, str(error))) from error
-    file = Table(values, (), Mistakes(name, line_numbers(text)))
-    for path in file.mistakes.lines:
-        if not names.fullmatch(path[-1]):
-            file.mistakes.note(path, "a name consists of letters, digits, - and _")
-    return file
-
-
-def _not_toml(text: str, name: str, said: str) -> str:
-    place = re.search(r" \(at line (\d+), column \d+\)$", said)
-    if place is None:
-        return f"{name}:1: not TOML: {said}"
-    number = int(place[1])
-    line = text.split("\n")[number - 1].strip()
-    return (
-        f"{name}:{number}: not TOML: {said[: place.start()]}, found `{line}`;"
-        ' texts and prices are written in quotes, for example price = "1.29 / TB"'
-    )
-
-
-def line_numbers(text: str) -> dict[Path, int]:
-    """Line of the first mention of every key path of a valid TOML file.
-
-    tomllib tells no lines. Lines are added to a statement until it parses by itself; a statement
-    that is not finished never does.
-    """
-    numbers: dict[Path, int] = {}
-    header: Path = ()
-    statement, first = "", 0
-    for number, line in enumerate(text.split("\n"), 1):
-        statement, first = (f"{statement}\n{line}", first) if statement else (line, number)
-        try:
-            values = tomllib.loads(statement)
-        except tomllib.TOMLDecodeError:
-            continue
-        paths = list(_paths(values))
-        if statement.lstrip().startswith("["):
-            header = paths[-1]
-            paths = [header[:size] for size in range(1, len(header) + 1)]
-        else:
-            paths = [header + path for path in paths]
-        for path in paths:
-            numbers.setdefault(path, first)
-        statement = ""
-    return numbers
-
-
-def _paths(values: object, path: Path = ()) -> Iterator[Path]:
-    """Every key path inside, outer ones first; elements of arrays count as their array."""
-    inner: Iterable[tuple[Path, object]] = ()
-    if isinstance(values, dict):
-        inner = (((*path, key), value) for key, value in values.items())
-    elif isinstance(values, list):
-        inner = ((path, value) for value in values)
-    for deeper, value in inner:
-        if deeper != path:
-            yield deeper
-        yield from _paths(value, deeper)
+    return f"[{', '.join(map(_shown, value))}]" if isinstance(value, list) else str(value)

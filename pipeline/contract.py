@@ -13,9 +13,11 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from pipeline.catalog import Catalog, day, load, read
+from pipeline.catalog_head import version
 from pipeline.catalog_model import MODELS
-from pipeline.catalog_text import Table, parse
-from pipeline.catalog_units import AMOUNT, minor
+from pipeline.catalog_text import Table
+from pipeline.catalog_toml import head, parse
+from pipeline.catalog_units import AMOUNT, PERCENT, minor
 from pipeline.periods import zone
 from schemas.billing import Seller, Span
 from schemas.terms import Commitment, Discount, Term
@@ -23,7 +25,6 @@ from schemas.terms import Commitment, Discount, Term
 FIELDS: Final = (
     "contract", "base", "scope", "effective", "until", "plan", "addon", "discount", "commitment",
 )  # fmt: skip
-_PERCENT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
 _OFF: Final = re.compile(rf"{AMOUNT} ?/ ?month")
 _AGREED: Final = re.compile(rf"{AMOUNT} ?/ ?(month|year)")
 
@@ -42,7 +43,14 @@ class Contract:
 
 def is_contract(text: str) -> bool:
     """The file says that it is one; no more is known of it."""
-    return re.search(r"(?m)^contract\s*=", text) is not None
+    return not head(text).keys().isdisjoint({"contract", "base", "scope"})
+
+
+def is_version(text: str, version: str) -> bool:
+    """The file says that it is the catalogue of a version, be it a sound one or not."""
+    found = head(text)
+    said = found.get("version") == version if found else f'version = "{version}"' in text
+    return said and not is_contract(text)
 
 
 def base_of(text: str, name: str) -> str:
@@ -60,14 +68,16 @@ def load_contract(text: str, name: str, base_text: str) -> Contract:
     file.only(FIELDS)
     if file.values.get("base") != base.version:
         file.wrong("base", f"the catalogue given is version {base.version}")
-    _refuse_strangers(file, base)
-    merged = _over(parse(base_text, name).values, _prices(file))
+    merged = _over(parse(base_text, name).values, _prices(file, base))
     merged |= {key: file.values[key] for key in ("effective",) if key in file.values}
-    merged |= {"version": file.text("contract", 'write contract = "acme-2026"'), "existing": "keep"}
+    own = version(file, "contract", "acme-2026") or base.version
+    merged |= {"version": own, "existing": "keep"}
+    file.mistakes.base = base.version
     catalog = read(Table(merged, (), file.mistakes))
     valid = _valid(file, base.seller.timezone)
+    scope = file.text("scope", 'write the rating scope it holds for: scope = "acme"')
     contract = Contract(
-        scope=file.text("scope", 'write the rating scope it holds for: scope = "acme"'),
+        scope=scope,
         valid=valid,
         catalog=replace(
             catalog,
@@ -75,6 +85,7 @@ def load_contract(text: str, name: str, base_text: str) -> Contract:
             until=valid.end,
             then=base,
             reason=f"contract {catalog.version}",
+            scope=scope,
         ),
         discounts=tuple(_discount(t, base.seller, valid) for t in _tables(file, "discount")),
         commitments=tuple(_commitment(t, base.seller, valid) for t in _tables(file, "commitment")),
@@ -91,18 +102,20 @@ def _inside(span: Span, other: Span) -> Span | None:
     return both if both.end is None or both.start < both.end else None
 
 
-def _prices(file: Table) -> dict[str, Any]:
-    return {key: file.values[key] for key in ("plan", "addon") if key in file.values}
-
-
-def _refuse_strangers(file: Table, base: Catalog) -> None:
-    """A plan that the base lacks is the customer's own where it has a name, else a slip."""
+def _prices(file: Table, base: Catalog) -> dict[str, Any]:
+    """What differs. A plan that the base lacks is the customer's own where it has a name, else a
+    slip.
+    """
+    found: dict[str, Any] = {}
     for key, known in (("plan", base.plans), ("addon", base.addons)):
+        found[key] = {table.name: table.values for table in _tables(file, key)}
         for table in _tables(file, key):
             if table.name not in known and "name" not in table.values:
                 near = get_close_matches(table.name, known, n=1)
                 hint = f'did you mean "{near[0]}"?' if near else "known are " + ", ".join(known)
                 table.note("", f"{base.version} has no {key} of that name; {hint}")
+                del found[key][table.name]
+    return found
 
 
 def _over(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -121,11 +134,15 @@ def _valid(file: Table, timezone: str) -> Span:
     start = day(file, "effective", timezone)
     if "until" not in file.values:
         return Span(start)
+    noted = len(file.mistakes.found)
     end = day(file, "until", timezone)
+    if len(file.mistakes.found) > noted:
+        return Span(start)
     if end <= start:
         file.wrong(
             "until", f"it ends before it begins, on {start.astimezone(zone(timezone)):%Y-%m-%d}"
         )
+        return Span(start)
     return Span(start, end)
 
 
@@ -139,7 +156,7 @@ def _discount(table: Table, seller: Seller, valid: Span) -> Discount:
         table.note("", 'write one of percent = "10 %" and amount = "50.00 / month"')
     percent = amount = None
     if "percent" in table.values:
-        percent = table.match("percent", _PERCENT, 'write a percentage, for example "10 %"')
+        percent = table.match("percent", PERCENT, 'write a percentage, for example "10 %"')
         if percent and Decimal(percent[1]) > 100:
             table.wrong("percent", "nothing costs less than nothing: write at most 100 %")
     if "amount" in table.values:
@@ -173,15 +190,16 @@ def _part(table: Table, seller: Seller, valid: Span) -> Span:
     def edge(key: str, default: datetime | None) -> datetime | None:
         return day(table, key, seller.timezone) if key in table.values else default
 
+    noted = len(table.mistakes.found)
     part = _inside(Span(edge("from", valid.start) or valid.start, edge("until", None)), valid)
-    if part is None:
+    if part is None and len(table.mistakes.found) == noted:
         table.note("until" if "until" in table.values else "from", "it is not in force on any day")
     return part or valid
 
 
 def _charges(table: Table) -> tuple[str, ...]:
     mend = 'write names of charges, for example ["rent"]; without it all count'
-    return table.texts("charges", mend) if "charges" in table.values else ()
+    return table.names("charges", mend) if "charges" in table.values else ()
 
 
 def _refuse_unknown_charges(file: Table, contract: Contract) -> None:

@@ -1,29 +1,37 @@
 """What a request costs: priced by the one pricing function, told line by line. Pure.
 
 No broker and no database: the same lines as an invoice's of the same use, with a sentence for each.
-Discounts on a line stand beside it; those on the whole scope are lines of their own.
+A percentage off a line stands beside it. What belongs to no item (an amount off, a minimum, credit)
+follows after all items, under its own name.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from typing import Final
 
 from pipeline.money import exact_sum, exact_text
 from pipeline.periods import closed
 from pipeline.quote_read import Request
 from pipeline.rating.price import price
 from pipeline.rating.settle import Settlement, settle
-from schemas.billing import Line, LineKind, PriceRow, Seller, Span
+from schemas.billing import Line, LineKind, PriceRow, Scope, Seller, Span
 from schemas.prices import Allocation, Charge, Fee, Hours, Percentile, Sum
+
+_WHOLE: Final = (LineKind.DISCOUNT, LineKind.TRUE_UP, LineKind.CREDIT)
 
 
 @dataclass(frozen=True, slots=True)
 class QuoteLine:
     """One line; ``gross`` is before discounts, both are without tax."""
 
+    kind: LineKind
     item: str
+    """Empty, as ``charge``, where it is of the whole invoice."""
     charge: str
+    name: str
+    """Of the discount, commitment or credit that a line of the whole invoice is for."""
     service_period: Span
     quantity: Decimal
     unit: str
@@ -58,8 +66,8 @@ def quote(request: Request, seller: Seller) -> Quote:
         scope.timezone,
         scope.currency,
         tuple(
-            _quoted(line, [x for x in lines if x.key in beside and _is_of(x, line)], scope.prices)
-            for line in totals.lines
+            _quoted(line, [x for x in lines if x.key in beside and _is_of(x, line)], scope)
+            for line in sorted(totals.lines, key=_turn)
             if line.key not in beside
         ),
         totals,
@@ -75,12 +83,24 @@ def _is_of(discount: Line, line: Line) -> bool:
     return discount.key.startswith(f"{line.key}/discount/")
 
 
-def _quoted(line: Line, discounts: Sequence[Line], prices: Sequence[PriceRow]) -> QuoteLine:
+def _whole(line: Line) -> bool:
+    """The line is of the whole invoice, whichever item and charge carry it there."""
+    return line.kind in _WHOLE
+
+
+def _turn(line: Line) -> int:
+    return _WHOLE.index(line.kind) + 1 if _whole(line) else 0
+
+
+def _quoted(line: Line, discounts: Sequence[Line], scope: Scope) -> QuoteLine:
     off = -exact_sum(one.net for one in discounts)
-    said = explained(line, _charge(line, prices) if line.kind is LineKind.CHARGE else None)
+    charge = _charge(line, scope.prices) if line.kind is LineKind.CHARGE else None
+    said = _off(line, scope) if line.kind is LineKind.DISCOUNT else explained(line, charge)
     return QuoteLine(
-        item=line.item,
-        charge=line.charge,
+        kind=line.kind,
+        item="" if _whole(line) else line.item,
+        charge="" if _whole(line) else line.charge,
+        name=_name(line),
         service_period=line.service,
         quantity=line.quantity,
         unit=line.unit,
@@ -91,6 +111,25 @@ def _quoted(line: Line, discounts: Sequence[Line], prices: Sequence[PriceRow]) -
         tax_group=line.tax,
         explain=said + "".join(f"; {one.title.rpartition(', ')[2]} off" for one in discounts),
     )
+
+
+def _name(line: Line) -> str:
+    match line.kind:
+        case LineKind.DISCOUNT:
+            return line.title
+        case LineKind.TRUE_UP:
+            return line.charge
+        case LineKind.CREDIT:
+            return line.title.removeprefix("credit ")
+        case _:
+            return ""
+
+
+def _off(line: Line, scope: Scope) -> str:
+    """What an amount is taken off."""
+    mine = (one for one in scope.discounts if one.name == line.title and one.amount)
+    one = next(mine)
+    return f"{one.amount} a month off {', '.join(one.charges) or 'all charges'}"
 
 
 def _charge(line: Line, prices: Sequence[PriceRow]) -> Charge | None:

@@ -13,7 +13,8 @@ from decimal import Decimal
 from typing import Final
 
 from pipeline.catalog import Catalog, addon_row
-from pipeline.catalog_text import CatalogError, Mistakes, Table, parse
+from pipeline.catalog_text import CatalogError, Mistakes, Table
+from pipeline.catalog_toml import parse
 from pipeline.catalog_units import AMOUNT, minor
 from pipeline.periods import closed, following, midnight, month, zone
 from pipeline.quote_earlier import earlier
@@ -39,8 +40,10 @@ NAMES: Final = re.compile(r"[A-Za-z0-9_.-]+")
 ITEM: Final = (
     "plan", "count", "from", "until", "resize", "addons", "usage", "windows", "intervals",
 )  # fmt: skip
+MANY: Final = 10_000
+"""Items alike, or add-ons of one."""
 DAY: Final = timedelta(days=1)
-_PERIOD: Final = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
+_PERIOD: Final = re.compile(r"(2[01][0-9]{2})-(0[1-9]|1[0-2])")
 _CREDIT: Final = re.compile(AMOUNT)
 _ITEM_MEND: Final = 'write [item.NAME] with plan = "…" and what it used'
 
@@ -121,6 +124,9 @@ def _json(text: str, name: str) -> Table:
     except json.JSONDecodeError as error:
         said = f"{name}:{error.lineno}: not JSON: {error.msg}"
         raise CatalogError(said) from error
+    except (ValueError, RecursionError) as error:
+        said = f"{name}:1: not JSON that can be read: too many digits, or things inside each other"
+        raise CatalogError(said) from error
     if not isinstance(values, dict):
         raise CatalogError(f"{name}:1: not an object: write period and item")
     return Table(values, (), Mistakes(name, {}))
@@ -200,9 +206,9 @@ def _addons(table: Table, catalog: Catalog, item: Item) -> Iterator[PriceRow]:
 
 def _whole(table: Table, key: str) -> int:
     value = table.values.get(key, 1)
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MANY:
         return value
-    table.wrong(key, "write how many, a whole number from 1 on, without quotes")
+    table.wrong(key, f"write how many, a whole number from 1 to {MANY:_}, without quotes")
     return 1
 
 

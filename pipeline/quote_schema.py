@@ -1,31 +1,36 @@
 """JSON Schema of a usage file. Pure."""
 
 from pipeline.catalog_allow import AMOUNT_OF
-from pipeline.catalog_units import AMOUNT
-from pipeline.json_schema import DATE, Schema, choice, pattern, table, tables, text, whole_file
+from pipeline.catalog_units import AMOUNT, UNIT
+from pipeline.json_schema import MOMENT, Schema, choice, pattern, table, tables, text, whole_file
+from pipeline.quote_read import MANY
+from pipeline.quote_usage import COUNTER
 from schemas.prices import IntervalKind
 from schemas.terms import CreditKind, TaxMode
 
 
 def usage() -> Schema:
     """Of a usage file, which `rackmeter catalog price` reads."""
-    whole = {"type": "integer", "minimum": 1}
+    whole = {"type": "integer", "minimum": 1, "maximum": MANY}
     total = {
         "anyOf": [
-            pattern(rf"{AMOUNT} ?\S+", "a quantity in a unit of the catalogue"),
-            {"type": "integer", "minimum": 0, "description": "base units"},
+            pattern(rf"{AMOUNT} ?{UNIT}", "a quantity in a unit of the catalogue"),
+            {"type": "integer", "minimum": 0, "maximum": COUNTER - 1, "description": "base units"},
         ]
     }
-    windows = {"type": "array", "items": {"type": ["integer", "null"], "minimum": 0}}
-    when = table({"from": DATE, "until": DATE}, ("from", "until"))
+    windows = {
+        "type": "array",
+        "items": {"type": ["integer", "null"], "minimum": 0, "maximum": COUNTER - 1},
+    }
+    when = table({"from": MOMENT, "until": MOMENT}, ("from", "until"))
     item = {
         "plan": text("a plan of the catalogue"),
         "count": whole,
-        "from": DATE,
-        "until": DATE,
+        "from": MOMENT,
+        "until": MOMENT,
         "resize": {
             "type": "array",
-            "items": table({"plan": text("the plan from then on"), "at": DATE}, ("plan", "at")),
+            "items": table({"plan": text("the plan from then on"), "at": MOMENT}, ("plan", "at")),
         },
         "addons": tables(whole),
         "usage": tables(total),
@@ -39,7 +44,7 @@ def usage() -> Schema:
     return whole_file(
         "What is used in a month, for a quotation by rackmeter",
         {
-            "period": pattern(r"[0-9]{4}-(0[1-9]|1[0-2])", "a month: 2026-10"),
+            "period": pattern(r"2[01][0-9]{2}-(0[1-9]|1[0-2])", "a month: 2026-10"),
             "timezone": text("an IANA name"),
             "tax": choice(TaxMode),
             "item": tables(table(item, ("plan",))),

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
+from pipeline.catalog_head import YEARS
 from pipeline.catalog_text import Table
 from pipeline.periods import closed, midnight, zone
 from schemas.billing import Interval, Item, Span
@@ -34,6 +35,8 @@ def _instant(table: Table, key: str, timezone: str) -> datetime:
             value = datetime.fromisoformat(value)
         except ValueError:
             value = None
+    if isinstance(value, date) and value.year not in YEARS:
+        value = None
     if isinstance(value, datetime):
         aware = value if value.tzinfo else value.replace(tzinfo=zone(timezone))
         return aware.astimezone(UTC)

@@ -7,14 +7,16 @@ from typing import Any, Final
 
 from pipeline.catalog import Catalog
 from pipeline.catalog_text import Table
-from pipeline.catalog_units import AMOUNT
+from pipeline.catalog_units import AMOUNT, UNIT
 from pipeline.periods import closed, microseconds
 from pipeline.windows import WIDTH_MS
 from schemas.billing import Item, PriceRow, Samples, Span, Usage
 from schemas.prices import Percentile, Sum, Unit
 
+COUNTER: Final = 2**63
+"""No counter of a server holds more."""
 WIDTH_US: Final = WIDTH_MS * 1000
-_TOTAL: Final = re.compile(rf"{AMOUNT} ?(\S+)")
+_TOTAL: Final = re.compile(rf"{AMOUNT} ?{UNIT}")
 _TOTAL_MEND: Final = 'write a quantity in a unit of the catalogue, for example "21.5 TB"'
 
 
@@ -85,7 +87,7 @@ def _given(
 
 def _total(table: Table, meter: str, value: object, catalog: Catalog) -> tuple[int, str]:
     """Base units and the name of the unit; a whole number is in base units."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < COUNTER:
         return value, ""
     found = table.match(meter, _TOTAL, _TOTAL_MEND)
     if found is None:
@@ -102,7 +104,8 @@ def _total(table: Table, meter: str, value: object, catalog: Catalog) -> tuple[i
 def _windows(table: Table, meter: str, value: object, count: int) -> tuple[int | None, ...]:
     """Base units of every five minutes from the beginning of the period on."""
     whole = isinstance(value, list) and all(
-        part is None or (isinstance(part, int) and not isinstance(part, bool) and part >= 0)
+        part is None
+        or (isinstance(part, int) and not isinstance(part, bool) and 0 <= part < COUNTER)
         for part in value
     )
     if not isinstance(value, list) or not whole or len(value) > count:

@@ -1,25 +1,30 @@
 """What changed prices would have meant for the last whole month of each scope. Reads only.
 
 Both figures come from the one pricing function over the same inputs of the ledger; they differ in
-the price rows of the items concerned alone.
+the price rows of the items concerned alone, and of a contract in its discounts and commitments.
+What is in force when the change comes counts as if it had always been.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from pipeline.catalog import Catalog
+from pipeline.catalog import Catalog, addon_row
+from pipeline.contract import Contract
 from pipeline.money import exact_sum
 from pipeline.periods import closed, month, previous
 from pipeline.rating.price import price
 from schemas.billing import Inputs, Item, PriceRow, Scope, Span
+from schemas.prices import Fee
+from sinks.contracts import Terms, terms_of
 from sinks.database import Connection
 from sinks.queries import usage_inputs_bulk
 from sinks.repricing import Touched
 from sinks.scopes import load_scopes
+from sinks.versions import published
 
 BATCH: Final = 200
 """Scopes whose usage is read by one statement."""
@@ -43,6 +48,15 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreed:
+    """Terms of a scope that change with its prices: those in force before, and after."""
+
+    scope: str
+    before: Terms
+    after: Terms
+
+
+@dataclass(frozen=True, slots=True)
 class _Change:
     """A scope with the prices of before and of after, as if either had always been."""
 
@@ -57,51 +71,134 @@ class _Change:
         return replace(self.before, prices=(*self.before.prices, *self.after.prices))
 
 
-def effects(conn: Connection, touched: Iterable[Touched], now: datetime) -> list[Effect]:
+def effects(
+    conn: Connection, touched: Iterable[Touched], now: datetime, agreed: Agreed | None = None
+) -> list[Effect]:
     """One for each scope, by account and scope."""
     by_scope: dict[str, list[Touched]] = defaultdict(list)
     for one in touched:
         by_scope[one.scope].append(one)
+    if agreed and agreed.before != agreed.after:
+        by_scope.setdefault(agreed.scope, [])
     found: list[Effect] = []
     order = sorted(by_scope)
     for first in range(0, len(order), BATCH):
         names = order[first : first + BATCH]
         scopes = load_scopes(conn, names)
-        changes = [_change(scope, by_scope[scope.scope], now) for scope in scopes.values()]
+        changes = [_change(s, by_scope[s.scope], now, agreed) for s in scopes.values()]
         # An ended month is whole, whatever later instant it is asked for.
         inputs = usage_inputs_bulk(conn, [(c.both, c.period) for c in changes], now)
         found += [_effect(change, one) for change, one in zip(changes, inputs, strict=True)]
     return sorted(found, key=lambda effect: (effect.account, effect.scope))
 
 
-def between(conn: Connection, old: Catalog, new: Catalog) -> list[Touched]:
-    """Every open item of a plan that both have, and that costs something else in each."""
-    differ = [n for n, plan in old.plans.items() if n in new.plans and plan != new.plans[n]]
+def agreed_on(conn: Connection, contract: Contract) -> Agreed:
+    """What a contract that is not applied yet changes about its scope's terms."""
+    scope, start = contract.scope, contract.valid.start
+    had = terms_of(conn, [scope]).get(scope, ((), ()))
+    has = contract.discounts, contract.commitments
+    return Agreed(scope, in_force(had, start), in_force(has, start))
+
+
+def in_force(terms: Terms, at: datetime) -> Terms:
+    """Those of the terms that hold at an instant."""
+    discounts, commitments = terms
+    return (
+        tuple(one for one in discounts if one.valid.holds(at)),
+        tuple(one for one in commitments if one.valid.holds(at)),
+    )
+
+
+def between(conn: Connection, old: Catalog, new: Catalog, at: datetime) -> list[Touched]:
+    """Every item rented at ``at`` or later that costs something else in each: by its plan, where
+    both have that, and by its booked add-ons. Items of a contract are left out, as a new catalogue
+    leaves them alone; if one of the two is a contract, it is about the items of its scope.
+    """
+    plans = [n for n, plan in old.plans.items() if n in new.plans and plan != new.plans[n]]
+    addons = [n for n, one in old.addons.items() if n in new.addons and one != new.addons[n]]
+    rented = _rented(conn, plans, addons, new.scope or old.scope, at)
+    scopes = load_scopes(conn, sorted({scope for scope, _, _ in rented}))
+    known: dict[str, Catalog | None] = {}
+    found: list[Touched] = []
+    for scope, account, item in rented:
+        start, mine = max(at, item.valid.start), item.plan in plans
+        planned = {n for c in (old, new) if mine for n in c.plans[item.plan].charges}
+        now = [r for r in scopes[scope].prices if r.item == item.item and r.valid.holds(start)]
+        extra = [row for row in now if row.charge not in planned]
+        booked = {r.charge: _booked(conn, r, known) for r in extra if r.charge in addons}
+        same = tuple(row for row in extra if row.charge not in booked)
+        before, after = (_rows(one, item, booked, planned=mine) for one in (old, new))
+        if [row.price for row in before] != [row.price for row in after]:
+            found.append(Touched(scope, account, item, start, same + before, same + after))
+    return found
+
+
+def _rented(
+    conn: Connection, plans: list[str], addons: list[str], scope: str, at: datetime
+) -> list[tuple[str, str, Item]]:
+    """Scope, account and item of what has one of the plans or add-ons, now or to come."""
     rows = conn.execute(
         """
-        SELECT scope_id, account_id, item_id, title, plan, lower(valid)
-        FROM item JOIN rating_scope USING (scope_id)
-        WHERE upper_inf(valid) AND plan = ANY(%s) ORDER BY item_id
+        SELECT scope_id, account_id, item_id, title, plan, lower(valid), upper(valid)
+        FROM item i JOIN rating_scope USING (scope_id)
+        WHERE (upper_inf(valid) OR upper(valid) > %(at)s)
+          AND (plan = ANY(%(plans)s)
+               OR EXISTS (SELECT FROM item_price p WHERE p.item_id = i.item_id
+                          AND p.charge = ANY(%(addons)s)
+                          AND (upper_inf(p.valid) OR upper(p.valid) > %(at)s)))
+          AND CASE WHEN %(scope)s <> '' THEN scope_id = %(scope)s
+              ELSE NOT EXISTS (SELECT FROM contract_known() c WHERE c.scope_id = i.scope_id
+                               AND (upper_inf(c.valid) OR upper(c.valid) > %(at)s)) END
+        ORDER BY item_id
         """,
-        (differ,),
+        {"plans": plans, "addons": addons, "scope": scope, "at": at},
     ).fetchall()
-    return [
-        Touched(scope, account, item, low, _rows(old, item), _rows(new, item))
-        for scope, account, name, title, plan, low in rows
-        for item in (Item(name, title, plan, Span(low)),)
-    ]
+    return [(s, account, Item(i, title, plan, Span(low, high)))
+            for s, account, i, title, plan, low, high in rows]  # fmt: skip
 
 
-def _rows(catalog: Catalog, item: Item) -> tuple[PriceRow, ...]:
-    charges = catalog.plans[item.plan].charges.items()
-    return tuple(PriceRow(item.item, n, item.valid, c, catalog.version) for n, c in charges)
+def _booked(conn: Connection, row: PriceRow, known: dict[str, Catalog | None]) -> int:
+    """How many of an add-on a price row is for."""
+    if row.version not in known:
+        known[row.version] = published(conn, row.version)
+    catalog, fee = known[row.version], row.price.quantity
+    one = catalog.addons.get(row.charge) if catalog else None
+    unit = one.charge.quantity if one else None
+    return fee.count // unit.count if isinstance(fee, Fee) and isinstance(unit, Fee) else 1
 
 
-def _change(scope: Scope, touched: Sequence[Touched], now: datetime) -> _Change:
+def _rows(
+    catalog: Catalog, item: Item, booked: Mapping[str, int], *, planned: bool
+) -> tuple[PriceRow, ...]:
+    """What the plan, if it is ``planned``, and so many booked add-ons cost by the catalogue."""
+    charges = catalog.plans[item.plan].charges if planned else {}
+    rows = [PriceRow(item.item, n, item.valid, c, catalog.version) for n, c in charges.items()]
+    return (
+        *rows,
+        *(addon_row(catalog, item, name, n, item.valid) for name, n in sorted(booked.items())),
+    )
+
+
+def _change(
+    scope: Scope, touched: Sequence[Touched], now: datetime, agreed: Agreed | None
+) -> _Change:
     period = previous(month(now, scope.timezone), scope.timezone)
     before = _priced_by(scope, {one.item.item: _whole(one, one.before) for one in touched})
     after = _priced_by(scope, {one.item.item: _whole(one, one.after) for one in touched})
+    if agreed and agreed.scope == scope.scope:
+        before = _agreed(before, agreed.before, period)
+        after = _agreed(after, agreed.after, period)
     return _Change(period, tuple(sorted(one.item.item for one in touched)), before, after)
+
+
+def _agreed(scope: Scope, terms: Terms, period: Span) -> Scope:
+    """The scope with these terms alone, from the period on: no year of them ends in it."""
+    discounts, commitments = terms
+    return replace(
+        scope,
+        discounts=tuple(replace(one, valid=Span(period.start)) for one in discounts),
+        commitments=tuple(replace(one, valid=Span(period.start)) for one in commitments),
+    )
 
 
 def _effect(change: _Change, inputs: Inputs) -> Effect:

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,11 @@ from rackmeter.cli import catalog_price
 from rackmeter.cli.options import DataDir, DryRun, Json, Yes, confirm, example
 from rackmeter.cli.output import document, lines, note, table
 from rackmeter.errors import RefusedError
+
+if TYPE_CHECKING:
+    from rackmeter.cli.prices import Offer
+    from sinks.catalog_effect import Agreed
+    from sinks.database import Connection
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A catalogue or a contract as TOML.")]
 Base = Annotated[
@@ -77,7 +82,7 @@ def apply(
     )
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415
     from rackmeter.cli.prices import offer, text_of  # noqa: PLC0415
-    from sinks.catalog_effect import effects  # noqa: PLC0415
+    from sinks.catalog_effect import agreed_on, effects  # noqa: PLC0415
     from sinks.catalogs import apply as publish  # noqa: PLC0415
     from sinks.catalogs import apply_contract  # noqa: PLC0415
     from sinks.changes import Order  # noqa: PLC0415
@@ -89,12 +94,13 @@ def apply(
     confirm(f"Publish {file} for good?", yes=yes or dry_run)
     with ledger(data_dir) as conn, conn.transaction(force_rollback=dry_run):
         if found is not None:
-            version, applied = found.version, publish(conn, found, text, now, order)
+            version, terms = found.version, None
+            applied = publish(conn, found, text, now, order)
         else:
-            agreed = read_contract(conn, text, str(file))
-            version = agreed.catalog.version
-            applied = apply_contract(conn, agreed, text, now, order)
-        meant = effects(conn, applied.touched, now) if dry_run else []
+            contract = read_contract(conn, text, str(file))
+            version, terms = contract.catalog.version, agreed_on(conn, contract)
+            applied = apply_contract(conn, contract, text, now, order)
+        meant = effects(conn, applied.touched, now, terms) if dry_run else []
     if json:
         document(applied_document(version, applied, meant, dry_run=dry_run))
     elif applied.published:
@@ -119,19 +125,25 @@ def diff(
         change_lines,
         effect_document,
         effect_table,
+        touched_lines,
     )
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415
-    from rackmeter.cli.prices import catalogue, offer  # noqa: PLC0415
+    from rackmeter.cli.prices import offer  # noqa: PLC0415
     from sinks.catalog_effect import between, effects  # noqa: PLC0415
 
+    touched, meant, now = [], [], datetime.now(UTC)
     if effect or not (Path(old).is_file() and Path(new).is_file()):
         with ledger(data_dir) as conn:
-            one, other = catalogue(conn, old), catalogue(conn, new)
-            touched = between(conn, one, other) if effect else []
-            meant = effects(conn, touched, datetime.now(UTC))
+            had, has = _offered(conn, old), _offered(conn, new)
+            if effect:
+                touched = between(conn, had.catalog, has.catalog, now)
+                meant = effects(conn, touched, now, _agreed(had, has))
     else:
-        one, other, meant = offer(Path(old)).catalog, offer(Path(new)).catalog, []
-    changes = differences(one, other)
+        had, has = offer(Path(old)), offer(Path(new))
+    one, other = had.catalog, has.catalog
+    changes = differences(
+        one, other, (had.discounts, had.commitments), (has.discounts, has.commitments)
+    )
     if json:
         places = [asdict(change) for change in changes]
         document({"old": one.version, "new": other.version, "changes": places,
@@ -140,9 +152,36 @@ def diff(
     lines(
         change_lines(changes) if changes else [f"{one.version} and {other.version} cost the same"]
     )
+    lines(touched_lines(touched))
     effect_table(meant)
     if effect and not meant:
         note("no item of today would cost anything else")
+
+
+def _agreed(had: "Offer", has: "Offer") -> "Agreed | None":
+    """What differs in the terms of the scope that either is a contract of."""
+    from sinks.catalog_effect import Agreed, in_force  # noqa: PLC0415
+
+    scope = has.catalog.scope or had.catalog.scope
+    before, after = (
+        in_force((one.discounts, one.commitments), one.catalog.effective) for one in (had, has)
+    )
+    return Agreed(scope, before, after) if scope else None
+
+
+def _offered(conn: "Connection", named: str) -> "Offer":
+    """A file, or a published version with its terms."""
+    from pipeline.contract import is_contract  # noqa: PLC0415
+    from rackmeter.cli.prices import Offer, catalogue, offer  # noqa: PLC0415
+    from sinks.versions import published_text, read_contract  # noqa: PLC0415
+
+    if Path(named).is_file():
+        return offer(Path(named))
+    text = published_text(conn, named)
+    if text is None or not is_contract(text):
+        return Offer(catalogue(conn, named))
+    contract = read_contract(conn, text, named)
+    return Offer(contract.catalog, contract.discounts, contract.commitments)
 
 
 def show(

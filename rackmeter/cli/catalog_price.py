@@ -86,8 +86,10 @@ def _document(quoted: "Quote", version: str, profile: "TaxProfile") -> dict[str,
         "currency": quoted.currency,
         "lines": [
             {
-                "item": line.item,
-                "charge": line.charge,
+                "kind": line.kind.value,
+                "item": line.item or None,
+                "charge": line.charge or None,
+                "name": line.name or None,
                 "service_period": {
                     "from": line.service_period.start,
                     "until": line.service_period.end,
@@ -120,8 +122,8 @@ def _print(quoted: "Quote", profile: "TaxProfile") -> None:
         ("item", "charge", "from", "until", "quantity", "unit", "price", "discount", "net", "why"),
         [
             (
-                x.item,
-                x.charge,
+                x.item or "(invoice)",
+                x.charge or f"{x.kind.value} {x.name}",
                 *_days(x.service_period, quoted.timezone),
                 x.quantity,
                 x.unit,

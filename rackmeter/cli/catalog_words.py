@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pipeline.catalog_diff import Change
     from sinks.catalog_effect import Effect
     from sinks.catalogs import Applied
+    from sinks.repricing import Touched
 
 
 def change_lines(changes: Iterable["Change"]) -> Iterable[str]:
@@ -56,6 +57,16 @@ def applied_lines(version: str, applied: "Applied", *, dry_run: bool) -> Iterabl
         yield f"  {one.item.item} of {one.account}, from {one.start:%Y-%m-%d %H:%M} UTC"
     for scope, start in applied.late:
         yield f"  {scope}: the next close corrects the sealed period from {start:%Y-%m-%d}"
+
+
+def touched_lines(touched: Sequence["Touched"]) -> Iterable[str]:
+    """Every item that costs something else in one of two versions than in the other."""
+    if touched:
+        customers = len({one.account for one in touched})
+        yield ""
+        yield f"Concerned: {_count(len(touched), 'item')} of {_count(customers, 'customer')}"
+    for one in touched:
+        yield f"  {one.item.item} of {one.account}"
 
 
 def effect_document(effects: Iterable["Effect"]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from pipeline.catalog import Catalog, load
-from pipeline.contract import base_of, is_contract, load_contract
+from pipeline.contract import base_of, is_contract, is_version, load_contract
 from rackmeter.errors import ConfigError
 from schemas.terms import Commitment, Discount
 from sinks.database import Connection
@@ -64,8 +64,7 @@ def shipped(name: str) -> str:
 
 def _beside(file: Path, version: str) -> Path:
     for other in sorted(file.parent.glob("*.toml")):
-        text = "" if other == file else text_of(other)
-        if f'version = "{version}"' in text and not is_contract(text):
+        if other != file and is_version(text_of(other), version):
             return other
     raise ConfigError(
         f"{file} rests on {version}, and no catalogue beside it has that version:"

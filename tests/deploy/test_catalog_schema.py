@@ -7,10 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
+from pipeline.catalog import CatalogError, load
 from pipeline.catalog_charge import ADDON, FIELDS
 from pipeline.catalog_schema import SCHEMAS, catalogue
+from pipeline.contract import load_contract
+from tests.pipeline.test_catalog_laws import altered, anything, paths
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "catalog"
 FILES = {
@@ -26,6 +31,37 @@ EXAMPLES = [
 ]
 
 
+TEXTS = {kind: (FOLDER / name).read_text("utf-8") for name, kind in EXAMPLES[::-1]}
+VALIDATORS = {kind: Draft7Validator(schema()) for kind, schema in SCHEMAS.items()}
+
+
+def leaves(value: Any) -> list[Any]:
+    inner = value.values() if isinstance(value, dict) else value
+    nested = isinstance(value, dict | list)
+    return [value, *(leaf for one in inner for leaf in leaves(one))] if nested else [value]
+
+
+WORDS = [word for kind in ("catalogue", "contract") for word in leaves(tomllib.loads(TEXTS[kind]))]
+
+
+def read(kind: str, text: str) -> None:
+    if kind == "catalogue":
+        load(text, "prices.toml")
+    else:
+        load_contract(text, "contract.toml", TEXTS["catalogue"])
+
+
+def written(value: Any) -> str:
+    """A value as TOML, on one line."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(k)} = {written(v)}' for k, v in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(written, value))}]"
+    return (
+        value.isoformat() if isinstance(value, date) else json.dumps("" if value is None else value)
+    )
+
+
 def plain(value: Any) -> Any:
     """TOML as an editor hands it to a schema: dates are texts."""
     if isinstance(value, dict):
@@ -36,7 +72,7 @@ def plain(value: Any) -> Any:
 
 
 def errors(kind: str, text: str) -> list[str]:
-    found = Draft7Validator(SCHEMAS[kind]()).iter_errors(plain(tomllib.loads(text)))
+    found = VALIDATORS[kind].iter_errors(plain(tomllib.loads(text)))
     return [error.message for error in found]
 
 
@@ -90,3 +126,85 @@ def test_the_schema_has_exactly_the_fields_that_the_readers_take() -> None:
     assert {*charge} == {field for fields in FIELDS.values() for field in fields}
     addon = known["addon"]["additionalProperties"]["properties"]
     assert {*addon} == {*ADDON, *FIELDS["month"]}
+
+
+SLIPS = {
+    "catalogue": """
+        version = "2026-03" | version = "2026/03"
+        effective = 2026-03-01 | effective = 2026-03-01T00:00:00
+        existing = "keep" | existing = "Keep"
+        entity = "rm-de" | entity = "rm de"
+        currency = "EUR" | currency = "EURO"
+        vat_id = "DE000000000" | vat_id = " "
+        hosting = "19 %" | hosting = "190 %"
+        hosting = "19 %" |
+        GB = { | hour = {
+        GB = { | 3GB = {
+        is = 1_000_000_000, | is = 10_000_000_000_000_000_000,
+        [plan.ax-hourly] | [plan."ax hourly"]
+        rent = { price | volume = { price
+        "0.0833 / hour", cap | "49.00 / month", cap
+        "0.0833 / hour" | "0.0833 / hours"
+        "0.0833 / hour" | "0.0833 / hour", package = "1 / 2 hour"
+        "0.0833 / hour" | "0.0833 / hour", allow = { quantity = "1 TB / month" }
+        cap = "49.00 / month", tax = "hosting" | cap = "49.00 / month"
+        cap = "49.00 / month" | bill = "advance"
+        , gap = "interpolate" |
+        gap = "interpolate" | gap = "zero"
+        gap = "interpolate" | gap = "interpolate", take = "sum"
+        ["net.tx_bytes"] | ["net.tx_bytes", "net.tx_bytes"]
+        quantity = "20 TB / month", | quantity = "20 TB",
+        quantity = "20 TB / month", |
+        traffic.price = "1.29 / TB" |
+        ["50 %", "80 %", "100 %", "forecast"] | ["50 %", "50 %"]
+        setup = { price = "79.00 once" } | setup = { price = "79.00 once", bill = "advance" }
+        , price = "0.60 / Mbps" |
+        coverage = "90 %" | coverage = "101 %"
+        1000 = "1.89 / GPU-hour" | 1000 = "1.89"
+        0 = "2.19 / GPU-hour" | 500 = "2.19 / GPU-hour"
+        1000 = "1.89 / GPU-hour" | 1_000 = "1.89 / GPU-hour"
+        evidence = "gpu.busy_ms" | source = "agent"
+        price = "18.00 / month" | price = "18.00 / hour"
+        to = "traffic-eu" |
+        expires = "3 months" | expires = "3"
+    """,
+    "contract": """
+        contract = "acme-2026" | contract = "acme 2026"
+        effective = 2026-04-01 | effective = 2026-04-01T00:00:00
+        percent = "10 %" | percent = "110 %"
+        percent = "10 %" | percent = "10 %"\\namount = "1.00 / month"
+        percent = "10 %" |
+        charges = ["rent"] | charges = ["rent", "rent"]
+        rent.price = "0.0750 / hour" | rent = { price = "1 / hour", package = "1 / 2 hour" }
+        rent.price = "0.0750 / hour" | rent = { price = "1 / hour", bill = "advance" }
+        [discount.loyalty] | [discount."10 %"]
+    """,
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "slip"),
+    [(kind, line.strip()) for kind, said in SLIPS.items() for line in said.strip().split("\n")],
+)
+def test_what_a_reader_refuses_a_schema_sees_where_it_can(kind: str, slip: str) -> None:
+    old, new = (part.strip().replace("\\n", "\n") for part in f"{slip} ".split(" | "))
+    text = TEXTS[kind].replace(old, new, 1)
+    assert text != TEXTS[kind]
+    with pytest.raises(CatalogError):
+        read(kind, text)
+    assert errors(kind, text)
+
+
+@given(st.data())
+@pytest.mark.parametrize("kind", ["catalogue", "contract"])
+def test_a_schema_takes_whatever_the_reader_takes(kind: str, data: st.DataObject) -> None:
+    """Values of one place at another, and left out: what is read nevertheless, an editor takes."""
+    values = tomllib.loads(TEXTS[kind])
+    path = data.draw(st.sampled_from(paths(values)))
+    value = data.draw(st.one_of(st.none(), st.sampled_from(WORDS), anything))
+    text = "".join(f"{key} = {written(one)}\n" for key, one in altered(values, path, value).items())
+    try:
+        read(kind, text)
+    except CatalogError:
+        return
+    assert errors(kind, text) == [], (path, value)

@@ -135,10 +135,17 @@ def test_an_account_to_pay_to_is_without_spaces() -> None:
     assert (seller.iban, seller.bic) == ("DE89370400440532013000", "COBADEFFXXX")
 
 
-@pytest.mark.parametrize(("key", "value"), [("iban", "DE1"), ("bic", "COBA")])
-def test_an_account_that_cannot_be_one(key: str, value: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("iban", "DE1", "it cannot be one; write for example"),
+        ("bic", "COBA", "it cannot be one; write for example"),
+        ("iban", "DE88 3704 0044 0532 0130 00", "its check digits do not fit: some character is"),
+    ],
+)
+def test_an_account_that_cannot_be_one(key: str, value: str, said: str) -> None:
     wrong = f'currency = "EUR"\n{key} = "{value}"'
-    with pytest.raises(ConfigError, match=f'seller.{key}: "{value}" cannot be one; write for'):
+    with pytest.raises(ConfigError, match=f'seller.{key}: found "{value}"; {said}'):
         load(changed(('currency = "EUR"', wrong)), NAME)
 
 

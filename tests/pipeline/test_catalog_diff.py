@@ -66,10 +66,23 @@ CHANGES = """
     plan.edge-10g.port | coverage | 90 %, below: note | 95 %, below: park
 
     adds = "100 TB" | adds = "50 TB"
-    addon.bw-100tb | adds | 100_000_000_000_000 base units to traffic-eu | 50_000_000_000_000 base units to traffic-eu
+    addon.bw-100tb | adds | 100 TB to traffic-eu | 50 TB to traffic-eu
 
     expires = "3 months" | expires = "6 months"
     addon.bw-100tb | expires | 3 months | 6 months
+
+    adds = "10 TB" | adds = "5 TB"
+    addon.bw-10tb | includes | 10 TB in pool traffic-eu | 5 TB in pool traffic-eu
+
+    is = 125_000, per = "second", step = "0.01" | is = 125_000, per = "second", step = "1"
+    unit.Mbps | step | 0.01 | 1
+
+    [plan.h100] | [plan.h200]
+    plan.h100 | name | H100 GPU, by the hour |
+
+    GB = { of | Gbps = { of = "net.bytes", is = 125_000_000, per = "second", step = "1" }\\nGB = { of
+    unit.Gbps | is | | 125_000_000 net.bytes a second
+    unit.Gbps | step | | 1
 
     TiB = { of = "net.bytes", is = 1_099_511_627_776, step = "0.001" } | 
     unit.TiB | is | 1_099_511_627_776 net.bytes |
@@ -85,7 +98,9 @@ def test_a_change_in_words(case: str) -> None:
     first, *expected = [line.strip(" ") for line in case.strip("\n").split("\n")]
     old, new = first.split(" |")
     assert old in TEXT
-    found = differences(OLD, load(TEXT.replace(old, new.strip(), 1), "new.toml"))
+    found = differences(
+        OLD, load(TEXT.replace(old, new.strip().replace("\\n", "\n"), 1), "new.toml")
+    )
     wanted = [Change(*(part.strip() for part in line.split("|"))) for line in expected]
     assert list(found[: len(wanted)]) == wanted
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.catalog import CatalogError, load
-from pipeline.catalog_text import line_numbers
+from pipeline.catalog_toml import line_numbers
 
 NAME = "deploy/catalog/demo.toml"
 DEMO = (Path(__file__).parents[2] / NAME).read_text("utf-8")
@@ -42,8 +42,8 @@ MISTAKES = """
 
     "0.0833 / hour"
     "49.00 / day"
-    26: plan.ax-hourly.rent.price: found "49.00 / day"; write a decimal number by the hour:
-    "0.0833 / hour", a month or "50.00 once"; a price by day needs a meter
+    26: plan.ax-hourly.rent.price: found "49.00 / day"; a price by day needs a meter; write a
+    decimal number by the hour: "0.0833 / hour", a month or "50.00 once"
 
     "49.00 / month"
     "49.00"
@@ -249,13 +249,80 @@ def test_a_comma_outside_quotes_is_not_toml() -> None:
 
 def test_an_empty_file_says_what_belongs_in() -> None:
     fields = [sentence.split(": ")[1] for sentence in mistakes("")]
-    assert fields == ["effective", "plan", "seller", "tax", "unit", "version"]
+    assert fields == ["effective", "plan", "seller", "tax", "version"]
 
 
-def test_a_file_that_ends_too_early_has_no_line() -> None:
-    assert mistakes('version = "1') == [
-        f"{NAME}:1: not TOML: Unterminated string (at end of document)"
-    ]
+NOT_TOML = """
+    # \\nversion = "1
+    2: not TOML: Unterminated string, found `version = "1`
+
+    address = [\\n"Street 1",\\nvat_id = "DE0"
+    3: not TOML: Invalid value in what begins in line 1, found `vat_id = "DE0"`
+
+    # \\naddress = [\\n"Street 1",\\nvat_id = "DE0"
+    4: not TOML: Invalid value in what begins in line 2, found `vat_id = "DE0"`
+
+    [plan.a]\\nrent = { price = "1 / hour" }\\nrent.cap = "5 / month"
+    3: not TOML: Cannot mutate immutable namespace ('plan', 'a', 'rent'), found `rent.cap = "5 /
+
+    [plan.a]\\nname = "A"\\n[plan.a]
+    3: not TOML: Cannot declare ('plan', 'a') twice, found `[plan.a]`; it is written twice: keep one
+
+    version = "1"\\nversion = "2"
+    2: not TOML: Cannot overwrite a value, found `version = "2"`; it is written twice: keep one
+
+    rent = { cap = "1", cap = "2" }
+    1: not TOML: Duplicate inline table key 'cap', found
+
+    rent = {\\n  price = "1 / hour"\\n}
+    1: not TOML: Invalid initial character for a key part, found `rent = {`; what stands in
+
+    unit.TB.is = 1{DIGITS}
+    1: not TOML: a number has too many digits, found `unit.TB.is = 1000
+
+    a = 1\\ndeep = {DEEP}
+    2: not TOML: too many arrays and tables inside each other, found `deep = [[[
+
+    effective = 2026-02-30
+    1: not TOML: Invalid date or datetime, found `effective = 2026-02-30`
+"""
+
+
+@pytest.mark.parametrize("case", NOT_TOML.strip().split("\n\n"))
+def test_what_is_not_toml_is_told_once_with_its_line(case: str) -> None:
+    text, said = (line.strip() for line in case.strip().split("\n"))
+    text = text.replace("\\n", "\n").replace("{DIGITS}", "0" * 5000).replace("{DEEP}", "[" * 5000)
+    (found,) = mistakes(text)
+    assert found.startswith(f"{NAME}:{said}"), found
+
+
+@pytest.mark.parametrize("text", ["\ufeff" + DEMO, DEMO.replace("\n", "\r\n")])
+def test_a_file_of_another_editor_is_the_same(text: str) -> None:
+    assert load(text, NAME) == load(DEMO, NAME)
+
+
+def test_what_is_long_or_of_many_lines_is_told_on_one() -> None:
+    name = 'name = "AX server, by the hour"'
+    (found,) = mistakes(changed((name, 'name = "AX\\nserver"')))
+    assert found == (
+        f'{NAME}:25: plan.ax-hourly.name: found "AX\\nserver"; write the name customers see:'
+        ' name = "AX server, by the hour"'
+    )
+    (found,) = mistakes(changed(('"1.29 / TB"', f'"{"9" * 5000} / TB"')))
+    assert f'found "{"9" * 99}…; a number has at most 18 digits' in found
+    found = mistakes(changed(("is = 1_000_000_000_000", f"is = 0x{'f' * 5000}")))[0]
+    assert "unit.TB.is: found a huge number; write how many base units" in found
+
+
+def test_rents_and_fees_need_no_unit() -> None:
+    """Without a meter nothing is measured; what names a unit says how it is written."""
+    units = DEMO[DEMO.index("[unit]") : DEMO.index("[plan")]
+    plan = '[plan.p]\nname = "P"\nrent = { price = "1 / hour", tax = "hosting" }\n'
+    head = DEMO[: DEMO.index("[plan")].replace(units, "")
+    assert load(head + plan, NAME).units == {}
+    traffic = 'u.price = "1 / TB"\nu.tax = "hosting"\nu.meter = { allocation = "gpu" }\n'
+    (found,) = mistakes(head + plan + traffic)
+    assert ': plan.p.u.price: found "1 / TB"; "TB" is not in [unit]; write TB = {' in found
 
 
 def test_without_rates_only_these_are_asked_for() -> None:
@@ -265,7 +332,7 @@ def test_without_rates_only_these_are_asked_for() -> None:
 
 def test_what_is_allowed_and_its_price_measure_the_same() -> None:
     *_, found = mistakes(changed(('GB = { of = "net.bytes"', 'GB = { of = "disk.mib_s"')))
-    assert found.endswith("MB is a unit of net.bytes, the price one of disk.mib_s")
+    assert found.endswith("MB is a unit of net.bytes, GB one of disk.mib_s, as the price is")
 
 
 def test_a_plan_without_charges() -> None:

@@ -14,7 +14,34 @@ CHARGES = """
     c.bill: not a field; remove it. Known here: price, package, graduated, volume, tax, free, count
 
     price = "1 / month"; count = 0
-    c.count: found the number 0; write how many, a whole number from 1 on, without quotes
+    c.count: found the number 0; write how many, a whole number from 1 to 1_000_000, without quotes
+
+    price = "1 / hour"; commit = { quantity = "1 hour", price = "1 / hour" }
+    c.commit: a price by hour has none: remove it, or write what the meter measures
+
+    price = "1 / hour"; allow = { quantity = "9 TB / month" }
+    c.allow: a price by hour has none: remove it, or write what the meter measures
+
+    price = "1 once"; share = "1/2"
+    c.share: a price by once has none
+
+    price = "1,0 / hour"; allow = { quantity = "9 TB / month" }
+    c.price: found "1,0 / hour"; write a decimal number and a unit, for example "1.29 / TB"
+
+    meter = { p95 = ["port.tx_bytes", "port.tx_bytes"] }; price = "1 / Mbps"
+    c.meter.p95: found ["port.tx_bytes", "port.tx_bytes"]; "port.tx_bytes" is named twice: keep one
+
+    meter = { sum = [" "], source = "switch", gap = "zero" }; price = "1 / TB"
+    c.meter.sum: found [" "]; write the meters to add up
+
+    {SUM}; price = "1.000000000000000000001 / TB"
+    c.price: found "1.000000000000000000001 / TB"; a number has at most 18 digits, and 20 after its
+
+    {SUM}; price = "1 / TB"; alert = ["1001 %"]; allow = { quantity = "1 TB / month" }
+    c.alert: found ["1001 %"]; write shares of the allowance
+
+    graduated = { 0 = "+ 5.00 / TB" }; {SUM}
+    c.graduated.0: found "+ 5.00 / TB"; write a price, a flat fee or both
 
     price = "1 / hour"; package = "1 / 2 hour"
     c.package: a charge has one of price, package, graduated, volume: keep price or this
@@ -34,6 +61,24 @@ CHARGES = """
     graduated = { 1 = "5.00 / TB" }; {SUM}
     c.graduated.1: the first tier begins at 0: write one that does
 
+    graduated = { 0 = "5.00 / TB", 9 = "4.00 / TB", "09.0" = "3.00 / TB" }; {SUM}
+    c.graduated.09.0: it begins where 9 does: keep one
+
+    {SUM}; price = "1 / TB"; alert = ["0 TB"]
+    c.alert: found ["0 TB"]; nothing is above zero from the beginning: write more than 0
+
+    {SUM}; price = "1 / TB"; alert = ["0.00 EUR"]
+    c.alert: found ["0.00 EUR"]; nothing is above zero
+
+    {SUM}; price = "1 / TB"; allow = { quantity = "9 Mbps / month" }
+    c.allow.quantity: found "9 Mbps / month"; Mbps is by the second, TB is not, as the price is
+
+    meter = { p95 = ["port.tx_bytes"] }; price = "1 / Mbps"; commit = {COMMIT}
+    c.commit.quantity: found "250"; write what is paid in any case: "250 Mbps"
+
+    graduated = { 0 = "5.00 / TB", 1.5 = "4.00 / TB" }; {SUM}
+    c.graduated.1: found a table; a number with a point is written in quotes: "1.5" = "1.29 / TB"
+
     graduated = { zero = "5.00 / TB" }; {SUM}
     c.graduated.zero: a tier begins at a number of units; write where
 
@@ -52,11 +97,14 @@ CHARGES = """
     price = "1 / TB"; commit = { quantity = "1 TB", price = "1 / TB" }
     c.meter: missing; write { sum = ["net.tx_bytes"], source = "agent", gap = "interpolate" }
 
+    meter = {}; price = "1 / TB"
+    c.meter: nothing is measured: write one of sum, a percentile (p10 to p99) or allocation
+
     meter = { source = "agent" }; price = "1 / TB"
-    c.meter: nothing is measured: write one of sum, a percentile (p95) or allocation
+    c.meter: nothing is measured by source: write one of sum, a percentile (p10 to p99) or
 
     meter = { p95 = ["port.tx_bytes"], sum = ["port.tx_bytes"] }; price = "1 / Mbps"
-    c.meter.sum: a charge measures one of sum, a percentile (p95) or allocation: keep p95 or this
+    c.meter.sum: a charge measures one of sum, a percentile (p10 to p99) or allocation: keep p95
 
     meter = { p95 = ["port.tx_bytes"] }; price = "1 / TB"
     c.meter.p95: TB does not fit it: its unit is by the second: write per = "second" in [unit]
@@ -110,7 +158,7 @@ CHARGES = """
     c.allow.rollover.expires: missing; write in how many following months it can be used
 
     {SUM}; price = "1 / TB"; allow = {LEFT}
-    c.allow.rollover.most: found "1 GPU-hour"; GPU-hour is a unit of gpu.alloc_ms, the price one
+    c.allow.rollover.most: found "1 GPU-hour"; GPU-hour is a unit of gpu.alloc_ms, TB one of
 
     meter = { p95 = ["port.tx_bytes"], coverage = "0.9" }; price = "1 / Mbps"
     c.meter.coverage: found "0.9"; write which share of the windows has to be measured: "90 %"
@@ -134,18 +182,25 @@ CHARGES = """
     c.alert: found ["9 TB", "5 TB"]; write shares of the allowance, quantities, net amounts or a
 
     {SUM}; price = "1 / TB"; alert = ["9 GPU-hour"]
-    c.alert: found ["9 GPU-hour"]; GPU-hour is a unit of gpu.alloc_ms, the price one of net.bytes
+    c.alert: found ["9 GPU-hour"]; GPU-hour is a unit of gpu.alloc_ms, TB one of net.byte
 
     meter = { p95 = ["port.tx_bytes"] }; price = "1 / Mbps"; allow = { quantity = "1 Mbps / month" }
     c.allow: not a field; remove it. Known here: price, package
 """
+COMMIT = '{ quantity = "250", price = "1 / Mbps" }'
 LEFT = '{ quantity = "1 TB / month", rollover = { most = "1 GPU-hour", expires = "1 month" } }'
 CHARGE_CASES = [block.strip().split("\n    ") for block in CHARGES.split("\n\n")]
 
 
 @pytest.mark.parametrize("case", CHARGE_CASES, ids=lambda case: str(case[0]))
 def test_in_a_charge(case: list[str]) -> None:
-    lines = case[0].replace("{SUM}", SUM).replace("{LEFT}", LEFT).split("; ")
+    lines = (
+        case[0]
+        .replace("{SUM}", SUM)
+        .replace("{LEFT}", LEFT)
+        .replace("{COMMIT}", COMMIT)
+        .split("; ")
+    )
     place, _, said = case[1].partition(": ")
     key = place.split(".")[1]
     text = text_of("\n".join([*lines, 'tax = "hosting"']))
@@ -167,7 +222,10 @@ ADDONS = """
     an-addon.to: found "us"; no allow of a plan has that pool; known are eu
 
     price = "1 / month"; adds = "1 GPU-hour"; to = "eu"
-    an-addon.adds: found "1 GPU-hour"; GPU-hour is a unit of gpu.alloc_ms, the pool of net.bytes
+    an-addon.adds: found "1 GPU-hour"; GPU-hour is a unit of gpu.alloc_ms, TB one of net.byte
+
+    price = "1 / month"; adds = "1 Mbps"; to = "eu"
+    an-addon.adds: found "1 Mbps"; Mbps is by the second, TB is not, as the pool is
 
     price = "1 / month"; adds = "1"; to = "eu"
     an-addon.adds: found "1"; write what it adds, for example "10 TB"
@@ -202,6 +260,10 @@ AROUND = """
     [unit]
     [unit] hour = { of = "bytes", is = 1, step = "1" }
     unit.hour: hour is known already: give the unit another name
+
+    [unit]
+    [unit] 3TB = { of = "bytes", is = 1, step = "1" }
+    unit.3TB: the name of a unit begins with a letter
 
     is = 125_000,
     is = 1_000_000,

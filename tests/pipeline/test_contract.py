@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.catalog import CatalogError, load, price_rows
-from pipeline.contract import Contract, base_of, is_contract, load_contract
+from pipeline.contract import Contract, base_of, is_contract, is_version, load_contract
 from schemas.billing import Item, Span
 from schemas.prices import Graduated, Hours, PerUnit, Tier
 from schemas.terms import Commitment, Discount, Term
@@ -79,6 +79,12 @@ def test_an_open_contract_and_an_item_that_ended() -> None:
 def test_what_a_file_says_it_is() -> None:
     assert is_contract(TEXT)
     assert not is_contract(BASE)
+    assert is_contract('  "contract"="x"')
+    assert is_contract('scope = "acme"\nbase = "2026-03"')
+    assert not is_contract('[plan.p]\ncontract = { price = "1 / month" }')
+    assert not is_contract('contract = "not TOML')
+    assert is_version('version="2026-03"', "2026-03")
+    assert not is_version(TEXT, "2026-03")
     assert base_of(TEXT, NAME) == "2026-03"
 
 
@@ -120,7 +126,7 @@ MISTAKES = """
     discount.loyalty.amount: found "10.001 / month"; EUR is paid in 2 decimals, so must amount
 
     percent = "10 %"
-    charge = "rent"
+    percent = "10 %"\\ncharge = "rent"
     discount.loyalty.charge: not a field; did you mean "charges"?
 
     charges = ["rent"]
@@ -138,6 +144,30 @@ MISTAKES = """
     until = 2026-10-01
     tox = 1
     commitment.first-half.tox: not a field; did you mean "tax"?
+
+    rent.price = "0.0750 / hour"
+    rent.price = "39.00 / month"
+    plan.ax-hourly.rent.cap: not a field; 2026-03 has it: write a plan or charge of another name.
+
+    "0.0750 / hour"
+    "1 / TB"
+    plan.ax-hourly.rent.price: found "1 / TB"; a price by TB needs a meter; write a decimal
+
+    until = 2027-04-01
+    until = 2027-04-31
+    not TOML: Invalid date or datetime, found `until = 2027-04-31
+
+    charges = ["rent"]
+    charges = ["rent", "rent"]
+    discount.loyalty.charges: found ["rent", "rent"]; "rent" is named twice: keep one
+
+    until = 2026-07-01
+    until = "2026-07-01"
+    discount.start.until: found "2026-07-01"; write a date without quotes
+
+    contract = "acme-2026"
+    contract = "acme 2026"
+    contract: found "acme 2026"; write contract = "acme-2026", of letters, digits, ., - and _
 
     contract = "acme-2026"
     contract = ["acme"]
@@ -157,7 +187,8 @@ def test_one_mistake(case: str) -> None:
         load_contract(text, NAME, BASE)
     found = str(raised.value).split("\n")
     line = 1 + TEXT[: TEXT.index(old)].count("\n") + new.count("\\n")
-    assert any(one.startswith(f"{NAME}:{line}: {said}") for one in found), found
+    assert found[0].startswith(f"{NAME}:{line}: {said}"), found
+    assert len(found) == 1, "one mistake is told once"
 
 
 def test_a_discount_is_of_one_kind() -> None:

@@ -112,6 +112,27 @@ def test_a_discount_stands_beside_its_line() -> None:
     assert sum(line.net for line in quoted.lines) == quoted.totals.net
 
 
+def test_what_is_of_the_whole_invoice_is_no_charge_of_an_item() -> None:
+    """An amount off, a minimum and promotional credit follow after all items, by their names."""
+    base = (FOLDER / "example.toml").read_text("utf-8")
+    text = (FOLDER / "contract.toml").read_text("utf-8")
+    some = 'amount = "50.00 / month"\ncharges = ["rent", "traffic"]'
+    contract = load_contract(text.replace('amount = "50.00 / month"', some), "contract.toml", base)
+    request = read_usage(
+        'period = "2026-05"\n[item.web]\nplan = "ax-hourly"\naddons = { ipv4 = 1 }\n'
+        '[credit.welcome]\nkind = "promotional"\namount = "20.00"\n', NAME,
+        contract.catalog, contract.discounts, contract.commitments,
+    )  # fmt: skip
+    quoted = quote(request, contract.catalog.seller)
+    assert [(x.kind.value, x.item, x.charge, x.name, x.explain) for x in quoted.lines[-3:]] == [
+        ("discount", "", "", "start", "50.00 a month off rent, traffic"),
+        ("true-up", "", "", "first-half", "first-half: true-up to 500.00 a month"),
+        ("credit", "", "", "welcome", "credit welcome"),
+    ]
+    assert {(x.kind.value, x.item, x.name) for x in quoted.lines[:-3]} == {("charge", "web", "")}
+    assert sum(line.net for line in quoted.lines) == quoted.totals.net == Decimal("480.00")
+
+
 def test_json_says_the_same() -> None:
     item = {"plan": "ax-hourly", "from": "2026-10-05T14:30:00", "usage": {"net.tx_bytes": "1 TB"}}
     text = json.dumps({"period": "2026-10", "item": {"web": item}})
@@ -256,7 +277,7 @@ MISTAKES = """
     cuont: not a field; did you mean "count"? Known here: plan, count, from
 
     count = 0
-    count: found the number 0; write how many, a whole number from 1 on, without quotes
+    count: found the number 0; write how many, a whole number from 1 to 10_000, without quotes
 
     usage = { "net.tx_bytes" = "21.5 TG" }
     usage.net.tx_bytes: found "21.5 TG"; "TG" is not in [unit]; known are GB, TB
@@ -284,6 +305,15 @@ MISTAKES = """
 
     until = 2026-10-01
     until: found 2026-10-01; it ends before the period, or before it begins
+
+    from = 0001-01-01
+    from: found 0001-01-01; write a day or a time: 2026-10-05 or 2026-10-05T14:30:00
+
+    usage = { "net.tx_bytes" = 9223372036854775808 }
+    usage.net.tx_bytes: found the number 9223372036854775808; amounts are written in quotes
+
+    count = 10_001
+    count: found the number 10001; write how many, a whole number from 1 to 10_000
 
     until = "tomorrow"
     until: found "tomorrow"; write a day or a time: 2026-10-05 or 2026-10-05T14:30:00
@@ -350,6 +380,8 @@ def test_mistakes_around_items(text: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("[" * 5000, "usage.json:1: not JSON that can be read: too many digits, or things inside"),
+        ("9" * 5000, "usage.json:1: not JSON that can be read: too many digits, or things inside"),
         ("{", "usage.json:1: not JSON: Expecting property name"),
         ("[]", "usage.json:1: not an object: write period and item"),
         ('{"period": "2026-13", "item": {}}', 'usage.json: period: found "2026-13"; write a month'),

@@ -87,8 +87,10 @@ def test_a_quotation_needs_two_files(run: Run) -> None:
     assert found["totals"]["taxes"][0]["base"] == "2151.06"
     [line] = [x for x in found["lines"] if (x["item"], x["charge"]) == ("shop", "traffic")]
     assert line == {
+        "kind": "charge",
         "item": "shop",
         "charge": "traffic",
+        "name": None,
         "service_period": {
             "from": "2026-10-05T12:30:00+00:00", "until": "2026-10-31T23:00:00+00:00",
         },
@@ -114,6 +116,8 @@ def test_a_quotation_for_people(run: Run, tmp_path: Path) -> None:
         "web", "rent", "2026-10-01", "00:00", "2026-11-01", "00:00", "745", "hour", "0.0750",
         "4.90",
     ]  # fmt: skip
+    [lacking] = [line.split() for line in said.split("\n") if line.startswith("(invoice)")]
+    assert lacking[1:3] == ["true-up", "second-half"]
     assert "first-half: true-up" not in said
     assert "tax hosting 19 % of 800.00: 152.00\ngross 952.00 EUR\n" in said
 

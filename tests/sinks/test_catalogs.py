@@ -313,8 +313,8 @@ class TestEffect:
     def test_between_two_versions(self, customer: Connection) -> None:
         self.world(customer)
         old, new = a_catalog()[0], a_catalog(**self.CHANGES)[0]
-        self.check(effects(customer, between(customer, old, new), self.NOW))
-        assert between(customer, old, old) == []
+        self.check(effects(customer, between(customer, old, new, self.NOW), self.NOW))
+        assert between(customer, old, old, self.NOW) == []
 
     def test_of_an_item_that_was_not_there(self, customer: Connection) -> None:
         rent_small(customer, at=self.NOW)
