@@ -18,8 +18,11 @@ from sinks.database import Connection
 def billed_in_advance(
     conn: Connection, wanted: Sequence[tuple[Scope, Span]]
 ) -> list[tuple[Billed, ...]]:
-    """For each scope and period, in their order; nothing is asked for scopes without such fees."""
-    asked = [number for number, (scope, _) in enumerate(wanted) if _in_advance(scope)]
+    """For each scope and period, in their order; nothing is asked for scopes that never had such
+    fees.
+    """
+    ahead = _in_advance(conn, [scope for scope, _ in wanted])
+    asked = [number for number, (scope, _) in enumerate(wanted) if scope.scope in ahead]
     found: list[list[Billed]] = [[] for _ in wanted]
     if asked:
         rows = conn.execute(
@@ -57,11 +60,22 @@ def billed_in_advance(
     return [tuple(rows) for rows in found]
 
 
-def _in_advance(scope: Scope) -> bool:
-    return any(
-        isinstance(row.price.quantity, Fee) and row.price.quantity.bill is Bill.ADVANCE
+def _in_advance(conn: Connection, scopes: Sequence[Scope]) -> set[str]:
+    """Those with a fee in advance, or that had one until something else was said of its time."""
+    now = {
+        scope.scope
+        for scope in scopes
         for row in scope.prices
+        if isinstance(row.price.quantity, Fee) and row.price.quantity.bill is Bill.ADVANCE
+    }
+    rows = conn.execute(
+        """
+        SELECT DISTINCT i.scope_id FROM item i JOIN item_price_past p USING (item_id)
+        WHERE i.scope_id = ANY(%s) AND p.price->'quantity'->>'bill' = %s
+        """,
+        (sorted({scope.scope for scope in scopes} - now), Bill.ADVANCE.value),
     )
+    return now | {scope for (scope,) in rows}
 
 
 def spent(conn: Connection, wanted: Sequence[tuple[Scope, Span]]) -> list[tuple[Spent, ...]]:

@@ -10,7 +10,18 @@ from psycopg.types.json import Jsonb
 from pipeline.periods import closed, following
 from pipeline.rating.percentile import percentile
 from pipeline.rating.price import price
-from schemas.billing import Billed, Line, LineKind, PriceRow, Samples, Scope, Span, Spent, Usage
+from schemas.billing import (
+    Billed,
+    Inputs,
+    Line,
+    LineKind,
+    PriceRow,
+    Samples,
+    Scope,
+    Span,
+    Spent,
+    Usage,
+)
 from schemas.prices import (
     Allowance,
     Bill,
@@ -129,6 +140,26 @@ class TestEarlierInvoices:
         assert inputs.billed == (Billed("i-1", "rent", "hosting", Decimal("30.00")),)
         (second,) = price(scope, inputs, april.end or APRIL)
         assert second.service.start == april.end
+
+    def test_a_plan_that_was_never_the_right_one_is_taken_off(self, customer: Connection) -> None:
+        """March's invoice carries April's fee; then it is said that another plan was meant."""
+        rent_small(customer)
+        april, own = Span(APRIL, datetime(2026, 5, 1, tzinfo=UTC)), load_scope(customer, "i-1")
+        assert usage_inputs(customer, own, april, closed(april)).billed == ()
+        invoiced(customer, 1, MARCH, *price(with_charge(customer, PLAN), Inputs(MARCH), APRIL))
+        charge, meant = own.prices[0].charge, own.prices[0].price
+        for price_ in (PLAN, meant):
+            customer.execute(
+                "UPDATE item_price SET price = %s WHERE (item_id, charge) = ('i-1', %s)",
+                (Jsonb(to_json(price_)), charge),
+            )
+        scope = load_scope(customer, "i-1")
+        assert scope == own
+        other = usage_inputs_bulk(customer, [(scope, april), (scope, MARCH)], closed(april))
+        paid = Decimal("30.00")
+        assert [one.billed for one in other] == [(Billed("i-1", charge, "hosting", paid),), ()]
+        back = [x for x in price(scope, other[0], closed(april)) if x.kind is LineKind.BILLED]
+        assert [x.net for x in back] == [-paid]
 
     def test_a_year_is_what_its_invoices_say_by_the_time_of_service(
         self, customer: Connection
