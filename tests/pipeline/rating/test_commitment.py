@@ -57,9 +57,9 @@ def trued(scope: Scope, inputs: Inputs | None = None, as_of: datetime = END) -> 
         ("nothing used at all", "0.00", [minimum("1000.00")], ["1000.00"]),
         (f"{LAGO_MIN}: prorated where a part of the month is committed", "0.00",
          [minimum("1000.00", Span(hour(360)))], ["500.00"]),
-        ("a ramp: 15 days of 600, 15 of 1,200; what was spent began in the first", "100.00",
+        ("a ramp: 15 days of 600, 15 of 1,200; half of what was spent is of each", "100.00",
          [minimum("600.00", Span(LATER.start, hour(360)), name="a"),
-          minimum("1200.00", Span(hour(360)), name="b")], ["200.00", "600.00"]),
+          minimum("1200.00", Span(hour(360)), name="b")], ["250.00", "550.00"]),
         ("of the charges that it names", "800.00", [minimum("1000.00", charges=("usage",))],
          ["200.00"]),
         ("of other charges", "800.00", [minimum("1000.00", charges=("rent",))], ["1000.00"]),
@@ -144,10 +144,10 @@ class TestYear:
         assert len(trued(ends, as_of=hour(900))) == 1
 
     def test_a_new_year_owes_nothing_to_the_old_one(self) -> None:
-        """The year ends on 15 April: the fee of April began in it, and 1,000 were spent before."""
+        """It ends on 15 April: 14 days of 70.00 are 32.67 of it, and 1,000 were spent before."""
         started = datetime(2025, 4, 15, tzinfo=UTC)
         mid = minimum("1200.00", Span(started), Term.YEAR)
-        assert self.at_end(MONTH, "1000.00", commitment=mid) == ["130.00"]
+        assert self.at_end(MONTH, "1000.00", commitment=mid) == ["167.33"]
         assert self.at_end(following(MONTH, "UTC"), commitment=mid) == []
 
     def test_what_was_spent_before_is_of_the_year_that_was_running(self) -> None:
@@ -161,6 +161,14 @@ class TestYear:
     def test_a_year_that_begins_in_the_period_has_nothing_earlier(self, day: int) -> None:
         begins = minimum("1200.00", Span(hour(24 * day)), Term.YEAR)
         assert [*running(replace(scope_of(), commitments=(begins,)), MONTH)] == []
+
+    def test_the_year_that_was_running(self) -> None:
+        """Of a month, of a year that is over and of one that begins later there is none."""
+        over = minimum("9.00", Span(self.FIRST, hour(-1)), Term.YEAR)
+        month_, later = minimum("9.00"), minimum("9.00", Span(END), Term.YEAR)
+        scope = replace(scope_of(), commitments=(over, month_, self.ANNUAL, later))
+        year = Span(self.FIRST, datetime(2027, 1, 1, tzinfo=UTC))
+        assert [*running(scope, MONTH)] == [(self.ANNUAL, year)]
 
     def test_what_counted_for_another_commitment_does_not(self) -> None:
         """1,200 less 70 of April and 30 of the months before."""
