@@ -31,7 +31,7 @@ def resize(
     that it has already keeps its prices, and keeps it whatever is said later of the time before.
     """
 
-    def do(entered: datetime) -> bool:
+    def do(entered: datetime) -> bool | None:
         return _choose(conn, item, Part.PLAN, "", utc(at), plan, catalog, entered)
 
     content = {"item": item, "plan": plan, "catalog": catalog.version}
@@ -51,7 +51,7 @@ def add_addon(
 ) -> Answer:
     """From `at` the item has `count` of an add-on, until that is changed again."""
 
-    def do(entered: datetime) -> bool:
+    def do(entered: datetime) -> bool | None:
         return _choose(conn, item, Part.ADDON, addon, utc(at), str(count), catalog, entered)
 
     content = {"item": item, "addon": addon, "count": count, "catalog": catalog.version}
@@ -101,7 +101,8 @@ def _choose(
     value: str,
     catalog: Catalog,
     entered_at: datetime,
-) -> bool:
+) -> bool | None:
+    """None where it changes nothing but what later commands may change."""
     rented = lock_item(conn, item)
     refuse_outside(rented, at)
     refuse_early(catalog, item, at)
@@ -110,5 +111,4 @@ def _choose(
         return False
     choose(conn, item, [Choice(part, name, at, value, catalog.version)], entered_at)
     announce(conn, rented, catalog.version, at, entered_at)
-    settle(conn, rented, at, entered_at)
-    return True
+    return settle(conn, rented, at, entered_at) or None

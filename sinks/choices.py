@@ -68,13 +68,16 @@ def choose(conn: Connection, item: str, choices: Iterable[Choice], entered_at: d
             ) from None
 
 
-def settle(conn: Connection, item: Item, since: datetime, entered_at: datetime) -> None:
-    """Price rows from ``since`` on and servers of the item, as they follow from its choices."""
+def settle(conn: Connection, item: Item, since: datetime, entered_at: datetime) -> bool:
+    """Price rows from ``since`` on and servers of the item, as they follow from its choices.
+
+    False where they were so already.
+    """
     choices = load_choices(conn, [item.item])[item.item]
     before = stored_prices(conn, [item.item])[item.item]
     after = changed_from(since, before, priced(item, choices, lists_of(conn, choices)))
-    write_prices(conn, before, after, entered_at)
-    _write_servers(conn, item, served(item, choices), entered_at)
+    repriced = write_prices(conn, before, after, entered_at)
+    return _write_servers(conn, item, served(item, choices), entered_at) or repriced
 
 
 def announce(
@@ -124,7 +127,7 @@ def announce(
 
 def _write_servers(
     conn: Connection, item: Item, wanted: tuple[Assignment, ...], entered_at: datetime
-) -> None:
+) -> bool:
     rows = conn.execute(
         "SELECT server_id, lower(valid), upper(valid) FROM assignment WHERE item_id = %s",
         (item.item,),
@@ -140,3 +143,4 @@ def _write_servers(
     for new in wanted:
         if new not in stored:
             serve(conn, new.server, new.item, new.valid, entered_at)
+    return {*stored} != {*wanted}

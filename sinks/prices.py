@@ -33,10 +33,10 @@ def stored_prices(conn: Connection, items: Collection[str]) -> dict[str, list[Pr
 
 def write_prices(
     conn: Connection, before: Collection[Priced], after: Collection[Priced], entered_at: datetime
-) -> None:
+) -> bool:
     """The rows of before become those of after; what is in both stays as it was entered.
 
-    The exclusion constraint refuses two prices at one time.
+    False where they are the same. The exclusion constraint refuses two prices at one time.
     """
     gone = [one.row for one in before if one not in after]
     new = [one for one in after if one not in before]
@@ -65,6 +65,7 @@ def write_prices(
                 f"Item {new[0].row.item} has an add-on that is called like a charge of the plan"
                 f" {plan}: drop it first."
             ) from None
+    return bool(gone or new)
 
 
 def _values(one: Priced, entered_at: datetime) -> tuple[object, ...]:

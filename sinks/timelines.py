@@ -118,24 +118,30 @@ def end(
 def reopen(
     conn: Connection,
     item: str,
-    at: datetime,
-    entered_at: datetime | None = None,
+    entered_at: datetime,
+    at: datetime | None = None,
     order: Order = NOBODY,
 ) -> Answer:
-    """The item did not end at `at` but goes on, with all that was said of it for later."""
+    """The item did not end but goes on, with all that was said of it for later.
+
+    `at` is the end that is taken back; the one that it has, if not given.
+    """
+    row = conn.execute("SELECT upper(valid) FROM item WHERE item_id = %s", (item,)).fetchone()
+    when = utc(at or (row and row[0]) or entered_at)
 
     def do(entered: datetime) -> bool:
         rented = lock_item(conn, item)
-        end, start = rented.valid.end, utc(at)
-        if end is None:
+        if rented.valid.end is None:
             return False
-        if end != start:
-            raise RefusedError(f"Item {item} ends at {end.isoformat()}, not {start.isoformat()}.")
+        if rented.valid.end != when:
+            raise RefusedError(
+                f"Item {item} ends at {rented.valid.end.isoformat()}, not {when.isoformat()}."
+            )
         _set_end(conn, rented, None, entered)
         return True
 
     content = {"item": item}
-    return enter(conn, order, "reopen", content, scopes_of(conn, [item]), at, entered_at, do)
+    return enter(conn, order, "reopen", content, scopes_of(conn, [item]), when, entered_at, do)
 
 
 def assign(
@@ -151,7 +157,7 @@ def assign(
     Another one for the instant of an earlier swap takes its place, also of one that is to come.
     """
 
-    def do(entered: datetime) -> bool:
+    def do(entered: datetime) -> bool | None:
         return _assign(conn, item, server, utc(at), entered)
 
     content = {"item": item, "server": server}
@@ -255,12 +261,13 @@ def _set_end(conn: Connection, rented: Item, end: datetime | None, entered_at: d
     settle(conn, changed, since, entered_at)
 
 
-def _assign(conn: Connection, item: str, server: str, at: datetime, entered_at: datetime) -> bool:
+def _assign(
+    conn: Connection, item: str, server: str, at: datetime, entered_at: datetime
+) -> bool | None:
     rented = lock_item(conn, item)
     refuse_outside(rented, at)
     said = chosen(load_choices(conn, [item])[item], Part.SERVER, at)
     if said is not None and (said.at, said.value) == (at, server):
         return False
     choose(conn, item, [Choice(Part.SERVER, "", at, server)], entered_at)
-    settle(conn, rented, at, entered_at)
-    return True
+    return settle(conn, rented, at, entered_at) or None

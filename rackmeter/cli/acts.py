@@ -37,6 +37,7 @@ ACTS: Final = {
     "item end": "item.end",
     "item hand-over": "item.hand-over",
     "item rent": "item.rent",
+    "item reopen": "item.reopen",
     "item resize": "item.resize",
     "item resume": "item.resume",
     "item suspend": "item.suspend",

@@ -18,7 +18,7 @@ from rackmeter.cli.item_order import (
     note_unknown,
     ordered,
 )
-from rackmeter.cli.options import DataDir, Json, example
+from rackmeter.cli.options import DataDir, Json, example, instant
 from rackmeter.cli.output import document, local_time, note, table
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def add(app: typer.Typer) -> None:
     """Put the noun into the tree."""
     item = typer.Typer(
-        help="What customers rent: rent, change, hand over, end, show, list.",
+        help="What customers rent: rent, change, hand over, end, reopen, show, list.",
         no_args_is_help=True,
     )
     item.command(
@@ -41,6 +41,9 @@ def add(app: typer.Typer) -> None:
     )(rent_item)
     item_change.add(item)
     item.command("end", epilog=example("item end web-1 --at 2026-10-31T12:00:00+01:00"))(end_item)
+    item.command("reopen", epilog=example("item reopen web-1 --why 'the wrong server'"))(
+        reopen_item
+    )
     item_show.add(item)
     item.command("list", epilog=example("item list --account alpha"))(list_items)
     app.add_typer(item, name="item")
@@ -57,6 +60,9 @@ def rent_item(
     catalog: Catalogue = None,
     title: Annotated[str | None, typer.Option(help="As it is to stand on invoices.")] = None,
     scope: Scope = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Its end, read as --at; open if not given.")
+    ] = None,
 ) -> None:
     """Rent a slot to a customer, served by a server, at the prices of a catalogue."""
     from rackmeter.cli.prices import catalogue  # noqa: PLC0415 - starts slowly
@@ -71,8 +77,8 @@ def rent_item(
         note_unknown(conn, server)
         return rent(
             conn, item=item, title=title or named, plan=plan, account=account, server=server,
-            at=given.at, catalog=prices, entered_at=given.entered_at, scope=scope,
-            order=given.order,
+            at=given.at, until=None if until is None else instant(until, given.timezone),
+            catalog=prices, entered_at=given.entered_at, scope=scope, order=given.order,
         )  # fmt: skip
 
     shown = {"item": item, "account": account, "plan": plan, "server": server}
@@ -95,6 +101,23 @@ def end_item(
     give(said, "ended", {"item": item}, lambda conn: of_item(conn, item), command)
 
 
+@ordered
+def reopen_item(
+    item: Id,
+    *,
+    said: Said,
+) -> None:
+    """Take an end back: the rental goes on, with what was planned for it; --at is that end."""
+    from rackmeter.cli.zones import of_item  # noqa: PLC0415 - starts slowly
+    from sinks.timelines import reopen  # noqa: PLC0415
+
+    def command(conn: "Connection", given: Given) -> "Answer":
+        at = None if given.order.now else given.at
+        return reopen(conn, item, given.entered_at, at, given.order)
+
+    give(said, "reopened", {"item": item}, lambda conn: of_item(conn, item), command)
+
+
 def list_items(
     account: Annotated[str | None, typer.Option(metavar="ACCOUNT", help="Only its items.")] = None,
     data_dir: DataDir = None,
@@ -107,9 +130,10 @@ def list_items(
         rows = conn.execute(
             """
             SELECT i.item_id, s.account_id,
-                   (SELECT plan FROM item_price p WHERE p.item_id = i.item_id
-                      AND lower(p.valid) <= greatest(lower(i.valid), now())
-                    ORDER BY lower(p.valid) DESC LIMIT 1),
+                   (SELECT value FROM item_choice c
+                    WHERE c.item_id = i.item_id AND c.part = 'plan' AND c.at <= greatest(
+                        lower(i.valid), least(now(), upper(i.valid) - '1us'::interval))
+                    ORDER BY c.at DESC LIMIT 1),
                    i.title, lower(i.valid), upper(i.valid),
                    (SELECT string_agg(server_id, ', ' ORDER BY lower(valid))
                     FROM assignment WHERE item_id = i.item_id), a.timezone

@@ -61,12 +61,25 @@ def show_item(
     if found["changes"]:
         lines([""])
         table(
-            ("command", "at", "entered", "by", "why"),
+            ("command", "what", "at", "entered", "by", "why"),
             [
-                (row["command"], time(row["at"]), time(row["entered_at"]), row["by"], row["why"])
+                (
+                    row["command"],
+                    _what(row["content"]),
+                    time(row["at"]),
+                    time(row["entered_at"]),
+                    row["by"],
+                    row["why"],
+                )
                 for row in found["changes"]
             ],
         )
+
+
+def _what(content: dict[str, Any]) -> str:
+    """What a command said beside its item and its time."""
+    said = ((name, value) for name, value in content.items() if name not in ("item", "at"))
+    return ", ".join(f"{name} {value}" for name, value in said if value is not None)
 
 
 def _part(
@@ -81,7 +94,12 @@ def _part(
     table(
         (name, "from", "to", "entered"),
         [
-            (" ".join(words(row)), time(row["from"]), time(row["to"]), time(row["entered_at"]))
+            (
+                " ".join(filter(None, words(row))),
+                time(row["from"]),
+                time(row["to"]),
+                time(row["entered_at"]),
+            )
             for row in rows
         ],
     )

@@ -69,6 +69,8 @@ STEPS: Final[list[tuple[str, str]]] = [
     ("db login", "LOGIN --role writer"),
     ("db recovered", ""),
     ("item end", "web-2 --at 2026-03-09"),
+    ("item reopen", "web-2 --at 2026-03-09"),
+    ("item end", "web-2 --at 2026-03-10"),
     ("invoice close", "--month 2026-03 --yes"),
     ("journal receive", "TEST-2026-000001 --amount 1.00 --reference 17/4"),
     ("journal write-off", "TEST-2026-000001 --yes"),

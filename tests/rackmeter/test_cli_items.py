@@ -241,12 +241,36 @@ def test_open_periods_are_rated_anew_and_the_house_is_asked(run: Run) -> None:
     assert "belongs to a rented item" in run("usage", "unassigned", text=True)
 
 
+def test_an_end_is_taken_back_and_the_item_shows_what_holds_now(run: Run) -> None:
+    run("item", "resize", "web-1", "--plan", "large", "--at", "2999-01-01")
+    [listed] = run("item", "list")["items"]
+    assert listed["plan"] == "small"
+    run("item", "end", "web-1", "--at", "2026-03-05")
+    assert "web-1 would be reopened at 2026-03-05 00:00" in run(
+        "item", "reopen", "web-1", "--dry-run", text=True
+    )
+    run("item", "reopen", "web-1", "--at", "2026-03-06", code=5)
+    assert run("item", "reopen", "web-1")["changed"]
+    assert not run("item", "reopen", "web-1")["changed"]
+    shown = run("item", "show", "web-1")
+    assert (shown["plan"], shown["to"]) == ("small", None)
+    assert [one["command"] for one in shown["changes"]] == ["rent", "resize", "end", "reopen"]
+    assert "plan large, catalog v2" in run("item", "show", "web-1", text=True)
+
+
+def test_a_rental_that_is_over_is_told_at_once(run: Run) -> None:
+    rent = ("item", "rent", "web-2", "--account", "acme", "--plan", "small", "--server", "ax-2")
+    assert run(*rent, "--at", "2026-03-01", "--until", "2026-03-05")["changed"]
+    assert "2026-03-05 00:00+01:00 (Europe/Berlin)" in run("item", "show", "web-2", text=True)
+    run(*rent, "--at", "2026-03-01", "--until", "2026-03-01", code=5)
+
+
 def test_the_page_on_prices_is_tried(run: Run) -> None:
     """Its commands in their order, with the catalogue that explains everything."""
     page = (ROOT / "docs" / "price.md").read_text()
     section = page.partition("## Renting, changing, ending")[2].partition("```\n")[2]
     commands = [shlex.split(line) for line in section.partition("```")[0].splitlines()]
-    assert len(commands) == 8
+    assert len(commands) == 9
     run("item", "end", "web-1", "--at", "2026-03-05")
     run("catalog", "apply", str(ROOT / "deploy" / "catalog" / "example.toml"), "--yes")
     for _, *words in commands:
