@@ -13,14 +13,15 @@ from schemas.spans import Span
 
 @dataclass(frozen=True, slots=True)
 class Discount:
-    """Less on the lines of a scope: ``percent`` of each, or ``amount`` a period over all of them.
+    """Less on the lines of a scope: ``percent`` of each, or ``amount`` a period over all of them,
+    prorated where it holds for a part of one.
 
     With ``charges`` it is a line discount, without it is one on all that the scope pays.
     """
 
     name: str
     valid: Span
-    """A line counts when its service begins inside."""
+    """A line counts when its service begins inside: what is charged by time is cut at both ends."""
     percent: Decimal = Decimal(0)
     amount: Decimal = Decimal(0)
     """At most what the lines come to; shared among tax categories by their nets."""

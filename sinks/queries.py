@@ -1,4 +1,5 @@
-"""What pricing reads from the ledger: sums over whole windows between the edges of the timelines.
+"""What pricing reads from the ledger: sums over whole windows between the edges of the timelines
+and terms.
 
 A window that an edge cuts comes as a row of its own, so that pricing can split it; everything
 between two edges is summed by the database. Open windows and late entries are included: a live
@@ -13,6 +14,7 @@ from typing import Any
 
 from psycopg import Cursor
 
+from pipeline.rating.terms import edges as agreed
 from pipeline.windows import WIDTH_MS
 from schemas.billing import Inputs, Scope, Span, Usage
 from schemas.prices import Sum
@@ -105,7 +107,8 @@ def _by_server(
     scope: Scope, start: datetime, end: datetime
 ) -> dict[str, tuple[list[Span], set[datetime]]]:
     """For each server: when it served the scope within `[start, end)`, and the edges in there."""
-    item_edges: dict[str, set[datetime]] = {item.item: set() for item in scope.items}
+    terms = agreed(scope, Span(start, end))
+    item_edges = {item.item: {*terms} for item in scope.items}
     timelines = [(item.item, item.valid) for item in scope.items]
     timelines += [(row.item, row.valid) for row in scope.prices]
     timelines += [(row.item, row.valid) for row in scope.intervals]

@@ -11,11 +11,11 @@ from pipeline.money import exact_sum, exact_text, round_money
 from pipeline.periods import closed, microseconds
 from pipeline.rating.advance import billed_key, of_scope
 from pipeline.rating.commitment import counts as counts_towards
-from pipeline.rating.commitment import terms
 from pipeline.rating.credit import draw
-from pipeline.rating.discount import amount_key, counts
+from pipeline.rating.discount import amount_key, counts, prorated
 from pipeline.rating.price import price
-from schemas.billing import Billed, Line, LineKind
+from pipeline.rating.terms import terms
+from schemas.billing import Billed, Line, LineKind, Span
 from schemas.serial import instant_text
 from schemas.terms import CreditKind
 
@@ -60,6 +60,7 @@ def _discount(entry: Priced, line: Line, lines: Sequence[Line]) -> Iterator[Node
     keys = [(amount_key(entry.scope, entry.inputs.period, one), one) for one in agreed]
     prefix, discount = next(both for both in keys if line.key.startswith(both[0]))
     taken = [one for one in lines if one.key.startswith(prefix)]
+    yield from _part(discount.amount, line.service, entry)
     yield Node(
         "discount", f"{discount.amount} {currency} a period, at most what the lines come to",
         (f"{discount.name}, valid {span_text(discount.valid)}",
@@ -69,6 +70,18 @@ def _discount(entry: Priced, line: Line, lines: Sequence[Line]) -> Iterator[Node
            and one.service.start < closed(entry.inputs.period)),
          *(Node("share", f"{one.net} {currency}", (f"tax category {one.tax}",)) for one in taken)),
     )  # fmt: skip
+
+
+def _part(amount: Decimal, time: Span, entry: Priced) -> Iterator[Node]:
+    """Of an amount a period what is due for a part of one."""
+    period, currency = entry.inputs.period, entry.scope.currency
+    if time != period:
+        share = Fraction(microseconds(time.start, closed(time)),
+                         microseconds(period.start, closed(period)))  # fmt: skip
+        due = prorated(amount, time, period, currency)
+        yield Node("rounding of discount", f"{exact_text(share * Fraction(amount))} → {due}",
+                   (f"{exact_text(share)} of the period, {span_text(time)}",
+                    "parts of a period add up to its amount"))  # fmt: skip
 
 
 def _true_up(entry: Priced, line: Line, lines: Sequence[Line]) -> Iterator[Node]:

@@ -4,15 +4,16 @@ Rounds here: the part of a commitment that a partial month or year holds, to the
 true-up itself is a difference of rounded nets, so late usage lowers it to the cent.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
 from pipeline.money import round_money
-from pipeline.periods import anniversary, closed, microseconds
+from pipeline.periods import closed, microseconds
 from pipeline.rating.charge import Frame
 from pipeline.rating.extra import nets
+from pipeline.rating.terms import terms
 from schemas.billing import Inputs, Line, LineKind, Scope, Span
 from schemas.serial import instant_text
 from schemas.terms import Commitment, Term
@@ -39,12 +40,10 @@ def next_settlement(frame: Frame) -> datetime | None:
     return min((e for e in ends if frame.as_of < e <= closed(frame.period)), default=None)
 
 
-def terms(commitment: Commitment, period: Span, timezone: str) -> Iterator[tuple[Span, Span]]:
-    """Each month or year that touches the period: the whole one, and the committed part of it."""
-    for whole in _wholes(commitment, period, timezone):
-        term = commitment.valid.clip(whole.start, closed(whole))
-        if term is not None and term.clip(period.start, closed(period)):
-            yield whole, term
+def settles(commitments: Iterable[Commitment], period: Span, timezone: str) -> bool:
+    """A committed month or year ends in the period."""
+    spans = (term for c in commitments for _, term in terms(c, period, timezone))
+    return any(closed(term) <= closed(period) for term in spans)
 
 
 def running(scope: Scope, period: Span) -> Iterator[tuple[Commitment, Span]]:
@@ -54,18 +53,6 @@ def running(scope: Scope, period: Span) -> Iterator[tuple[Commitment, Span]]:
             for _, year in terms(commitment, period, scope.timezone):
                 if year.start < period.start:
                     yield commitment, year
-
-
-def _wholes(commitment: Commitment, period: Span, timezone: str) -> Iterator[Span]:
-    if commitment.term is Term.MONTH:
-        yield period
-        return
-    start, year = commitment.valid.start, 0
-    while start < closed(period):
-        year += 1
-        end = anniversary(commitment.valid.start, year, timezone)
-        yield Span(start, end)
-        start = end
 
 
 def _lack(

@@ -1,14 +1,19 @@
-"""Step 2: cut the period by the timelines into segments, each with one item at one price. Pure."""
+"""Step 2: cut the period by the timelines into segments, each with one item at one price. Pure.
+
+Discounts and commitments that begin or end in it cut as price changes do.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from itertools import pairwise
 
 from pipeline.periods import closed, microseconds
+from pipeline.rating.terms import edges
 from schemas.billing import Interval, Item, Lot, PriceRow, Scope, Span
-from schemas.prices import Charge
+from schemas.prices import Charge, Every, Fee
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +51,34 @@ def cut(scope: Scope, period: Span) -> list[Group]:
     """The segments of each charge of each item, without the intervals in which it is free.
 
     A charge that comes to measure another thing (bytes, then hours) is two: their allowances do not
-    mix.
+    mix. What is charged by time is cut where terms that count it begin and end.
     """
     items = {item.item: item for item in scope.items}
+    agreed: dict[str, list[datetime]] = {}
     groups: dict[tuple[str, str, str], list[Segment]] = defaultdict(list)
     for row in scope.prices:
         item = items.get(row.item)
         if item is None:
             continue
+        if row.charge not in agreed:
+            agreed[row.charge] = edges(scope, period, row.charge)
         for span in charged(row, item, period, scope.intervals):
-            groups[row.item, row.charge, measured(row.price)].append(
-                Segment(item, row, span.start, closed(span))
-            )
+            groups[row.item, row.charge, measured(row.price)] += [
+                Segment(item, row, start, end)
+                for start, end in _parted(span, agreed[row.charge] if _by_time(row.price) else ())
+            ]
     return [tuple(sorted(groups[key], key=lambda s: s.start)) for key in sorted(groups)]
+
+
+def _by_time(charge: Charge) -> bool:
+    """Not a fee that is charged whole."""
+    fee = charge.quantity
+    return not isinstance(fee, Fee) or (fee.every is Every.MONTH and charge.prorate)
+
+
+def _parted(span: Span, at: Iterable[datetime]) -> Iterator[tuple[datetime, datetime]]:
+    end = closed(span)
+    return pairwise((span.start, *(edge for edge in at if span.start < edge < end), end))
 
 
 def charged(

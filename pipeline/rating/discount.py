@@ -4,6 +4,10 @@ A percentage is taken of every line, what earlier discounts left of it, in the o
 rounds once a line. An amount is taken of what is left of all lines together, shared among tax
 categories by their nets in whole minor units, so that it sums exactly; and among what commitments
 to some charges count and what they do not. Nothing falls below zero.
+
+Rounds here: what a percentage takes of a line, and the part of an amount that a part of the period
+has, each to the minor unit, half up. Parts of one period add up to it: they are differences of
+rounded cumulative shares.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +16,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from pipeline.attribute import apportion
-from pipeline.money import from_minor, nearest, round_money, to_minor
+from pipeline.money import from_minor, round_money, to_minor
 from pipeline.periods import closed, microseconds
 from pipeline.rating.charge import Frame
 from pipeline.rating.commitment import counts as counts_towards
@@ -75,7 +79,8 @@ def _amount(frame: Frame, discount: Discount, lines: Sequence[Line], left: Left)
              for kind in sorted({*kinds.values()})}  # fmt: skip
     bases = [to_minor(sum((left[x.key] for x in mine), Decimal(0)), currency)
              for mine in parts.values()]  # fmt: skip
-    off = min(_units(discount.amount, time, frame), sum(bases))
+    due = prorated(discount.amount, time, frame.period, currency)
+    off = min(to_minor(due, currency), sum(bases))
     if not off:
         return
     for (kind, mine), share in zip(parts.items(), apportion(off, bases), strict=True):
@@ -86,13 +91,13 @@ def _amount(frame: Frame, discount: Discount, lines: Sequence[Line], left: Left)
             yield extra(LineKind.DISCOUNT, key, discount.name, net, mine[0], time)
 
 
-def _units(amount: Decimal, time: Span, frame: Frame) -> int:
-    """Minor units of an amount a period for a part of it."""
-    start, monthly = frame.period.start, to_minor(amount, frame.scope.currency)
-    length = microseconds(start, closed(frame.period))
+def prorated(amount: Decimal, time: Span, period: Span, currency: str) -> Decimal:
+    """What is due of an amount a period for a part of it."""
+    length = microseconds(period.start, closed(period))
 
-    def until(instant: datetime) -> int:
-        return nearest(monthly * microseconds(start, instant), length)
+    def until(instant: datetime) -> Decimal:
+        passed = Fraction(microseconds(period.start, instant), length)
+        return round_money(passed * Fraction(amount), currency)
 
     return until(closed(time)) - until(time.start)
 

@@ -120,6 +120,8 @@ def test_a_discount_that_a_renewed_contract_keeps_is_explained_as_that_of_its_ti
         of_its_time = [one for one in said if f"valid {span_text(span)}" in one]
         assert [f"discount: {rate} % of " in one for one in of_its_time].count(True) == 1
         assert [f"discount: {rate} EUR a period" in one for one in of_its_time].count(True) == 1
+        half = f"rounding of discount: {Decimal(rate) / 2} → {Decimal(rate) / 2:.2f}\n"
+        assert [half in one and "0.5 of the period" in one for one in of_its_time].count(True) == 1
 
 
 @pytest.mark.parametrize(

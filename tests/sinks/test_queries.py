@@ -1,6 +1,8 @@
 """What pricing reads: whole windows between the edges, cut windows alone, everything committed."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 
 import pytest
@@ -8,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.attribute import attribute
+from pipeline.periods import closed
 from schemas.billing import Assignment, Inputs, Item, Scope, Span
 from schemas.serial import digest
+from schemas.terms import Commitment, Discount, Term
 from sinks import queries
 from sinks.database import Connection
 from sinks.queries import Segment, segments_of, server_totals, usage_inputs, usage_inputs_bulk
@@ -129,6 +133,25 @@ def test_bulk_is_the_same_as_one_by_one(customer: Connection) -> None:
     bulk = usage_inputs_bulk(customer, [(scope, MARCH) for scope in scopes], as_of)
     assert bulk == [usage_inputs(customer, scope, MARCH, as_of) for scope in scopes]
     assert digest(bulk[3]) == digest(read(customer, "i-3", as_of))
+
+
+def test_terms_that_begin_or_end_cut_too(customer: Connection) -> None:
+    """A discount from the second window on, a commitment from within the third."""
+    rent_small(customer)
+    meter_windows(customer, "s-1", {(TX, ""): [1, 2, 4, 8]})
+    off = Discount("off", Span(START + WINDOW), percent=Decimal(10))
+    least = Commitment("min", Span(START + WINDOW * 2.5), Decimal(1), Term.MONTH, "hosting")
+    scope = replace(load_scope(customer, "i-1"), discounts=(off,), commitments=(least,))
+    assert rows(usage_inputs(customer, scope, MARCH, closed(MARCH))) == [
+        ("s-1", "", 0, 1, 1),
+        ("s-1", "", 1, 2, 2),
+        ("s-1", "", 2, 3, 4),
+        ("s-1", "", 3, 31 * 288, 8),
+    ]
+    assert rows(usage_inputs(customer, scope, MARCH, START + 2 * WINDOW)) == [
+        ("s-1", "", 0, 1, 1),
+        ("s-1", "", 1, 2, 2),
+    ]
 
 
 def test_nothing_rented_or_metered_is_nothing(customer: Connection) -> None:

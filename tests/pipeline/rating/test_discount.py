@@ -80,8 +80,10 @@ def off(scope: Scope) -> dict[str, str]:
           Discount("b", ALWAYS, percent=Decimal(50), charges=("web",))], "18.00"),
         ("of other charges nothing", {"fee": "7.00"},
          [Discount("a", ALWAYS, percent=Decimal(50), charges=("rent",))], "7.00"),
-        ("not before it begins", {"fee": "7.00"},
-         [Discount("a", Span(hour(1)), percent=Decimal(50))], "7.00"),
+        ("not before it begins: 0.01 of an hour, half of 6.99", {"fee": "7.00"},
+         [Discount("a", Span(hour(1)), percent=Decimal(50))], "3.50"),
+        ("nor in a month before that", {"fee": "7.00"},
+         [Discount("a", Span(END), percent=Decimal(50), amount=Decimal(1))], "7.00"),
         ("not after it ends", {"fee": "7.00"},
          [Discount("a", Span(hour(-9), START), percent=Decimal(50))], "7.00"),
     ],
@@ -165,8 +167,8 @@ def test_contracts_that_follow_each_other_may_keep_a_name() -> None:
     assert said == {
         "web/fee/2026-04-01T00:00:00Z/0/discount/start": "-5.00",
         "web/fee/2026-04-01T00:00:00Z/1296000/discount/start": "-10.00",
-        "discount/start/2026-04-01T00:00:00Z/hosting": "-5.00",
-        "discount/start/2026-04-16T00:00:00Z/hosting": "-7.00",
+        "discount/start/2026-04-01T00:00:00Z/hosting": "-2.50",
+        "discount/start/2026-04-16T00:00:00Z/hosting": "-3.50",
     }
     assert lines(replace(scope_of(*rows), discounts=terms[::-1])) == found
 
