@@ -119,6 +119,11 @@ def test_a_fee_that_was_once_and_becomes_monthly_is_both() -> None:
     ]
 
 
+def test_a_set_up_is_charged_beside_what_is_no_fee() -> None:
+    rows = (row(fee("49.00", every=Every.ONCE), "setup"), row(hourly("0.10"), "rent"))
+    assert total(price(scope_of(*rows), inputs_of(), END)) == Decimal("121.00")
+
+
 def test_a_price_change_does_not_charge_a_set_up_again() -> None:
     setup = fee("49.00", every=Every.ONCE)
     rows = (

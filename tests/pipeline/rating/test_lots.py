@@ -335,13 +335,14 @@ def test_progress_counts_packs() -> None:
 
 def test_another_charge_knows_nothing_of_a_pack() -> None:
     own = counted(PER_TB, TB, allowance=Allowance(3 * TB.is_), alerts=(100,))
-    rows = (row(pack(), "pack", Span(START)), row(own, "own", Span(START)))
+    rows = (row(pack(months=2), "pack", Span(START)), row(own, "own", Span(START)))
     found = progress(scope(*rows, charge=traffic()), Inputs(MONTH), END)
     assert [(x.charge, x.allowance // TB.is_, x.limit_version) for x in found] == [
         ("eu", 30, f"v1/{30 * TB.is_}"), ("own", 3, f"v1/{3 * TB.is_}"),
     ]  # fmt: skip
     (month_,) = months(scope(*rows, charge=traffic()), 5)
     assert total(line for line in month_ if line.charge == "own") == 2
+    assert [lot.left // TB.is_ for line in month_ for lot in line.lots] == [10]
 
 
 def test_what_was_handed_on_serves_a_charge_that_includes_nothing_any_more() -> None:
