@@ -139,9 +139,7 @@ def _valid(file: Table, timezone: str) -> Span:
     if len(file.mistakes.found) > noted:
         return Span(start)
     if end <= start:
-        file.wrong(
-            "until", f"it ends before it begins, on {start.astimezone(zone(timezone)):%Y-%m-%d}"
-        )
+        file.wrong("until", f"it ends before it begins, on {_shown(start, timezone)}")
         return Span(start)
     return Span(start, end)
 
@@ -193,8 +191,15 @@ def _part(table: Table, seller: Seller, valid: Span) -> Span:
     noted = len(table.mistakes.found)
     part = _inside(Span(edge("from", valid.start) or valid.start, edge("until", None)), valid)
     if part is None and len(table.mistakes.found) == noted:
-        table.note("until" if "until" in table.values else "from", "it is not in force on any day")
+        holds = f"from {_shown(valid.start, seller.timezone)}"
+        holds += f" until {_shown(valid.end, seller.timezone)}" if valid.end else " on"
+        said = f"no day of the contract, which holds {holds}"
+        table.wrong("until" if "until" in table.values else "from", said)
     return part or valid
+
+
+def _shown(at: datetime, timezone: str) -> str:
+    return f"{at.astimezone(zone(timezone)):%Y-%m-%d}"
 
 
 def _charges(table: Table) -> tuple[str, ...]:

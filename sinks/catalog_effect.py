@@ -14,7 +14,7 @@ from typing import Final
 
 from pipeline.catalog import Catalog, addon_row
 from pipeline.contract import Contract
-from pipeline.money import exact_sum
+from pipeline.money import exact_sum, round_money
 from pipeline.periods import closed, month, previous
 from pipeline.rating.price import price
 from schemas.billing import Inputs, Item, PriceRow, Scope, Span
@@ -229,4 +229,5 @@ def _priced_by(scope: Scope, rows: dict[str, tuple[PriceRow, ...]]) -> Scope:
 def _net(scope: Scope, inputs: Inputs) -> Decimal:
     """What the month itself comes to: no fee for the next one, and none billed before."""
     end = closed(inputs.period)
-    return exact_sum(x.net for x in price(scope, inputs, end) if x.service.start < end)
+    nets = (line.net for line in price(scope, inputs, end) if line.service.start < end)
+    return round_money(exact_sum(nets), scope.currency)

@@ -64,7 +64,9 @@ def shipped(name: str) -> str:
 
 def _beside(file: Path, version: str) -> Path:
     for other in sorted(file.parent.glob("*.toml")):
-        if other != file and is_version(text_of(other), version):
+        if other == file or not other.is_file():
+            continue
+        if is_version(other.read_text(encoding="utf-8", errors="replace"), version):
             return other
     raise ConfigError(
         f"{file} rests on {version}, and no catalogue beside it has that version:"

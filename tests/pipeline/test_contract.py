@@ -135,7 +135,7 @@ MISTAKES = """
 
     until = 2026-07-01
     until = 2026-01-01
-    discount.start.until: it is not in force on any day
+    discount.start.until: found 2026-01-01; no day of the contract, which holds from 2026-04-01
 
     "500.00 / month"
     "500.00 / week"

@@ -59,6 +59,10 @@ def test_a_contract_finds_its_base_beside_it(run: Run, tmp_path: Path) -> None:
     assert code == 2
     assert "rests on 2026-03, and no catalogue beside it has that version" in said
     assert run("check", str(alone), "--base", EXAMPLE)[0] == 0
+    base = Path(EXAMPLE).read_text("utf-8").replace('version = "2026-03"', 'version   ="2026-03"')
+    (tmp_path / "2026.toml").write_text(base, "utf-8")
+    (tmp_path / "a.toml").write_bytes(b"\xff")
+    assert run("check", str(alone))[0] == 0
 
 
 def test_files_are_compared_without_a_database(run: Run, tmp_path: Path) -> None:
@@ -156,10 +160,19 @@ def test_a_dry_run_tells_items_customers_and_the_month(run: Run, tmp_path: Path)
     assert [c["version"] for c in json.loads(run("show", "--json")[1])["catalogs"]] == ["2026-03"]
     found = json.loads(run("diff", "2026-03", str(new), "--effect", "--json")[1])
     assert found["effect"][0]["after"] == "59.00"
+    said = run("diff", "2026-03", str(new), "--effect")[1]
+    assert "\nConcerned: 1 item of 1 customer\n  web of acme\n" in said
 
 
 @pytest.mark.usefixtures("ledger")
 def test_a_contract_is_published_once_and_shown(run: Run) -> None:
+    # 49.00 less 10 %, less 50.00 a month: what lacks of 500.00 is all of it.
+    rows = run("apply", CONTRACT, "--dry-run")[1].split("\n")
+    [row] = [line.split() for line in rows if line.startswith("acme ")]
+    assert row == ["acme", "acme", "1", "49.00", "500.00", "+451.00", "EUR"]
+    said = run("diff", "2026-03", CONTRACT, "--effect")[1]
+    assert "discount.loyalty\n  off: new, 10 % of each line\n  charges: new, rent\n" in said
+    assert row == next(line.split() for line in said.split("\n") if line.startswith("acme "))
     found = json.loads(run("apply", CONTRACT, "--yes", "--json")[1])
     assert (found["version"], found["items"]) == ("acme-2026", ["web"])
     assert not json.loads(run("apply", CONTRACT, "--yes", "--json")[1])["published"]
