@@ -3,7 +3,9 @@
 What came since a seal is usage (late entries, windows of a server that was silent), a command on
 the timelines, or prices. Commands and prices note it themselves; usage is noted by ``sweep``, which
 reads each late entry once. A seal notes what came between its snapshot and itself (``note_since``):
-either that or a sweep sees every entry, because a sweep waits for seals that are being written.
+either that or a sweep sees every entry, because a sweep waits for seals that are being written. A
+period sealed after the next one of its scope makes that due (``note_later``): it was priced as if
+nothing had been billed before it.
 
 What an account's other tax treatment comes too early for needs no note: it is what the books say.
 """
@@ -87,6 +89,22 @@ def note_since(conn: Connection, documents: Sequence[Document]) -> None:
                 "cut_offsets": [position.next_offset for position in cut],
             },
         )
+
+
+def note_later(conn: Connection, documents: Sequence[Document]) -> None:
+    """Notes the first sealed period after each that these seal: fees in advance, a year's minimum
+    and what is left of packs rest on what is billed before; inside the sealing transaction.
+    """
+    rows = [(made.scope.scope, one.period.start) for one in documents for made in one.priced]
+    conn.execute(
+        """
+        INSERT INTO adjust_due (scope_id, period_start, why)
+        SELECT scope_id, min(z.period_start), 'timeline'
+        FROM unnest(%s::text[], %s::timestamptz[]) AS w (scope_id, sealed)
+        JOIN scope_seal z USING (scope_id) WHERE z.period_start > sealed GROUP BY 1
+        """,
+        ([scope for scope, _ in rows], [start for _, start in rows]),
+    )
 
 
 def hold_sweeps(conn: Connection) -> None:

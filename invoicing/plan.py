@@ -1,11 +1,13 @@
 """Which scopes make which invoice: an account's scopes of one currency and one period. Reads only.
 
-month 2026-02     every scope rented in that month of its own time zone
+month 2026-02     every scope that something was rented in, in that month of its own time zone, or
+                  that a minimum ends for then: it is settled, whether anything is rented or not
 as of an instant  the last whole month before it, and final invoices: scopes whose last item has
                   ended in the running month
 
-Besides, in either: rentals that were entered only after their month had been closed, and accounts
-that something is to be corrected for, even if nothing of theirs is closed.
+Besides, in either: months that had ended when what is to be billed in them was entered
+(invoicing.late), and accounts that something is to be corrected for, even if nothing of theirs is
+closed.
 """
 
 import re
@@ -14,11 +16,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
+from invoicing.late import entered_late
 from pipeline.periods import closed, month, previous
+from pipeline.rating.commitment import settles
 from schemas.billing import Scope, Span
 from schemas.errors import ConfigError
+from sinks.contracts import committed_scopes
 from sinks.database import Connection
 from sinks.scopes import Rented, rented_scopes
 
@@ -56,18 +61,21 @@ def plan(
     inside = middle(month_of) if month_of is not None else as_of
     assert inside is not None
     around = Span(inside - 2 * LONGEST - ZONES, inside + LONGEST + ZONES)
-    groups: dict[tuple[str, str, str, Span], list[str]] = defaultdict(list)
+    groups: dict[tuple[str, str, str, Span], set[str]] = defaultdict(set)
     for scope in rented_scopes(conn, around, accounts):
         for period in _periods(scope, inside, final=month_of is None):
-            groups[scope.account, scope.currency, scope.timezone, period].append(scope.scope)
-    for name, *whose, start, end in _entered_late(conn, inside, accounts):
-        groups[whose[0], whose[1], whose[2], Span(start, end)].append(name)
+            groups[scope.account, scope.currency, scope.timezone, period].add(scope.scope)
+    committed = {one.scope: one for one in committed_scopes(conn, accounts)}
+    for one in committed.values():
+        period = _whole(inside, one.timezone, final=month_of is None)
+        if settles(one.commitments, period, one.timezone):
+            groups[one.account, one.currency, one.timezone, period].add(one.scope)
+    for (name, *whose), period in entered_late(conn, inside, accounts, committed):
+        groups[whose[0], whose[1], whose[2], period].add(name)
     there = {key[:2] for key in groups}
     for whom in {*correct, *_corrected(conn, inside, accounts)}:
         if whom[:2] not in there:
-            current = month(inside, whom[2])
-            period = current if month_of is not None else previous(current, whom[2])
-            groups[*whom, period] = []
+            groups[*whom, _whole(inside, whom[2], final=month_of is None)] = set()
     return [
         Group(account, currency, timezone, period, tuple(sorted(names)))
         for (account, currency, timezone, period), names in sorted(groups.items())
@@ -93,50 +101,27 @@ def _corrected(
     return [(account, currency, timezone) for account, currency, timezone in rows]
 
 
-def _entered_late(
-    conn: Connection, inside: datetime, accounts: Collection[str] | None
-) -> list[tuple[Any, ...]]:
-    """Scope, account, currency, zone, start and end of months that were closed for others before
-    the first item of the scope in them was entered.
-    """
-    return conn.execute(
-        """
-        SELECT DISTINCT i.scope_id, s.account_id, a.currency, a.timezone,
-               p.period_start, p.period_end
-        FROM (SELECT DISTINCT period_start, period_end FROM scope_seal WHERE period_end <= %s) p
-        JOIN item i ON i.valid && tstzrange(p.period_start, p.period_end)
-         AND i.entered_at >= p.period_end
-        JOIN rating_scope s USING (scope_id)
-        JOIN account a USING (account_id)
-        WHERE p.period_start AT TIME ZONE a.timezone
-              = date_trunc('month', p.period_start AT TIME ZONE a.timezone)
-          AND NOT EXISTS (SELECT FROM scope_seal z
-                          WHERE (z.scope_id, z.period_start) = (i.scope_id, p.period_start))
-          AND NOT EXISTS (SELECT FROM item_past b
-                          WHERE b.item_id = i.item_id AND b.entered_at < p.period_end)
-          AND (%s::text[] IS NULL OR s.account_id = ANY(%s))
-        """,
-        (inside, None if accounts is None else list(accounts), list(accounts or ())),
-    ).fetchall()
-
-
 def end_of_service(scope: Scope, period: Span) -> datetime:
-    """When the scope has nothing more to come in the period: its own end, or the period's."""
+    """When the scope has nothing more to come in the period: its own end, or the period's. Where
+    it had ended before, a minimum is still to be settled.
+    """
     end, ended = closed(period), scope.ended_at
-    return end if ended is None else min(end, max(ended, period.start))
+    return end if ended is None or ended <= period.start else min(end, ended)
 
 
 def _periods(scope: Rented, inside: datetime, *, final: bool) -> Iterator[Span]:
-    current = _month(inside, scope.timezone)
-    if not final:
-        candidates = [current]
-    else:
-        candidates = [previous(current, scope.timezone)]
-        if scope.ended_at is not None and scope.ended_at <= inside:
-            candidates.append(current)
+    candidates = [_whole(inside, scope.timezone, final=final)]
+    if final and scope.ended_at is not None and scope.ended_at <= inside:
+        candidates.append(_month(inside, scope.timezone))
     for period in candidates:
         if any(item.clip(period.start, closed(period)) for item in scope.items):
             yield period
+
+
+def _whole(inside: datetime, timezone: str, *, final: bool) -> Span:
+    """The month that is closed as a whole: that of the instant, or the one before."""
+    current = _month(inside, timezone)
+    return previous(current, timezone) if final else current
 
 
 @cache

@@ -24,7 +24,7 @@ from typing import Any, Final
 from invoicing.booking import book
 from invoicing.digest import Unnumbered, finished, unnumbered
 from invoicing.document import Document, numbered
-from invoicing.due import hold_sweeps, note_since
+from invoicing.due import hold_sweeps, note_later, note_since
 from invoicing.freeze import Frozen
 from invoicing.held import hold_all
 from invoicing.looks import keep_looks, write_lines
@@ -82,6 +82,7 @@ def seal(
             keep_looks(conn, one.looks, final.document.issued_at, close_of, final.document)
         documents = [one.document for one in finals]
         note_since(conn, documents)
+        note_later(conn, documents)
         book(conn, documents)
         record_all(conn, [_act(one) for one in finals])
         failpoint(WRITTEN)

@@ -1,8 +1,8 @@
 """What was agreed for a rating scope beyond prices: discounts and commitments of its contracts."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from psycopg.types.json import Jsonb
@@ -42,6 +42,32 @@ def terms_of(
                 commitments[scope].append(replace(commitment, valid=span))
     found = {row[0] for row in rows}
     return {scope: (tuple(discounts[scope]), tuple(commitments[scope])) for scope in found}
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A scope that pays a minimum at some time."""
+
+    scope: str
+    account: str
+    currency: str
+    timezone: str
+    commitments: tuple[Commitment, ...]
+
+
+def committed_scopes(conn: Connection, accounts: Collection[str] | None) -> Iterator[Committed]:
+    """Every scope that was ever committed, of all or some accounts, by name."""
+    rows = conn.execute(
+        """
+        SELECT DISTINCT scope_id, s.account_id, a.currency, a.timezone
+        FROM contract c JOIN rating_scope s USING (scope_id) JOIN account a USING (account_id)
+        WHERE c.commitments <> '[]' AND (%s::text[] IS NULL OR s.account_id = ANY(%s)) ORDER BY 1
+        """,
+        (None if accounts is None else list(accounts), list(accounts or ())),
+    ).fetchall()
+    agreed = terms_of(conn, [scope for scope, *_ in rows])
+    for scope, account, currency, timezone in rows:
+        yield Committed(scope, account, currency, timezone, agreed[scope][1])
 
 
 def agree(conn: Connection, contract: Contract, at: datetime) -> None:
