@@ -127,6 +127,8 @@ class Billed:
     net: Decimal
     rate: Decimal | None = None
     """Tax rate in percent of what billed it; None in documents that did not keep it."""
+    since: datetime | None = None
+    """When the year of a commitment began that its service is in; None: none in this period."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from decimal import Decimal
 
+from pipeline.rating.advance import begun
 from pipeline.rating.commitment import running
 from pipeline.rating.lots import hands_on
 from schemas.billing import Billed, LineKind, Lot, Scope, Span, Spent
@@ -23,12 +24,14 @@ def billed_in_advance(
     """
     ahead = _in_advance(conn, [scope for scope, _ in wanted])
     asked = [number for number, (scope, _) in enumerate(wanted) if scope.scope in ahead]
+    years = [(number, at) for number in asked for at in begun(*wanted[number])]
     found: list[list[Billed]] = [[] for _ in wanted]
     if asked:
         rows = conn.execute(
             """
             SELECT s.no, x.line->>'item', x.line->>'charge', x.line->>'tax',
-                   trim_scale((x.row->>'rate')::numeric) AS rate, sum((x.line->>'net')::numeric)
+                   trim_scale((x.row->>'rate')::numeric) AS rate, y.since,
+                   sum((x.line->>'net')::numeric)
             FROM unnest(%s::int[], %s::text[], %s::text[], %s::timestamptz[])
                  AS s (no, scope_id, account_id, period_start)
             CROSS JOIN LATERAL (
@@ -44,19 +47,25 @@ def billed_in_advance(
                 CROSS JOIN LATERAL (SELECT i.document->'lines'->(a.position - 1)) AS l (row)
                 WHERE z.scope_id = s.scope_id AND z.period_end = s.period_start
             ) x
+            CROSS JOIN LATERAL (
+                SELECT max(at) FROM unnest(%s::int[], %s::timestamptz[]) AS y (no, at)
+                WHERE y.no = s.no AND at <= (x.line->'service'->>'start')::timestamptz
+            ) y (since)
             WHERE x.line->>'scope' = s.scope_id
               AND (x.line->'service'->>'start')::timestamptz >= s.period_start
-            GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+            GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6 NULLS FIRST
             """,
             (
                 asked,
                 [wanted[number][0].scope for number in asked],
                 [wanted[number][0].account for number in asked],
                 [wanted[number][1].start for number in asked],
+                [number for number, _ in years],
+                [at for _, at in years],
             ),
         )
-        for number, item, charge, tax, rate, net in rows:
-            found[number].append(Billed(item, charge, tax, net, rate))
+        for number, item, charge, tax, rate, since, net in rows:
+            found[number].append(Billed(item, charge, tax, net, rate, since))
     return [tuple(rows) for rows in found]
 
 

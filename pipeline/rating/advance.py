@@ -4,15 +4,20 @@ Pure. An invoice carries the next period's fees of what is rented on. Then, when
 its fees are computed from the timelines as they came to be: where they are what was billed before,
 nothing is left to say; where not, they are lines, less what was billed, at the tax rate at which it
 was billed (Directive 2006/112/EC, art. 90: less to pay corrects the tax of what was invoiced).
+
+Where the year of a commitment begins in a period, what lies before and what lies in it are settled
+apart: the year is told what was spent before by the service of lines.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from decimal import Decimal
 
 from pipeline.money import exact_sum
 from pipeline.periods import closed, following
 from pipeline.rating.charge import Frame, charge_lines
+from pipeline.rating.commitment import running
 from pipeline.rating.cut import cut
 from pipeline.rating.discount import amount_key, discounts
 from pipeline.rating.extra import nets
@@ -22,26 +27,35 @@ from schemas.billing import Billed, Inputs, Line, LineKind, Scope, Span
 from schemas.prices import Bill, Charge, Fee
 from schemas.serial import instant_text
 
-Name = tuple[str, str, str]
-"""Item, charge and tax category."""
+Name = tuple[str, str, str, datetime]
+"""Item, charge, tax category, and when the part of the period begins."""
 
 
 def arrears(frame: Frame, inputs: Inputs, lines: Iterable[Line]) -> Iterator[Line]:
     """The lines of this period that are left when what was billed before is taken off."""
+    starts = [frame.period.start, *begun(frame.scope, frame.period)]
     groups: dict[Name, list[Line]] = defaultdict(list)
     for line in lines:
         if of_scope(frame.scope, frame.period, line):
             yield line
         else:
-            groups[line.item, line.charge, line.tax].append(line)
+            part = max(start for start in starts if start <= line.service.start)
+            groups[line.item, line.charge, line.tax, part].append(line)
     billed: dict[Name, list[Billed]] = defaultdict(list)
     for before in inputs.billed:
-        billed[before.item, before.charge, before.tax].append(before)
+        part = before.since or frame.period.start
+        billed[before.item, before.charge, before.tax, part].append(before)
     for name in sorted(groups.keys() | billed.keys()):
         mine, paid = groups[name], billed[name]
         if not paid or nets(mine) != exact_sum(one.net for one in paid):
             yield from mine
             yield from _taken_off(frame, paid)
+
+
+def begun(scope: Scope, period: Span) -> list[datetime]:
+    """When years of commitments have begun within the period that run on after it, in order."""
+    after = following(period, scope.timezone)
+    return sorted({y.start for _, y in running(scope, after) if y.start > period.start})
 
 
 def of_scope(scope: Scope, period: Span, line: Line) -> bool:
@@ -75,7 +89,8 @@ def billed_key(scope: Scope, period: Span, one: Billed) -> str:
     """Of the line that takes it off: what was billed at several rates is several lines."""
     start = instant_text(period.start)
     key = f"{scope.scope}/{one.item}/{one.charge}/{start}/billed/{one.tax}"
-    return key if one.rate is None else f"{key}/{one.rate:f}"
+    key = key if one.rate is None else f"{key}/{one.rate:f}"
+    return key if one.since is None else f"{key}/{instant_text(one.since)}"
 
 
 def billed_rates(scope: Scope, inputs: Inputs) -> dict[str, Decimal]:
@@ -101,7 +116,7 @@ def _taken_off(frame: Frame, paid: Iterable[Billed]) -> Iterator[Line]:
                 item=one.item,
                 charge=one.charge,
                 title=f"{one.charge}: {LineKind.BILLED.value}",
-                service=frame.period,
+                service=Span(one.since or frame.period.start, frame.period.end),
                 quantity=Decimal(1),
                 unit=LineKind.BILLED.value,
                 unit_price=-net,
