@@ -58,25 +58,16 @@ def claim_due(
     rows = conn.execute(
         """
         WITH waiting AS (
-            SELECT alert_id, account_id, next_try_at, number FROM alert_outbox o
-            WHERE delivered_at IS NULL AND failed IS NULL AND next_try_at <= %(now)s
-            AND account_id <> ALL(%(full)s)
-            AND NOT EXISTS (
-                SELECT FROM alert_outbox e
-                WHERE e.scope_id = o.scope_id AND e.period_start = o.period_start
-                AND e.account_id = o.account_id AND e.number < o.number
-                AND e.channel = o.channel AND e.recipient = o.recipient
-                AND e.delivered_at IS NULL AND e.failed IS NULL AND e.last_error IS NULL)
-            AND (scope_id IS NOT NULL OR NOT EXISTS (
-                SELECT FROM alert_outbox e
-                WHERE e.scope_id IS NULL AND e.period_start = o.period_start
-                AND e.account_id = o.account_id AND e.number < o.number
-                AND e.channel = o.channel AND e.recipient = o.recipient
-                AND e.delivered_at IS NULL AND e.failed IS NULL AND e.last_error IS NULL))
-            AND (channel <> 'command' OR NOT EXISTS (
-                SELECT FROM alert_outbox e
-                WHERE e.account_id = o.account_id AND e.number < o.number
-                AND e.channel = 'command' AND e.delivered_at IS NULL AND e.failed IS NULL))
+            SELECT alert_id, account_id, next_try_at, number FROM (
+                SELECT alert_id, account_id, next_try_at, number, channel,
+                       min(number) FILTER (WHERE last_error IS NULL) OVER (
+                           PARTITION BY account_id, channel, scope_id, period_start, recipient
+                       ) AS untried,
+                       min(number) OVER (PARTITION BY account_id, channel) AS oldest
+                FROM alert_outbox WHERE delivered_at IS NULL AND failed IS NULL) o
+            WHERE next_try_at <= %(now)s AND account_id <> ALL(%(full)s)
+            AND (untried IS NULL OR untried >= number)
+            AND (channel <> 'command' OR oldest = number)
             ORDER BY next_try_at, number LIMIT %(look)s
         ), placed AS (
             SELECT w.alert_id, coalesce(b.flying, 0) + row_number() OVER (
@@ -85,8 +76,8 @@ def claim_due(
             LEFT JOIN unnest(%(busy)s::text[], %(counts)s::int[]) AS b (account_id, flying)
             USING (account_id)
         ), due AS (
-            SELECT o.alert_id FROM alert_outbox o JOIN placed USING (alert_id)
-            WHERE place <= %(most)s
+            SELECT o.alert_id FROM alert_outbox o
+            WHERE alert_id = ANY(ARRAY(SELECT alert_id FROM placed WHERE place <= %(most)s))
             AND o.delivered_at IS NULL AND o.failed IS NULL AND o.next_try_at <= %(now)s
             ORDER BY o.next_try_at, o.number LIMIT %(limit)s FOR UPDATE OF o SKIP LOCKED
         )
