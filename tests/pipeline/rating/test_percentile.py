@@ -264,9 +264,8 @@ class TestCoverage:
 class TestPool:
     """Two ports of one pool: summed window by window, then the percentile; one line."""
 
-    def scope(self, pool: str) -> Scope:
+    def scope(self, pool: str, names: tuple[str, ...] = ("db", "web")) -> Scope:
         charge = port(pool=pool)
-        names = ("db", "web")
         return Scope(
             "acme", "acme", "EUR", "UTC",
             tuple(Item(name, name, "edge", MONTH) for name in names),
@@ -330,17 +329,19 @@ class TestPool:
         ("end", "paid"),
         [
             (30, ["db 20.000", "db 20.000", "web 20.000"]),
-            (15, ["db 20.000", "db 20.000", "web 10.000"]),
-            (5, ["db 20.000", "db 20.000"]),
+            (15, ["db 20.000", "db 20.000", "web 10.000", "zoo 10.000"]),
+            (5, ["db 20.000", "db 20.000", "zoo 20.000"]),
         ],
     )
     def test_and_only_as_long_as_it_is(self, end: int, paid: list[str]) -> None:
-        """Excluded for ten days amid the month; the other is rented until some day of it."""
-        scope = self.scope("edge")
-        db, web = scope.items
+        """Excluded for ten days amid the month; the second is rented until some day of it, the
+        third pays what that leaves.
+        """
+        scope = self.scope("edge", ("db", "web", "zoo"))
+        db, web, zoo = scope.items
         web = replace(web, valid=Span(START, hour(24 * end)))
         excluded = Interval("db", IntervalKind.EXCLUSION, Span(hour(240), hour(480)))
-        scope = replace(scope, items=(db, web), intervals=(excluded,))
+        scope = replace(scope, items=(db, web, zoo), intervals=(excluded,))
         samples = (sampled(*[60] * 288 * end, server="srv-web"),)
         found = price(scope, Inputs(MONTH, samples=samples), END)
         assert [f"{line.item} {line.quantity}" for line in found] == paid
