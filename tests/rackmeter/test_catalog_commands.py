@@ -1,13 +1,17 @@
 """`rackmeter catalog`: what each verb prints, for people and programs, and how it ends."""
 
 import json
+import re
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from rackmeter.cli import main as cli
 from tests import vault
+from tests.pipeline.rating.test_price_doc import CATALOG, examples, usage_of
+from tests.pipeline.rating.test_price_doc import CONTRACT as AGREED
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "catalog"
 EXAMPLE, CONTRACT, USAGE = (str(FOLDER / f"{n}.toml") for n in ("example", "contract", "usage"))
@@ -124,6 +128,25 @@ def test_a_quotation_for_people(run: Run, tmp_path: Path) -> None:
     assert lacking[1:3] == ["true-up", "second-half"]
     assert "first-half: true-up" not in said
     assert "tax hosting 19 % of 800.00: 152.00\ngross 952.00 EUR\n" in said
+
+
+@pytest.mark.parametrize("example", list(examples()), ids=lambda found: str(found["title"]))
+def test_the_command_says_what_the_page_says(
+    run: Run, tmp_path: Path, example: re.Match[str]
+) -> None:
+    """The worked examples of docs/price.md: their lines, with credit and before tax."""
+    written = {"prices": CATALOG + example["prices"], "usage": usage_of(example)}
+    if example["terms"]:
+        written["contract"] = AGREED + example["terms"]
+    for name, text in written.items():
+        (tmp_path / f"{name}.toml").write_text(text, "utf-8")
+    catalog = tmp_path / ("contract.toml" if example["terms"] else "prices.toml")
+    usage = str(tmp_path / "usage.toml")
+    code, said, _ = run("price", "--catalog", str(catalog), "--usage", usage, "--json")
+    assert code == 0
+    rows = [row.split("|") for row in example["lines"].split("\n")[2:-1]]
+    nets = [Decimal(row[4].split()[0]) for row in rows if row[2].strip()]
+    assert sum(Decimal(line["net"]) for line in json.loads(said)["lines"]) == sum(nets)
 
 
 def test_a_mistake_in_a_usage_file_has_its_line(run: Run, tmp_path: Path) -> None:

@@ -62,6 +62,11 @@ def examples() -> Iterator[re.Match[str]]:
     return EXAMPLE.finditer(DOC.read_text())
 
 
+def usage_of(example: re.Match[str]) -> str:
+    """The example's usage file: April, and the plan of the catalogue."""
+    return 'period = "2026-04"\n' + example["usage"].replace("[item.it]", '[item.it]\nplan = "it"')
+
+
 def shown(example: re.Match[str]) -> str:
     """The lines as the page has them; with tax and credit where the usage speaks of them."""
     prices = CATALOG + example["prices"]
@@ -70,8 +75,8 @@ def shown(example: re.Match[str]) -> str:
     if example["terms"]:
         contract = load_contract(CONTRACT + example["terms"], "contract.toml", prices)
         catalog, terms = contract.catalog, (contract.discounts, contract.commitments)
-    usage = example["usage"].replace("[item.it]", '[item.it]\nplan = "it"')
-    request = read_usage('period = "2026-04"\n' + usage, "usage.toml", catalog, *terms)
+    usage = usage_of(example)
+    request = read_usage(usage, "usage.toml", catalog, *terms)
     end = closed(request.inputs.period)
     lines = price(request.scope, request.inputs, end)
     if "tax =" not in usage and "[credit" not in usage:
