@@ -19,7 +19,7 @@ from invoicing.export import load
 from invoicing.rerate import rerate
 from invoicing.verify import verify
 from pipeline.catalog import load as load_catalog
-from schemas.terms import TaxMode, TaxProfile
+from schemas.terms import TaxMode, TaxProfile, TaxRounding
 from sinks import timelines
 from sinks.catalogs import apply
 from sinks.database import Connection, connect
@@ -32,7 +32,7 @@ from tests.invoicing.test_taken_back import AHEAD
 from tests.invoicing.worlds import DAY, END, START, account
 
 FIRST, SECOND = "RM-2026-000001", "RM-2026-000002"
-TENTH, APRIL = END + 10 * DAY, END + 31 * DAY
+TENTH, APRIL, LATE = END + 10 * DAY, END + 31 * DAY, CLOSED + DAY
 
 
 @pytest.fixture
@@ -154,6 +154,7 @@ REVERSE = TaxProfile(
     checked_at=ENTERED,
 )  # fmt: skip
 INCLUSIVE = TaxProfile(TaxMode.INCLUSIVE, country="DE")
+DOWN = TaxProfile(rounding=TaxRounding.DOWN, country="DE")
 
 
 @pytest.mark.parametrize(
@@ -190,24 +191,25 @@ def test_another_tax_treatment_charges_its_months_itself(
 
 
 @pytest.mark.parametrize(
-    ("rule", "since", "entered", "taken_back"),
+    ("rule", "before", "profile", "since", "entered", "taken_back"),
     [
-        ("known when it was billed", START, ENTERED, False),
-        ("of the month after", APRIL, CLOSED, False),
-        ("from March on", END, CLOSED, True),
-        ("from within March on: its end decides", TENTH, CLOSED, True),
-        ("entered late, from February on: its invoice stays", START, CLOSED + DAY, True),
+        ("known when it was billed", REVERSE, REVERSE, START, ENTERED, False),
+        ("of the month after", None, REVERSE, APRIL, CLOSED, False),
+        ("from March on", None, REVERSE, END, CLOSED, True),
+        ("from within March on: its end decides", None, REVERSE, TENTH, CLOSED, True),
+        ("entered late, from February on: its invoice stays", None, REVERSE, START, LATE, True),
+        ("new evidence of the same", REVERSE, replace(REVERSE, evidence="2"), END, LATE, False),
+        ("another rounding", None, DOWN, END, CLOSED, True),
     ],
 )
 def test_when_a_treatment_takes_fees_in_advance_back(
-    conn: Connection, billing_url: str, rule: str, since: datetime, entered: datetime,
-    taken_back: bool,
+    conn: Connection, billing_url: str, rule: str, before: TaxProfile | None, profile: TaxProfile,
+    since: datetime, entered: datetime, taken_back: bool,
 ) -> None:  # fmt: skip
-    if entered == ENTERED:
-        set_profile(conn, "acme-0", REVERSE, since, "test", entered)
+    if before is not None:
+        set_profile(conn, "acme-0", before, START, "test", ENTERED)
     assert close_month(billing_url).exit_code == 0
-    if entered != ENTERED:
-        set_profile(conn, "acme-0", REVERSE, since, "test", entered)
+    set_profile(conn, "acme-0", profile, since, "test", entered)
     found = [(one.scope, one.period.start, one.why) for one in due(conn)]
     expected = [(item, START, (TREATMENT,)) for item in ("ends", "stays")]
     assert found == (expected if taken_back else []), rule

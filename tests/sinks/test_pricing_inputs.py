@@ -206,7 +206,7 @@ class TestEarlierInvoices:
     def test_a_year_that_begins_within_a_month_billed_in_advance(
         self, customer: Connection
     ) -> None:
-        """From 15 April; March's invoice has a price of 20 April on: 11 of 30 days of 30.00."""
+        """From 15 April, which cuts the fee too: 16 of 30 days of 30.00, at either price."""
         rent_small(customer)
         begins, dearer = APRIL + timedelta(14), APRIL + timedelta(19)
         year = Commitment("min", Span(begins), Decimal("360.00"), Term.YEAR, "hosting")
@@ -220,7 +220,7 @@ class TestEarlierInvoices:
             invoiced(customer, number, period, *price(scope, inputs, closed(period)))
         may = following(april, "UTC")
         inputs = usage_inputs(customer, scope, may, closed(may))
-        assert inputs.spent == (Spent("min", Decimal("11.00")),)
+        assert inputs.spent == (Spent("min", Decimal("16.00")),)
 
 
 def test_what_is_left_of_a_pack_is_what_the_newest_invoice_says(customer: Connection) -> None:
