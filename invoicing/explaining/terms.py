@@ -9,7 +9,7 @@ from invoicing.explaining.quantity import span_text
 from invoicing.explaining.tree import Node
 from pipeline.money import exact_sum, exact_text, round_money
 from pipeline.periods import closed, microseconds
-from pipeline.rating.advance import billed_key, of_scope
+from pipeline.rating.advance import begun, billed_key, of_scope
 from pipeline.rating.commitment import counts as counts_towards
 from pipeline.rating.credit import draw
 from pipeline.rating.discount import amount_key, counts, prorated
@@ -123,6 +123,7 @@ def _true_up(entry: Priced, line: Line, lines: Sequence[Line]) -> Iterator[Node]
 def _billed(entry: Priced, line: Line, lines: Sequence[Line]) -> Iterator[Node]:
     scope, currency = entry.scope, entry.scope.currency
     own = (line.item, line.charge, line.tax)
+    starts = [entry.inputs.period.start, *begun(scope, entry.inputs.period)]
     for paid in entry.inputs.billed:
         if billed_key(scope, entry.inputs.period, paid) == line.key:
             yield Node("billed in advance", f"{paid.net} {currency}", tuple(_ahead(paid, line)))
@@ -130,7 +131,8 @@ def _billed(entry: Priced, line: Line, lines: Sequence[Line]) -> Iterator[Node]:
         mine = (one.item, one.charge, one.tax) == own and one.kind is not LineKind.BILLED
         if of_scope(scope, entry.inputs.period, one):
             continue
-        if mine and one.service.start < closed(entry.inputs.period):
+        part = max((at for at in starts if at <= one.service.start), default=None)
+        if mine and part == line.service.start and one.service.start < closed(entry.inputs.period):
             yield line_node("came to", one, currency)
 
 

@@ -58,15 +58,18 @@ def scope() -> Scope:
     )  # fmt: skip
 
 
-def paper() -> Document:
+AHEAD = Billed("it", "rent", "hosting", Decimal("12.00"))
+
+
+def paper(known: Scope | None = None, *billed: Billed) -> Document:
     """Volume tiers, a lot, both kinds of discount, a true-up and what was billed in advance."""
     inputs = Inputs(
         PERIOD,
         (Usage("srv", "net.tx_bytes", "eth0", START, END, 9 * 10**12),),
-        billed=(Billed("it", "rent", "hosting", Decimal("12.00")),),
+        billed=billed or (AHEAD,),
         lots=(Lot("rollover/it/traffic/x", "it/traffic/Sum net.bytes", 10**12, END),),
     )
-    entry = Priced(scope(), inputs, END)
+    entry = Priced(known or scope(), inputs, END)
     lines = price(entry.scope, inputs, END)
     header = Header("invoice", END, "Europe/Berlin", "EUR", PERIOD, SELLER, BUYER)
     rows = document_lines(entry.scope, lines, [()] * len(lines))
@@ -96,6 +99,18 @@ def texts(document: Document, kind: LineKind) -> list[str]:
 )
 def test_each_kind_says_its_reason(kind: LineKind, said: str) -> None:
     assert any(said in one for one in texts(paper(), kind)), texts(paper(), kind)
+
+
+def test_what_was_billed_for_a_part_of_the_month_came_to_what_that_part_did() -> None:
+    """The year of a commitment begins in the middle: 5.00 before it, 5.00 in it."""
+    middle = START + (END - START) / 2
+    year = Commitment("year", Span(middle), Decimal("120.00"), Term.YEAR, "hosting")
+    known = replace(scope(), discounts=(), commitments=(year,))
+    both = replace(AHEAD, net=Decimal("4.00")), replace(AHEAD, net=Decimal("6.00"), since=middle)
+    document = paper(known, *both)
+    found = texts(document, LineKind.BILLED)
+    said = ("in advance: 4.00", "in advance: 6.00", "came to: 5.00")
+    assert [tuple(one.count(text) for text in said) for one in found] == [(1, 0, 1), (0, 1, 1)]
 
 
 def test_a_discount_that_a_renewed_contract_keeps_is_explained_as_that_of_its_time() -> None:
