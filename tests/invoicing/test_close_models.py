@@ -11,10 +11,11 @@ from invoicing.export import load as load_document
 from invoicing.report import CloseReport, Status
 from invoicing.verify import verify
 from pipeline.catalog import load
+from pipeline.contract import load_contract
 from schemas.prices import IntervalKind
 from sinks import intervals, timelines
 from sinks.alterations import add_addon
-from sinks.catalogs import apply
+from sinks.catalogs import apply, apply_contract
 from sinks.database import Connection, connect
 from tests.invoicing import ledger
 from tests.invoicing.scenario import CLOSED, ENTERED, TB, TEXT, close_month
@@ -124,6 +125,61 @@ def test_it_is_explained_line_by_line_and_verifies(
         assert found.line.title in found.to_text()
     assert verify(tmp_path / "RM-2026-000001.pdf") == []
     assert verify(tmp_path / "RM-2026-000001.json") == []
+
+
+TERMS = """
+contract = "part"
+base = "BASE"
+scope = "it"
+effective = 2026-02-01
+[discount.half]
+percent = "50 %"
+charges = ["traffic", "copies", "port", "gpu"]
+from = 2026-02-02
+[discount.month]
+amount = "28.00 / month"
+charges = ["hours"]
+until = 2026-02-15
+"""
+
+
+def test_terms_that_hold_for_a_part_of_the_month(
+    conn: Connection, billing_url: str, tmp_path: Path
+) -> None:
+    """7 TB are sent in two days; 23 hours of them are over when half is off, at midnight in Berlin.
+    Of 28.00 a month 335 of 672 hours have 13.96. Every charge comes to what it does uncut.
+    """
+    text = TERMS.replace("BASE", load(EVERYTHING, "everything.toml").version)
+    apply_contract(conn, load_contract(text, "part.toml", EVERYTHING), text, ENTERED)
+    closed(billing_url, "2026-02", tmp_path)
+    found = billed(conn, "RM-2026-000001")
+    assert found[:15] + found[18:] == [
+        "copies: 2 package of 3 TB × 0.50 = 1.00",
+        "copies: 1 package of 3 TB × 0.50 = 0.50",
+        "copies: 1 discount × -0.25 = -0.25",
+        "gpu: 3.29 GPU-hour × 2.19 = 7.21",
+        "gpu: 92.71 GPU-hour × 2.19 = 203.03",
+        "gpu: 1 discount × -101.52 = -101.52",
+        "hours: 335 hour × 0.10 = 33.50",
+        "hours: 1 discount × -13.96 = -13.96",
+        "hours: 337 hour × 0.10 = 6.50",
+        "port: 10.09 Mbps × 0.90 = 9.08",
+        "port: 0.03 Mbps × 0.60 = 0.02",
+        "port: 312.98 Mbps × 0.90 = 281.68",
+        "port: 0.97 Mbps × 0.60 = 0.58",
+        "port: 1 discount × -140.84 = -140.84",
+        "port: 1 discount × -0.29 = -0.29",
+        "traffic: 2.354 TB × 2.00 = 4.71",
+        "traffic: 2.646 TB × 2.00 = 5.29",
+        "traffic: 1 discount × -2.65 = -2.65",
+        "traffic: 1.000 TB × 1.50 = 1.50",
+        "traffic: 1 flat fee × 1.00 = 1.00",
+        "traffic: 1 discount × -0.75 = -0.75",
+        "traffic: 1 discount × -0.50 = -0.50",
+    ]
+    for position in range(1, len(found) + 1):
+        assert explain(conn, f"RM-2026-000001/{position}").differences == ()
+    assert verify(tmp_path / "RM-2026-000001.pdf") == []
 
 
 def test_a_plan_cancelled_after_it_was_billed_in_advance_pays_back(
