@@ -92,6 +92,20 @@ def effects(
     return sorted(found, key=lambda effect: (effect.account, effect.scope))
 
 
+def without_plan(conn: Connection, catalog: Catalog, at: datetime) -> list[tuple[str, str, str]]:
+    """Item, account and plan of what keeps its prices because the catalogue lacks its plan."""
+    return conn.execute(
+        """
+        SELECT item_id, account_id, plan FROM item i JOIN rating_scope s USING (scope_id)
+        WHERE (upper_inf(valid) OR upper(valid) > %(at)s) AND plan <> ALL(%(plans)s)
+          AND NOT EXISTS (SELECT FROM contract_known() c WHERE c.scope_id = i.scope_id
+                          AND (upper_inf(c.valid) OR upper(c.valid) > %(at)s))
+        ORDER BY item_id
+        """,
+        {"plans": list(catalog.plans), "at": at},
+    ).fetchall()
+
+
 def agreed_on(conn: Connection, contract: Contract) -> Agreed:
     """What a contract that is not applied yet changes about its scope's terms."""
     scope, start = contract.scope, contract.valid.start

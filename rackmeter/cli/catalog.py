@@ -82,7 +82,7 @@ def apply(
     )
     from rackmeter.cli.ledger import ledger  # noqa: PLC0415
     from rackmeter.cli.prices import offer, text_of  # noqa: PLC0415
-    from sinks.catalog_effect import agreed_on, effects  # noqa: PLC0415
+    from sinks.catalog_effect import agreed_on, effects, without_plan  # noqa: PLC0415
     from sinks.catalogs import apply as publish  # noqa: PLC0415
     from sinks.catalogs import apply_contract  # noqa: PLC0415
     from sinks.changes import Order  # noqa: PLC0415
@@ -101,10 +101,11 @@ def apply(
             version, terms = contract.catalog.version, agreed_on(conn, contract)
             applied = apply_contract(conn, contract, text, now, order)
         meant = effects(conn, applied.touched, now, terms) if dry_run else []
+        kept = without_plan(conn, found, now) if found and found.existing != "keep" else []
     if json:
-        document(applied_document(version, applied, meant, dry_run=dry_run))
+        document(applied_document(version, applied, meant, kept, dry_run=dry_run))
     elif applied.published:
-        lines(applied_lines(version, applied, dry_run=dry_run))
+        lines(applied_lines(version, applied, kept, dry_run=dry_run))
         effect_table(meant)
     else:
         lines([f"{version} is published already, and the same"])

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from sinks.catalogs import Applied
     from sinks.repricing import Touched
 
+Kept = tuple[str, str, str]
+"""Item, account and plan of what keeps its prices."""
+
 
 def change_lines(changes: Iterable["Change"]) -> Iterable[str]:
     """Each place once, with its fields below."""
@@ -30,7 +33,12 @@ def change_lines(changes: Iterable["Change"]) -> Iterable[str]:
 
 
 def applied_document(
-    version: str, applied: "Applied", effects: Iterable["Effect"], *, dry_run: bool
+    version: str,
+    applied: "Applied",
+    effects: Iterable["Effect"],
+    kept: Iterable[Kept],
+    *,
+    dry_run: bool,
 ) -> dict[str, Any]:
     return {
         "version": version,
@@ -42,12 +50,15 @@ def applied_document(
             for one in applied.touched
         ],
         "late": [{"scope": scope, "period_start": start} for scope, start in applied.late],
+        "without_plan": [dict(zip(("item", "account", "plan"), k, strict=True)) for k in kept],
         "effect": effect_document(effects),
         "dry_run": dry_run,
     }
 
 
-def applied_lines(version: str, applied: "Applied", *, dry_run: bool) -> Iterable[str]:
+def applied_lines(
+    version: str, applied: "Applied", kept: Iterable[Kept], *, dry_run: bool
+) -> Iterable[str]:
     """What was done, or would be, and every item that it is about."""
     would = "would be " if dry_run else ""
     customers = len({one.account for one in applied.touched})
@@ -55,6 +66,8 @@ def applied_lines(version: str, applied: "Applied", *, dry_run: bool) -> Iterabl
     yield f"{version}: {would}published; {would}repriced: {count}"
     for one in applied.touched:
         yield f"  {one.item.item} of {one.account}, from {one.start:%Y-%m-%d %H:%M} UTC"
+    for item, account, plan in kept:
+        yield f"  {item} of {account} keeps its price: {version} has no plan {plan}"
     for scope, start in applied.late:
         yield f"  {scope}: the next close corrects the sealed period from {start:%Y-%m-%d}"
 

@@ -188,6 +188,21 @@ def test_a_dry_run_tells_items_customers_and_the_month(run: Run, tmp_path: Path)
 
 
 @pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize(("existing", "told"), [("at_renewal", True), ("keep", False)])
+def test_what_a_version_lacks_keeps_its_price_and_is_told(
+    run: Run, tmp_path: Path, existing: str, told: bool
+) -> None:
+    new = tmp_path / "2026-05.toml"
+    text = OLD.replace("2026-03", "2026-05", 1).replace("[plan.ax-hourly]", "[plan.ax-new]")
+    new.write_text(text.replace('"keep"', f'"{existing}"', 1), "utf-8")
+    said = run("apply", str(new), "--dry-run")[1]
+    assert ("  web of acme keeps its price: 2026-05 has no plan ax-hourly\n" in said) == told
+    found = json.loads(run("apply", str(new), "--dry-run", "--json")[1])
+    kept = [{"item": "web", "account": "acme", "plan": "ax-hourly"}] if told else []
+    assert (found["items"], found["without_plan"]) == ([], kept)
+
+
+@pytest.mark.usefixtures("ledger")
 def test_a_contract_is_published_once_and_shown(run: Run) -> None:
     # 49.00 less 10 %, less 50.00 a month: what lacks of 500.00 is all of it.
     rows = run("apply", CONTRACT, "--dry-run")[1].split("\n")
