@@ -144,6 +144,18 @@ def test_a_discount_is_a_line_beside_its_own() -> None:
     assert (less.tier, less.service, less.version) == (1, line.service, "v1")
 
 
+def test_what_is_taken_of_one_charge_stands_in_the_order_of_keys() -> None:
+    """Whatever the item's name: "db" is before "discount", "web" is not."""
+    scope = world({"fee": "100.00"}, TEN_PERCENT, replace(TEN, name="z"))
+    (item,), rows = scope.items, scope.prices
+    for name in ("db", "web"):
+        of = replace(scope, items=(replace(item, item=name),),
+                     prices=tuple(replace(one, item=name) for one in rows))  # fmt: skip
+        keys = [line.key for line in lines(of)[1:]]
+        assert keys == sorted(keys)
+        assert len(keys) == 2
+
+
 def test_an_amount_is_of_the_month_whenever_its_first_line_begins() -> None:
     late = row(Charge(Fee(), PerUnit(Decimal(20)), "hosting"), "fee", Span(hour(360)))
     fee, less = sorted(lines(replace(scope_of(late), discounts=(TEN,))), key=lambda x: -x.net)
