@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
+from invoicing.explain import explain_document
+from invoicing.export import load
 from invoicing.report import Status
+from invoicing.verify import verify
 from schemas.billing import LineKind
 from sinks import timelines
 from sinks.database import Connection, connect
@@ -92,6 +96,16 @@ def test_a_month_that_has_not_ended_waits(conn: Connection, billing_url: str) ->
     (outcome,) = report.outcomes
     assert outcome.status is Status.WAITING
     assert outcome.reasons[0].startswith("Service runs until 2026-04-30 22:15:00 UTC with grace")
+
+
+def test_its_papers_are_proved_and_explained(
+    conn: Connection, billing_url: str, tmp_path: Path
+) -> None:
+    agreed(conn, "120.00 / month")
+    (outcome,) = closed(billing_url, "2026-04", "2026-05-03", folder=tmp_path).outcomes
+    assert [verify(Path(file)) for file in outcome.files] == [[], []]
+    assert outcome.invoice_id is not None
+    assert explain_document(load(conn, outcome.invoice_id)[0]).differences == ()
 
 
 def test_months_of_a_year_that_settle_nothing_are_not_closed(
