@@ -61,8 +61,11 @@ def base_of(text: str, name: str) -> str:
     return version
 
 
-def load_contract(text: str, name: str, base_text: str) -> Contract:
-    """Read a contract. Raises CatalogError, which names every mistake by file, line and mend."""
+def load_contract(text: str, name: str, base_text: str, timezone: str = "") -> Contract:
+    """Read a contract. Raises CatalogError, which names every mistake by file, line and mend.
+
+    Its days are those of ``timezone``, the customer's; the seller's where none is given.
+    """
     base = load(base_text, f"{base_of(text, name)} (base of {name})")
     file = parse(text, name)
     file.only(FIELDS)
@@ -74,32 +77,27 @@ def load_contract(text: str, name: str, base_text: str) -> Contract:
     merged |= {"version": own, "existing": "keep"}
     file.mistakes.base = base.version
     catalog = read(Table(merged, (), file.mistakes))
-    valid = _valid(file, base.seller.timezone)
+    seller = replace(base.seller, timezone=timezone or base.seller.timezone)
+    valid = _valid(file, seller.timezone)
     scope = file.text("scope", 'write the rating scope it holds for: scope = "acme"')
     contract = Contract(
         scope=scope,
         valid=valid,
         catalog=replace(
             catalog,
+            effective=valid.start,
             existing=valid.start,
             until=valid.end,
             then=base,
             reason=f"contract {catalog.version}",
             scope=scope,
         ),
-        discounts=tuple(_discount(t, base.seller, valid) for t in _tables(file, "discount")),
-        commitments=tuple(_commitment(t, base.seller, valid) for t in _tables(file, "commitment")),
+        discounts=tuple(_discount(t, seller, valid) for t in _tables(file, "discount")),
+        commitments=tuple(_commitment(t, seller, valid) for t in _tables(file, "commitment")),
     )
     _refuse_unknown_charges(file, contract)
     file.mistakes.refuse()
     return contract
-
-
-def _inside(span: Span, other: Span) -> Span | None:
-    """What both have in common; either may be open."""
-    ends = [end for end in (span.end, other.end) if end is not None]
-    both = Span(max(span.start, other.start), min(ends, default=None))
-    return both if both.end is None or both.start < both.end else None
 
 
 def _prices(file: Table, base: Catalog) -> dict[str, Any]:
@@ -189,7 +187,7 @@ def _part(table: Table, seller: Seller, valid: Span) -> Span:
         return day(table, key, seller.timezone) if key in table.values else default
 
     noted = len(table.mistakes.found)
-    part = _inside(Span(edge("from", valid.start) or valid.start, edge("until", None)), valid)
+    part = Span(edge("from", valid.start) or valid.start, edge("until", None)).inside(valid)
     if part is None and len(table.mistakes.found) == noted:
         holds = f"from {_shown(valid.start, seller.timezone)}"
         holds += f" until {_shown(valid.end, seller.timezone)}" if valid.end else " on"

@@ -80,7 +80,7 @@ def read_usage(
     commitments: tuple[Commitment, ...] = (),
 ) -> Request:
     """The request of a file. Raises CatalogError, which names every mistake."""
-    file = _json(text, name) if name.endswith(".json") else parse(text, name, NAMES)
+    file = _file(text, name)
     file.only(("period", "timezone", "tax", "item", "credit", "earlier"))
     timezone = _timezone(file, catalog.seller.timezone)
     period = _period(file, timezone)
@@ -116,6 +116,16 @@ def read_usage(
     lots += tuple(replace(pack, left=0) for pack in packs if pack.pot in said)
     inputs = Inputs(period, usage, samples, spent, lots=lots)
     return Request(scope, inputs, TaxProfile(mode), credits_, silent)
+
+
+def timezone_of(text: str, name: str) -> str:
+    """The customer's zone, if the file says one that there is: by it a contract is read."""
+    file = _file(text, name)
+    return _timezone(file, "") if isinstance(file.values.get("timezone"), str) else ""
+
+
+def _file(text: str, name: str) -> Table:
+    return _json(text, name) if name.endswith(".json") else parse(text, name, NAMES)
 
 
 def _json(text: str, name: str) -> Table:

@@ -35,10 +35,10 @@ def terms_of(
     commitments: dict[str, list[Commitment]] = defaultdict(list)
     for scope, low, high, less, least in rows:
         for discount in from_json(tuple[Discount, ...], less):
-            if span := _inside(discount.valid, low, high):
+            if span := discount.valid.inside(Span(low, high)):
                 discounts[scope].append(replace(discount, valid=span))
         for commitment in from_json(tuple[Commitment, ...], least):
-            if span := _inside(commitment.valid, low, high):
+            if span := commitment.valid.inside(Span(low, high)):
                 commitments[scope].append(replace(commitment, valid=span))
     found = {row[0] for row in rows}
     return {scope: (tuple(discounts[scope]), tuple(commitments[scope])) for scope in found}
@@ -90,10 +90,3 @@ def agree(conn: Connection, contract: Contract, at: datetime) -> None:
             at,
         ),
     )
-
-
-def _inside(span: Span, low: datetime, high: datetime | None) -> Span | None:
-    """The part of a term in which its contract holds: a later one may have ended it early."""
-    ends = [end for end in (span.end, high) if end is not None]
-    part = Span(max(span.start, low), min(ends, default=None))
-    return part if part.end is None or part.start < part.end else None

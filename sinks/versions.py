@@ -32,12 +32,17 @@ _load = lru_cache(64)(load)
 
 
 def read_contract(conn: Connection, text: str, name: str) -> Contract:
-    """A contract's file with its base, which must be published."""
+    """A contract's file with its base, which must be published; its days are its customer's."""
     base = base_of(text, name)
     base_text = published_text(conn, base)
     if base_text is None or is_contract(base_text):
         raise ConfigError(f"{name}: base: {base} is no published catalogue; apply that one first.")
-    return load_contract(text, name, base_text)
+    contract = load_contract(text, name, base_text)
+    row = conn.execute(
+        "SELECT timezone FROM rating_scope JOIN account USING (account_id) WHERE scope_id = %s",
+        (contract.scope,),
+    ).fetchone()
+    return contract if row is None else load_contract(text, name, base_text, row[0])
 
 
 def publish(conn: Connection, catalog: Catalog, text: str, at: datetime) -> bool:

@@ -49,13 +49,12 @@ def price(
 ) -> None:
     """Price a month of use as an invoice would, from two files: for tests and for quotations."""
     from pipeline.quote import quote  # noqa: PLC0415 - starts slowly
-    from pipeline.quote_read import read_usage  # noqa: PLC0415
+    from pipeline.quote_read import read_usage, timezone_of  # noqa: PLC0415
     from rackmeter.cli.prices import offer, text_of  # noqa: PLC0415
 
-    offered = offer(catalog, base)
-    request = read_usage(
-        text_of(usage), str(usage), offered.catalog, offered.discounts, offered.commitments
-    )
+    text, name = text_of(usage), str(usage)
+    offered = offer(catalog, base, timezone_of(text, name))
+    request = read_usage(text, name, offered.catalog, offered.discounts, offered.commitments)
     for silent in request.silent:
         note(f"{usage}: nothing is said of {silent}: counted as none")
     quoted = quote(request, offered.catalog.seller)

@@ -24,13 +24,16 @@ class Offer:
     commitments: tuple[Commitment, ...] = ()
 
 
-def offer(file: Path, base: Path | None = None) -> Offer:
-    """A catalogue, or a contract with its base: ``base``, or the file beside it of that version."""
+def offer(file: Path, base: Path | None = None, timezone: str = "") -> Offer:
+    """A catalogue, or a contract with its base: ``base``, or the file beside it of that version.
+
+    A contract's days are those of ``timezone``; the seller's if not said.
+    """
     text = text_of(file)
     if not is_contract(text):
         return Offer(load(text, str(file)))
     beside = base or _beside(file, base_of(text, str(file)))
-    contract = load_contract(text, str(file), text_of(beside))
+    contract = load_contract(text, str(file), text_of(beside), timezone)
     return Offer(contract.catalog, contract.discounts, contract.commitments)
 
 

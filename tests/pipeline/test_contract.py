@@ -1,6 +1,6 @@
 """Contracts: what differs from a catalogue, for how long, and what a person is told of mistakes."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -74,6 +74,16 @@ def test_an_open_contract_and_an_item_that_ended() -> None:
     ended = Item("web", "web", "ax-hourly", Span(BEGIN, END))
     assert {row.valid for row in price_rows(contract.catalog, ended)} == {Span(BEGIN, END)}
     assert contract.catalog.existing == contract.valid.start == BEGIN
+
+
+def test_its_days_are_those_of_the_customer() -> None:
+    contract = load_contract(TEXT, NAME, BASE, "Asia/Tokyo")
+    sooner = timedelta(hours=7)  # in summer Tokyo is so far ahead of Berlin
+    valid = Span(BEGIN - sooner, END - sooner)
+    assert (contract.valid, contract.catalog.effective) == (valid, valid.start)
+    assert contract.discounts[0].valid.start == valid.start
+    assert contract.commitments[-1].valid.end == valid.end
+    assert contract.catalog.seller.timezone == "Europe/Berlin"
 
 
 def test_what_a_file_says_it_is() -> None:

@@ -16,7 +16,7 @@ from sinks.catalog_effect import Effect, between, effects
 from sinks.catalogs import apply, apply_contract
 from sinks.database import Connection
 from sinks.scopes import load_scope
-from sinks.timelines import end
+from sinks.timelines import add_account, end
 from sinks.versions import published, read_contract
 from tests.fix_billing import START, TX, a_catalog, meter_windows, rent_small
 
@@ -138,6 +138,21 @@ class TestContract:
         apply(customer, newer, text, START + DAY)
         resize(customer, "i-1", plan="small", at=START + DAY, catalog=newer, entered_at=START)
         assert rows(customer, "traffic")[1:] == [("acme-2026", Span(APRIL, MAY)), ("v1", Span(MAY))]
+
+    @pytest.mark.parametrize(("timezone", "hour"), [("Asia/Tokyo", -9), ("America/New_York", 4)])
+    def test_it_begins_with_the_customers_day(
+        self, customer: Connection, timezone: str, hour: int
+    ) -> None:
+        """Else it would begin within a month of his and count a part of it."""
+        add_account(
+            customer, account="far", name="Far", country="JP", currency="EUR", timezone=timezone
+        )
+        rent_small(customer, account="far")
+        apply_contract(customer, *agreed(customer), START)
+        there = timedelta(hours=hour)
+        [discount] = load_scope(customer, "i-1").discounts
+        assert discount.valid == Span(APRIL + there, MAY + there)
+        assert rows(customer, "traffic")[1] == ("acme-2026", discount.valid)
 
     @pytest.mark.parametrize("entered", [START, APRIL + 2 * DAY])
     def test_an_item_that_ends_in_its_time_has_its_prices(
