@@ -161,7 +161,8 @@ def _taken(conn: Connection, groups: Sequence[Group], run: Run) -> list[Fate]:
         reasons = _reasons(conn, groups, scopes, run)
         open_ = [group for group in groups if not reasons[group]]
         run.steps(open_)("freeze")
-        headed = heads(conn, open_, run.seller, run.issued_at, run.terms) if open_ else []
+        seller = run.seller_of(groups[0])
+        headed = heads(conn, open_, seller, run.issued_at, run.terms) if open_ else []
         fit = [one for one in headed if isinstance(one, Headed)]
         frozen = iter(freeze(conn, fit, scopes))
     made_of = iter([next(frozen) if isinstance(one, Headed) else one for one in headed])

@@ -28,7 +28,7 @@ all there or not at all, and one account is a batch of one.
 import random
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from time import monotonic
@@ -76,6 +76,7 @@ def close(
     accounts: Collection[str] | None = None,
     dry_run: bool = False,
     least: Decimal = CREDIT_NOTE_MIN,
+    rates: tuple[tuple[date, dict[str, Decimal]], ...] = (),
     folder: Path | None = None,
     batch: int = BATCH_SCOPES,
     processes: int = 1,
@@ -85,7 +86,8 @@ def close(
 
     ``batch`` is how many scopes are closed together, more only where one invoice has them,
     ``processes`` how many batches at a time.
-    ``numbers`` is the log of invoice numbers, ``least`` what a credit note is written for at least.
+    ``numbers`` is the log of invoice numbers, ``least`` what a credit note is written for at least,
+    ``rates`` the seller's tax rates from when on; always those it has, if nothing is said.
     With ``folder`` each document is written there as JSON and PDF. Raises DependencyError when the
     database goes away or the log cannot be written: close again.
     """
@@ -105,7 +107,7 @@ def close(
             places = {(group.account, group.period): n for n, group in enumerate(groups)}
             told = _Told(progress, len(groups))
             at = issued_at.replace(microsecond=0)
-            run = Run(seller, grace_ms, at, dry_run, folder, log, told.step, least)
+            run = Run(seller, grace_ms, at, dry_run, folder, log, told.step, least, rates)
             work = Work(url, run, {one.account for one in dues})
             closed: dict[int, Closed] = {}
             for together, done in work.done(

@@ -82,7 +82,7 @@ def _examine(conn: Connection, group: Group, run: Run) -> _Examined | Outcome | 
                 " corrected is not known: enter it again with `rackmeter invoice reenter FILE`."
             )
             return outcome_of(group, Status.WAITING, reasons=(said,))
-        header = headers_of(conn, [group], run.seller, run.issued_at)(group)
+        header = headers_of(conn, [group], run.seller_of(group), run.issued_at)(group)
         found = papers(conn, looks, header, run.terms)
         drafts = [_drafted(conn, group, paper) for paper in found.own]
         return _Examined(looks, found, drafts)

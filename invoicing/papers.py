@@ -135,12 +135,14 @@ def _header(looks: Sequence[Look], invoice: Document | None, header: Header) -> 
     """Of a document for these looks: the period and the taxes of the invoice that it corrects."""
     if invoice is None:
         return replace(header, period=looks[0].due.period)
-    same = invoice.seller.entity == header.seller.entity
+    seller = invoice.seller
+    if seller.entity == header.seller.entity:
+        seller = replace(header.seller, tax={**header.seller.tax, **seller.tax})
     return replace(
         header,
         period=invoice.period,
         timezone=invoice.timezone,
         profile=invoice.profile,
         buyer=replace(header.buyer, vat_id=invoice.profile.vat_id),
-        seller=header.seller if same else invoice.seller,
+        seller=seller,
     )

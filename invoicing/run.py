@@ -1,8 +1,8 @@
 """What all documents of one close share, and how one that fails is kept from the others."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Final, TypeVar
@@ -11,12 +11,14 @@ import psycopg
 from psycopg import errors
 
 from invoicing.held import AlreadySealedError, TimelineChangedError
+from invoicing.lines import taxed_at
 from invoicing.looks import LookedAtError
 from invoicing.number_log import NumberLog
 from invoicing.outcomes import outcome_of
 from invoicing.papers import Terms
 from invoicing.plan import Group
 from invoicing.report import Outcome, Status
+from pipeline.periods import zone
 from schemas.billing import Seller
 from schemas.errors import RackmeterError
 from sinks.database import NewerSchemaError
@@ -54,6 +56,17 @@ class Run:
     """Told which step of which account is about to be taken."""
     least: Decimal = CREDIT_NOTE_MIN
     """The least that a credit note is written for."""
+    rates: tuple[tuple[date, dict[str, Decimal]], ...] = ()
+    """From which day on which tax rates the seller has; always its own, if nothing is said."""
+
+    def seller_of(self, group: Group) -> Seller:
+        """The seller with the rates of the period's last day, not of the night it is closed in.
+
+        A day is one wherever the customer is. A new category has the rate that it came with.
+        """
+        last = taxed_at(group.period).astimezone(zone(group.timezone)).date()
+        then = [tax for day, tax in self.rates if day <= last]
+        return replace(self.seller, tax={**self.seller.tax, **then[-1]}) if then else self.seller
 
     def steps(self, groups: Sequence[Group]) -> Callable[[str], None]:
         """Tells a step of each of these groups."""

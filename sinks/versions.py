@@ -1,12 +1,14 @@
 """Published versions: the files of catalogues and contracts as they were applied, for good."""
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from functools import lru_cache
 from hashlib import sha256
 
 from pipeline.catalog import Catalog, load
 from pipeline.contract import Contract, base_of, is_contract, load_contract
+from pipeline.periods import zone
 from schemas.errors import ConfigError, RefusedError
 from sinks.database import Connection
 
@@ -80,3 +82,20 @@ def published_in_order(conn: Connection, versions: Collection[str]) -> list[Cata
         {"named": list(versions)},
     ).fetchall()
     return [catalog for (name,) in rows if (catalog := published(conn, name)) is not None]
+
+
+def tax_rates(conn: Connection, entity: str) -> tuple[tuple[date, dict[str, Decimal]], ...]:
+    """From which of its days on a seller has which rates, by its catalogues; later ones count."""
+    rows = conn.execute(
+        """
+        SELECT version FROM catalog_version v
+        WHERE NOT EXISTS (SELECT FROM contract c WHERE c.version = v.version)
+        ORDER BY effective, applied_at, version
+        """
+    ).fetchall()
+    found = (published(conn, name) for (name,) in rows)
+    return tuple(
+        (one.effective.astimezone(zone(one.seller.timezone)).date(), one.seller.tax)
+        for one in found
+        if one is not None and one.seller.entity == entity
+    )

@@ -53,7 +53,10 @@ def close(
     ] = None,
     catalog: Annotated[
         str | None,
-        typer.Option(metavar="VERSION|FILE", help="Whose seller issues; else the newest in force."),
+        typer.Option(
+            metavar="VERSION|FILE",
+            help="Whose seller issues, at its taxes; else the newest in force, at the period's.",
+        ),
     ] = None,
     processes: Annotated[
         int, typer.Option(metavar="N", min=1, help="Batches at a time, 150 MB each.")
@@ -75,6 +78,7 @@ def close(
     from rackmeter.cli.prices import catalogue  # noqa: PLC0415
     from rackmeter.settings import load_settings  # noqa: PLC0415
     from sinks.database import connect, require_schema  # noqa: PLC0415
+    from sinks.versions import tax_rates  # noqa: PLC0415
 
     if (month is None) == (as_of is None):
         raise ConfigError("Say which period: --month 2026-10, or --as-of now.")
@@ -87,6 +91,7 @@ def close(
         with connect(url) as conn:
             require_schema(conn)
             seller = catalogue(conn, catalog).seller
+            rates = () if catalog else tax_rates(conn, seller.entity)
 
         def step(at: Progress) -> None:
             if at.step == DONE:
@@ -95,6 +100,7 @@ def close(
         report = run(
             url,
             seller=seller,
+            rates=rates,
             issued_at=now,
             grace_ms=settings.grace_ms,
             least=settings.credit_note_min,
