@@ -67,3 +67,12 @@ def test_discounts_are_of_their_charge_and_what_no_price_row_makes_is_of_its_own
     assert (charged.unit, charged.unit_size, str(charged.net)) == ("TB", TB.is_, "5.40")
     assert (lacking.charge, lacking.unit, lacking.unit_size) == ("least", "true-up", 1)
     assert (lacking.used, lacking.included, str(lacking.net)) == (0, 0, "3.60")
+
+
+def test_an_amount_off_does_not_hide_the_unit() -> None:
+    """It is of the whole month, in which the charge began later."""
+    amount = Discount("a", Span(START), amount=Decimal("1.00"))
+    scope = replace(scope_of(row(traffic("1.00", 0), "it", Span(HALF))), discounts=(amount,))
+    usage = inputs_of(used(12 * TB.is_, HALF, END))
+    (found,) = figures(scope, price(scope, usage, END))
+    assert (found.unit, found.unit_size, str(found.net)) == ("TB", TB.is_, "11.00")
