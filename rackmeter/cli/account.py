@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from rackmeter.cli import account_budget, account_erase, account_tax
-from rackmeter.cli.options import DataDir, Json, example
+from rackmeter.cli.options import DataDir, Json, example, identifier
 from rackmeter.cli.output import document, lines, note, table
 
 Text = str | None
@@ -67,6 +67,7 @@ def add_account(
     from sinks.timelines import add_account as enter  # noqa: PLC0415
     from sinks.webhooks import set_webhook  # noqa: PLC0415
 
+    identifier("account", account, "acme")
     with ledger(data_dir) as conn, conn.transaction():
         added = enter(
             conn,

@@ -276,3 +276,9 @@ def test_the_page_on_prices_is_tried(run: Run) -> None:
     for _, *words in commands:
         renamed = ["web-2" if word == "web-1" else word for word in words]
         assert run(*renamed).get("changed", True), words
+
+
+@pytest.mark.parametrize("name", ["", " acme", "acme gmbh", "ä/b"])
+def test_a_customer_is_called_by_an_id(run: Run, name: str) -> None:
+    refused = run("account", "add", name, "--name", "x", "--country", "DE", code=2)
+    assert "is no account id; write letters, digits" in refused["error"]["message"]

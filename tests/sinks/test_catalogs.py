@@ -126,7 +126,7 @@ class TestContract:
             ("acme-2026", Span(APRIL, MAY)),
             ("acme-2027", Span(MAY)),
         ]
-        assert [(d.valid, d.percent) for d in load_scope(customer, "i-1").discounts] == [
+        assert [(d.valid, int(d.percent)) for d in load_scope(customer, "i-1").discounts] == [
             (Span(APRIL, MAY), 10), (Span(MAY), 20),
         ]  # fmt: skip
 
