@@ -7,12 +7,13 @@ import pytest
 
 from pipeline.rating.figures import figures
 from pipeline.rating.price import price
-from schemas.billing import PriceRow, Span
-from schemas.prices import Commit, Graduated, PerUnit
+from schemas.billing import Billed, Inputs, PriceRow, Span
+from schemas.prices import Bill, Charge, Commit, Fee, Graduated, PerUnit
 from schemas.terms import Commitment, Discount, Term
 from tests.pipeline.rating.worlds import (
     END,
     GB,
+    MONTH,
     START,
     TB,
     counted,
@@ -69,10 +70,10 @@ def test_discounts_are_of_their_charge_and_what_no_price_row_makes_is_of_its_own
     assert (lacking.used, lacking.included, str(lacking.net)) == (0, 0, "3.60")
 
 
-def test_an_amount_off_does_not_hide_the_unit() -> None:
-    """It is of the whole month, in which the charge began later."""
-    amount = Discount("a", Span(START), amount=Decimal("1.00"))
-    scope = replace(scope_of(row(traffic("1.00", 0), "it", Span(HALF))), discounts=(amount,))
-    usage = inputs_of(used(12 * TB.is_, HALF, END))
-    (found,) = figures(scope, price(scope, usage, END))
-    assert (found.unit, found.unit_size, str(found.net)) == ("TB", TB.is_, "11.00")
+def test_what_only_takes_off_a_fee_that_was_billed_has_no_unit_of_a_price() -> None:
+    """Cancelled as the month began."""
+    plan = Charge(Fee(bill=Bill.ADVANCE), PerUnit(Decimal("30.00")), "hosting")
+    scope = scope_of(row(plan, "plan", Span(hour(-1))), rented=Span(hour(-1), START))
+    before = Billed("web", "plan", "hosting", Decimal("30.00"))
+    (found,) = figures(scope, price(scope, Inputs(MONTH, billed=(before,)), END))
+    assert (found.unit, found.unit_size, str(found.net)) == ("billed in advance", 1, "-30.00")

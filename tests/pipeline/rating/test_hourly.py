@@ -65,6 +65,7 @@ def test_one_price(
     assert (int(line.quantity), str(line.net), line.capped) == (hours, net, capped), rule
     assert (line.unit, line.unit_price) == ("hour", Decimal(model[0]))
     assert line.base_quantity == microseconds(*span_of(line)) // 1000
+    assert [one.what for one in line.roundings] == ["net"], "hours are counted"
 
 
 @pytest.mark.parametrize(

@@ -98,3 +98,5 @@ def test_its_lines_say_the_tier_and_the_flat_price_once() -> None:
         ("web-1: it, tier 2", "0/flat", "10.00", "0"),
         ("web-1: it, tier 2", "1296000", "6.40", "4000"),
     ]
+    roundings = [[one.what for one in line.roundings] for line in lines]
+    assert roundings == [["quantity", "net"], ["net"], ["quantity", "net"]]
