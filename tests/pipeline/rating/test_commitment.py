@@ -54,6 +54,7 @@ def trued(scope: Scope, inputs: Inputs | None = None, as_of: datetime = END) -> 
         (f"{LAGO}: 1,300 of 1,000", "1300.00", [minimum("1000.00")], []),
         (f"{LAGO_API}: 80 and 20 are 100", "80.00", [minimum("100.00")], ["20.00"]),
         ("exactly reached", "1000.00", [minimum("1000.00")], []),
+        ("a cent lacks", "999.99", [minimum("1000.00")], ["0.01"]),
         ("nothing used at all", "0.00", [minimum("1000.00")], ["1000.00"]),
         (f"{LAGO_MIN}: prorated where a part of the month is committed", "0.00",
          [minimum("1000.00", Span(hour(360)))], ["500.00"]),
@@ -104,6 +105,7 @@ def test_it_is_settled_when_its_month_ends_and_swept_then() -> None:
     assert trued(scope, as_of=hour(719)) == []
     (line,) = trued(scope)
     assert line.key == "acme/true-up/min/2026-04-01T00:00:00Z/2026-04-01T00:00:00Z"
+    assert (str(line.quantity), line.unit_price) == ("1", line.net)
     assert next_eval_at(scope, inputs_of(), hour(719)) == END
     assert next_eval_at(scope, inputs_of(), END) is None
 
