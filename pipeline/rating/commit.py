@@ -1,10 +1,12 @@
 """Step 7, committed quantity: paid whether used or not; the model prices what is above. Pure.
 
 The commit of a period is the sum over its segments, by time where the charge is prorated, in steps
-of the unit; what is used draws on it in the order of time, each in its own unit.
+of the unit: differences of a rounded cumulative share, so that a cut adds nothing. What is used
+draws on it in the order of time, each in its own unit.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
@@ -54,5 +56,10 @@ def _quantity(period: Span, segment: Segment, first: bool) -> Decimal:
         return Decimal(0)
     if not charge.prorate:
         return commit.quantity if first else Decimal(0)
-    share = Fraction(segment.length, microseconds(period.start, closed(period)))
-    return round_step(share * Fraction(commit.quantity), charge.unit.step)
+    length, whole = microseconds(period.start, closed(period)), Fraction(commit.quantity)
+
+    def until(instant: datetime) -> Decimal:
+        passed = Fraction(microseconds(period.start, instant), length)
+        return round_step(passed * whole, charge.unit.step)
+
+    return until(segment.end) - until(segment.start)

@@ -49,6 +49,15 @@ def test_one_price(rule: str, tb: int, rented: Span, lines: list[str]) -> None:
 HALF = replace(TEN, commit=None)
 
 
+def test_a_cut_month_commits_to_what_a_whole_one_does() -> None:
+    """Half of 9.999 are 4.9995, in steps of 5.000: the other half is the rest."""
+    odd = replace(TEN, commit=Commit(Decimal("9.999"), Decimal("0.60")))
+    rows = (row(odd, "it", Span(START, hour(360))), row(odd, "it", Span(hour(360))))
+    lines = price(scope_of(*rows), inputs_of(), END)
+    flat = [str(line.quantity) for line in lines if line.kind is LineKind.FLAT]
+    assert flat == ["5.000", "4.999"]
+
+
 @pytest.mark.parametrize(
     ("rule", "second", "tb", "above", "net"),
     [
