@@ -40,9 +40,12 @@ def _next_change(frame: Frame, group: Group) -> datetime | None:
 
 
 def _next(segment: Segment, as_of: datetime) -> datetime | None:
-    """When the segment grows next: with an hour, or by beginning."""
-    if isinstance(segment.charge.quantity, Hours | Allocation):
-        return next_hour(segment, as_of)
+    """When the segment grows next: with an hour, or by beginning; an allocation till its end."""
+    quantity = segment.charge.quantity
+    if isinstance(quantity, Hours | Allocation):
+        hour = next_hour(segment, as_of)
+        grows = hour is None and isinstance(quantity, Allocation) and as_of < segment.end
+        return segment.end if grows else hour
     return segment.start + MICROSECOND if segment.start >= as_of else None
 
 

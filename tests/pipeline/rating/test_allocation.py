@@ -107,4 +107,13 @@ def test_it_is_swept_by_the_hour() -> None:
     assert due is not None
     assert hour(4) < due < hour("4.001")
     assert total(price(scope, Inputs(MONTH), due)) == Decimal("8.76")
-    assert next_eval_at(scope, inputs_of(), hour("719.5")) is None
+    assert next_eval_at(scope, inputs_of(), hour("719.5")) == END
+    assert next_eval_at(scope, inputs_of(), END) is None
+
+
+def test_its_last_part_of_an_hour_is_swept() -> None:
+    scope = scope_of(row(gpus(), "gpu", Span(START)), rented=Span(START, hour("2.5")))
+    due = next_eval_at(scope, inputs_of(), hour("2.1"))
+    assert due == hour("2.5")
+    assert total(price(scope, Inputs(MONTH), due)) == Decimal("5.48")
+    assert next_eval_at(scope, inputs_of(), due) is None
