@@ -1,12 +1,11 @@
 """Step 7, committed quantity: paid whether used or not; the model prices what is above. Pure.
 
 The commit of a period is the sum over its segments, by time where the charge is prorated, in steps
-of the unit: differences of a rounded cumulative share, so that a cut adds nothing. What is used
+of the unit: differences of a rounded cumulative sum, so that a cut adds nothing. What is used
 draws on it in the order of time, each in its own unit.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 
@@ -21,7 +20,22 @@ from schemas.prices import Unit
 
 def committed(period: Span, group: Group) -> list[Decimal]:
     """Billing units that each segment commits to."""
-    return [_quantity(period, segment, segment is group[0]) for segment in group]
+    length = microseconds(period.start, closed(period))
+    found: list[Decimal] = []
+    unit, exact, said = group[0].charge.unit, Fraction(0), Decimal(0)
+    for segment in group:
+        charge, commit = segment.charge, segment.charge.commit
+        quantity = Decimal(0)
+        if charge.unit != unit:
+            unit, exact, said = charge.unit, Fraction(0), Decimal(0)
+        if commit is not None and charge.prorate:
+            exact += Fraction(segment.length, length) * Fraction(commit.quantity)
+            quantity = round_step(exact, unit.step) - said
+            said += quantity
+        elif commit is not None and segment is group[0]:
+            quantity = commit.quantity
+        found.append(quantity)
+    return found
 
 
 def total_in(unit: Unit, group: Group, quantities: Sequence[Decimal]) -> Decimal:
@@ -48,18 +62,3 @@ def commit_part(segment: Segment, quantity: Decimal) -> Part | None:
         return None
     unit = segment.charge.unit.name
     return Part(quantity, commit.price, "commit", " committed", LineKind.FLAT, unit=unit)
-
-
-def _quantity(period: Span, segment: Segment, first: bool) -> Decimal:
-    charge, commit = segment.charge, segment.charge.commit
-    if commit is None:
-        return Decimal(0)
-    if not charge.prorate:
-        return commit.quantity if first else Decimal(0)
-    length, whole = microseconds(period.start, closed(period)), Fraction(commit.quantity)
-
-    def until(instant: datetime) -> Decimal:
-        passed = Fraction(microseconds(period.start, instant), length)
-        return round_step(passed * whole, charge.unit.step)
-
-    return until(segment.end) - until(segment.start)

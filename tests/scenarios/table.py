@@ -4,6 +4,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Final
+
+WHOLE: Final = "(invoice)"
+"""In place of an item where a line is of the whole invoice; its charge is then its name."""
 
 
 @dataclass(frozen=True)

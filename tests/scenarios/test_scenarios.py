@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from rackmeter.cli import main as cli
-from tests.scenarios.table import Row, rows, sums
+from tests.scenarios.table import WHOLE, Row, rows, sums
 
 FOLDERS = sorted(path.parent for path in Path(__file__).parent.glob("*/invoice.md"))
 
@@ -32,8 +32,8 @@ def test_a_quotation_is_what_the_clerk_wrote(
 
     found = [
         Row(
-            line["item"],
-            line["charge"],
+            line["item"] or WHOLE,
+            line["charge"] or line["name"],
             local(line["service_period"]["from"]),
             f"{line['quantity']} {line['unit']}",
             line["price"],
