@@ -6,10 +6,11 @@ changes nothing as long as nobody says more, loses none of the others.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final
 
 from pipeline.catalog import Catalog, addon_rows, price_rows, rows_until
@@ -89,21 +90,27 @@ def served(item: Item, choices: Iterable[Choice]) -> tuple[Assignment, ...]:
     return tuple(Assignment(server, item.item, span) for server, _, span in spans)
 
 
-def priced(item: Item, choices: Collection[Choice], lists: Sequence[Catalog]) -> tuple[Priced, ...]:
+def priced(
+    item: Item,
+    choices: Collection[Choice],
+    lists: Sequence[Catalog],
+    agreed: Mapping[str, Span] = MappingProxyType({}),
+) -> tuple[Priced, ...]:
     """All price rows of the item while it is rented.
 
-    ``lists`` has every version that the choices name, and the base of each contract, in the order
-    of their publication.
+    ``lists`` has every version that the choices name, and the base of each contract, older ones
+    first; ``agreed`` from when to when each contract of the item's scope holds.
     """
     known = {one.version: one for one in lists}
-    applied = [one for one in choices if one.part is Part.PRICES]
     parts: defaultdict[tuple[Part, str], list[Choice]] = defaultdict(list)
     for one in sorted(choices, key=lambda one: one.at):
-        if one.part in (Part.PLAN, Part.ADDON):
-            parts[one.part, one.name].append(one)
+        parts[one.part, "" if one.part is Part.PRICES else one.name].append(one)
+    applied = sorted(parts.pop((Part.PRICES, ""), ()), key=lambda one: (one.at, one.number))
+    parts.pop((Part.SERVER, ""), None)
     found: list[Priced] = []
     for (part, name), mine in sorted(parts.items()):
-        for value, version, span in _spans(item.valid, _steps(mine, applied, lists)):
+        steps = _steps(mine, applied, lists, agreed)
+        for value, version, span in _spans(item.valid, steps):
             rented = replace(plan_at(item, choices, span.start), valid=span)
             if part is Part.PLAN:
                 found += [Priced(value, row) for row in price_rows(known[version], rented)]
@@ -113,34 +120,68 @@ def priced(item: Item, choices: Collection[Choice], lists: Sequence[Catalog]) ->
     return tuple(found)
 
 
+def has(catalog: Catalog, own: Choice) -> bool:
+    """It has a price for what was chosen."""
+    return own.value in catalog.plans if own.part is Part.PLAN else own.name in catalog.addons
+
+
 def _steps(
-    said: Sequence[Choice], applied: Iterable[Choice], lists: Sequence[Catalog]
+    said: Sequence[Choice],
+    applied: Sequence[Choice],
+    lists: Sequence[Catalog],
+    agreed: Mapping[str, Span],
 ) -> Iterator[Step]:
-    """What one part is from when on: said of it, in order of time, and at whose prices.
+    """What one part is from when on, and at whose prices; ``said`` of it in order of time.
 
-    What it is already goes on at the prices that it has. Prices that were applied take the place
-    of those that a choice came with if they were applied after it was made; and if they begin
-    after it and are newer ones, or a contract's. Those that lack it change nothing.
+    What it is already goes on at the prices that it has.
     """
-    order = {one.version: n for n, one in enumerate(lists)}
-
-    def holds(prices: Choice, own: Choice) -> bool:
-        new, old = lists[order[prices.version]], lists[order[own.version]]
-        if (own.value not in new.plans) if own.part is Part.PLAN else (own.name not in new.addons):
-            return False
-        newer = new.then is not None or order[new.version] > order[(old.then or old).version]
-        return prices.number > own.number or (prices.at > own.at and newer)
-
     changes = [one for n, one in enumerate(said) if n == 0 or said[n - 1].value != one.value]
-    applied = sorted(applied, key=lambda one: (one.at, one.number))
-    for at in sorted({one.at for one in (*changes, *applied)}):
+    edges = {edge for span in agreed.values() for edge in (span.start, span.end) if edge}
+    for at in sorted({*edges, *(one.at for one in (*changes, *applied))}):
         own = next((one for one in reversed(changes) if one.at <= at), None)
         if own is not None:
-            prices = own
-            if own.value != NONE:
-                rivals = (one for one in reversed(applied) if one.at <= at and holds(one, own))
-                prices = next(rivals, own)
-            yield at, own.value, prices.version
+            version = own.version if own.value == NONE else _prices(own, at, applied, lists, agreed)
+            yield at, own.value, version
+
+
+def _prices(
+    own: Choice,
+    at: datetime,
+    applied: Sequence[Choice],
+    lists: Sequence[Catalog],
+    agreed: Mapping[str, Span],
+) -> str:
+    """Whose prices a choice has at an instant; those that lack it have nothing to say.
+
+    1. Of the contract in force, unless it was made in its time, after it was applied: with others.
+    2. Of the base of a contract that ended since it was made, or of what was applied after that.
+    3. Of what was applied after it was made; or begins after it, and is newer than its own.
+    4. Its own.
+    """
+    order = {one.version: n for n, one in enumerate(lists)}
+    found = own.version
+    since = own.at
+    for one in applied:
+        new, span = lists[order[one.version]], agreed.get(one.version)
+        if one.at > at or not has(new, own):
+            continue
+        if new.then is not None:
+            named = one.number < own.number and own.version != one.version
+            if span is None or (named and span.start <= own.at):
+                continue
+            if span.holds(at):
+                return one.version
+            if span.end is not None and own.at < span.end <= at:
+                back = new.then if has(new.then, own) else new
+                found, since = back.version, span.end
+            continue
+        old = lists[order[own.version]]
+        newer = order[new.version] > order[(old.then or old).version]
+        if (one.number > own.number or (one.at > own.at and newer)) and (
+            one.at >= since or since == own.at
+        ):
+            found = one.version
+    return found
 
 
 def _spans(valid: Span, steps: Iterable[Step]) -> list[tuple[str, str, Span]]:

@@ -4,13 +4,14 @@ Commands as in sinks.timelines. Item and hardware go on, and so do started hours
 add-on is a price row of its own name. Each command is a choice for an instant (pipeline.choices).
 """
 
+from dataclasses import replace
 from datetime import datetime
 
 from pipeline.catalog import Catalog
-from pipeline.choices import NONE, Choice, Part, chosen
+from pipeline.choices import NONE, Choice, Part, chosen, has
 from schemas.errors import RefusedError
 from sinks.changes import NOBODY, Answer, Order, enter, scopes_of, utc
-from sinks.choices import announce, choose, load_choices, settle
+from sinks.choices import again, announce, choose, load_choices, settle
 from sinks.database import Connection
 from sinks.timeline_rows import lock_item, refuse_early, refuse_outside
 
@@ -76,15 +77,18 @@ def drop_addon(
         rented, when = lock_item(conn, item), utc(at)
         refuse_outside(rented, when)
         choices = load_choices(conn, [item])[item]
+        new = Choice(Part.ADDON, addon, when, NONE)
         now = chosen(choices, Part.ADDON, when, addon)
-        if now is not None and (now.at, now.value) == (when, NONE):
+        repeated = again(conn, item, choices, new)
+        if repeated is False:
             return False
         if now is None or now.value == NONE:
             later = [c.at for c in choices if (c.part, c.name) == (Part.ADDON, addon)]
-            booked = [when.isoformat() for when in later if when > utc(at)]
+            booked = [at.isoformat() for at in later if at > when]
             then = f"; it is booked from {min(booked)}, drop it there" if booked else ""
             raise RefusedError(f"Item {item} has no add-on {addon} at {when.isoformat()}{then}.")
-        choose(conn, item, [Choice(Part.ADDON, addon, when, NONE)], entered)
+        if repeated is None:
+            choose(conn, item, [new], entered)
         settle(conn, rented, when, entered)
         return True
 
@@ -106,9 +110,14 @@ def _choose(
     rented = lock_item(conn, item)
     refuse_outside(rented, at)
     refuse_early(catalog, item, at)
-    now = chosen(load_choices(conn, [item])[item], part, at, name)
-    if now is not None and (now.at, now.value) == (at, value):
+    said = load_choices(conn, [item])[item]
+    now, new = chosen(said, part, at, name), Choice(part, name, at, value, catalog.version)
+    if now is not None and now.value == value and not has(catalog, new):
+        new = replace(new, version=now.version)
+    repeated = again(conn, item, said, new)
+    if repeated is False:
         return False
-    choose(conn, item, [Choice(part, name, at, value, catalog.version)], entered_at)
-    announce(conn, rented, catalog.version, at, entered_at)
+    if repeated is None:
+        announce(conn, item, new.version, at, entered_at)
+        choose(conn, item, [new], entered_at)
     return settle(conn, rented, at, entered_at) or None

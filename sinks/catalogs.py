@@ -6,7 +6,6 @@ changes the items of its scope when it begins; until it ends, a new catalogue le
 Billing reads price rows only, never versions.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,10 +18,14 @@ from schemas.billing import Item, Span
 from schemas.errors import RefusedError
 from sinks.audit import Act, record
 from sinks.changes import NOBODY, Answer, Order, enter, lock_commands
+from sinks.choices import follow_all
 from sinks.contracts import agree
 from sinks.database import Connection
 from sinks.repricing import Touched, changes, reprice
 from sinks.versions import publish
+
+Meant = list[tuple[str, str, datetime, Item]]
+"""Scope, account, from when on, and item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,11 @@ def apply(
             return Applied(published=False, touched=())
         applied = Applied(published=True, touched=())
         if catalog.existing is not Existing.KEEP:
-            found = _rented_after(conn, catalog, _since(catalog, at))
+            found = _rented_after(conn, _since(catalog, at))
             starts = {account: follows_at(catalog, zone, at) for _, account, zone, _ in found}
-            meant = _free(conn, [(s, a, starts[a], item) for s, a, _, item in found])
+            meant = [(s, a, starts[a], item) for s, a, _, item in found]
             applied = replace(applied, touched=changes(conn, catalog, meant))
+            _follow_others(conn, catalog, meant, applied.touched, at)
         late: list[tuple[str, datetime]] = []
         for start in sorted({one.start for one in applied.touched}):
             same = [one for one in applied.touched if one.start == start]
@@ -80,12 +84,13 @@ def apply_contract(
             raise RefusedError(f"There is no rating scope {scope}: rent an item in it first.")
         if not publish(conn, catalog, text, at):
             return Applied(published=False, touched=())
-        found = _rented_after(conn, catalog, contract.valid.start, scope)
-        starts = [(s, a, contract.valid.start, item) for s, a, _, item in found]
-        touched = changes(conn, catalog, starts)
+        agree(conn, contract, at)
+        found = _rented_after(conn, contract.valid.start, scope)
+        meant = [(s, a, contract.valid.start, item) for s, a, _, item in found]
+        touched = changes(conn, catalog, meant)
+        _follow_others(conn, catalog, meant, touched, at)
 
         def do(entered: datetime) -> bool:
-            agree(conn, contract, entered)
             reprice(conn, touched, catalog.version, entered)
             return True
 
@@ -102,12 +107,25 @@ def _since(catalog: Catalog, at: datetime) -> datetime:
     return min(catalog.existing, at) if isinstance(catalog.existing, datetime) else at
 
 
-def _rented_after(
-    conn: Connection, catalog: Catalog, at: datetime, scope: str | None = None
-) -> list[tuple[str, str, str, Item]]:
-    """Scope, account, zone and item of what is rented after `at`; locked, as every command does.
+def _follow_others(
+    conn: Connection, catalog: Catalog, meant: Meant, touched: Sequence[Touched], at: datetime
+) -> None:
+    """Nothing changes for them now; what is said of them later may rest on it."""
+    told = {one.item.item for one in touched}
+    starts = [
+        (item.item, max(start, item.valid.start))
+        for _, _, start, item in meant
+        if item.item not in told
+    ]
+    follow_all(conn, catalog.version, starts, at)
 
-    Items that have one of its plans or add-ons then or by a command to come, of one scope or all.
+
+def _rented_after(
+    conn: Connection, at: datetime, scope: str | None = None
+) -> list[tuple[str, str, str, Item]]:
+    """Scope, account, zone and item of what is rented after `at`, in one scope or all.
+
+    Locked, as every command does.
     """
     rows = conn.execute(
         """
@@ -115,37 +133,15 @@ def _rented_after(
                lower(i.valid), upper(i.valid)
         FROM item i JOIN rating_scope s USING (scope_id) JOIN account a USING (account_id)
         WHERE (upper_inf(i.valid) OR upper(i.valid) > %(at)s)
-          AND EXISTS (SELECT FROM item_price p WHERE p.item_id = i.item_id
-                      AND (p.plan = ANY(%(plans)s) OR p.charge = ANY(%(addons)s))
-                      AND (upper_inf(p.valid) OR upper(p.valid) > %(at)s))
           AND (%(scope)s::text IS NULL OR i.scope_id = %(scope)s)
         ORDER BY i.item_id FOR UPDATE OF i
         """,
-        {"plans": [*catalog.plans], "addons": [*catalog.addons], "scope": scope, "at": at},
+        {"scope": scope, "at": at},
     ).fetchall()
     return [
         (scope_id, account, zone, Item(item, title, plan, Span(low, high)))
         for scope_id, account, zone, item, title, plan, low, high in rows
     ]
-
-
-Meant = list[tuple[str, str, datetime, Item]]
-
-
-def _free(conn: Connection, meant: Meant) -> Meant:
-    """Without items that are under a contract when they would change: that says what comes then."""
-    rows = conn.execute(
-        "SELECT scope_id, lower(valid), upper(valid) FROM contract_known()"
-        " WHERE scope_id = ANY(%s)",
-        (sorted({scope for scope, *_ in meant}),),
-    ).fetchall()
-    agreed: defaultdict[str, list[Span]] = defaultdict(list)
-    for scope, low, high in rows:
-        agreed[scope].append(Span(low, high))
-    return [
-        one for one in meant
-        if not any(span.holds(max(one[2], one[3].valid.start)) for span in agreed[one[0]])
-    ]  # fmt: skip
 
 
 def _enter(

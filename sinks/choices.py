@@ -10,9 +10,19 @@ from datetime import datetime
 from psycopg import errors
 
 from pipeline.catalog import Catalog, Existing
-from pipeline.choices import Choice, Part, changed_from, follows_at, priced, served
+from pipeline.choices import (
+    NONE,
+    Choice,
+    Part,
+    changed_from,
+    follows_at,
+    priced,
+    served,
+)
 from schemas.billing import Assignment, Item, Span
 from schemas.errors import RefusedError
+from sinks.changes import scopes_of
+from sinks.contracts import agreed_of
 from sinks.database import Connection
 from sinks.prices import stored_prices, write_prices
 from sinks.timeline_rows import serve
@@ -35,7 +45,7 @@ def load_choices(conn: Connection, items: Collection[str]) -> Choices:
 
 
 def lists_of(conn: Connection, choices: Iterable[Choice]) -> list[Catalog]:
-    """The versions that choices name, in the order of their publication."""
+    """The versions that choices name, older ones first."""
     return published_in_order(conn, {one.version for one in choices if one.version})
 
 
@@ -62,10 +72,50 @@ def choose(conn: Connection, item: str, choices: Iterable[Choice], entered_at: d
                 values,
             )
         except errors.ForeignKeyViolation:
-            raise RefusedError(
-                f"Catalogue {values[0]['version']} has not been applied:"
-                " `rackmeter catalog apply` it."
-            ) from None
+            raise _unknown(values[0]["version"]) from None
+
+
+def _unknown(version: object) -> RefusedError:
+    return RefusedError(f"Catalogue {version} has not been applied: `rackmeter catalog apply` it.")
+
+
+def again(
+    conn: Connection, item: str, said: Collection[Choice], new: Choice, holds: str = NONE
+) -> bool | None:
+    """What saying this means where something was said for the same instant: None where nothing was.
+
+    True: that is forgotten, since the item is to have what it had before. False: it is so already.
+    ``holds`` is what there is where nothing was said.
+    """
+    same = [one for one in said if (one.part, one.name) == (new.part, new.name)]
+    now = next((one for one in same if one.at == new.at), None)
+    earlier = max((one for one in same if one.at < new.at), key=lambda one: one.at, default=None)
+    before = earlier.value if earlier else holds
+    key = (item, new.part, new.name, new.at)
+    if now is None:
+        gone = conn.execute(
+            "SELECT FROM item_choice_past WHERE (item_id, part, name, at) = (%s, %s, %s, %s)", key
+        ).fetchone()
+        return False if gone is not None and before == new.value else None
+    if now.value == new.value:
+        return False
+    if before != new.value:
+        return None
+    conn.execute("DELETE FROM item_choice WHERE (item_id, part, name, at) = (%s, %s, %s, %s)", key)
+    return True
+
+
+def next_of(conn: Connection, item: str, part: Part, at: datetime, name: str = "") -> Choice | None:
+    """What is chosen of a part after an instant, while the item is rented."""
+    row = conn.execute("SELECT upper(valid) FROM item WHERE item_id = %s", (item,)).fetchone()
+    rented = row[0] if row else None
+    mine = [
+        one
+        for one in load_choices(conn, [item])[item]
+        if (one.part, one.name) == (part, name) and one.at > at
+    ]
+    found = min(mine, key=lambda one: one.at, default=None)
+    return found if found and (rented is None or found.at < rented) else None
 
 
 def settle(conn: Connection, item: Item, since: datetime, entered_at: datetime) -> bool:
@@ -75,54 +125,72 @@ def settle(conn: Connection, item: Item, since: datetime, entered_at: datetime) 
     """
     choices = load_choices(conn, [item.item])[item.item]
     before = stored_prices(conn, [item.item])[item.item]
-    after = changed_from(since, before, priced(item, choices, lists_of(conn, choices)))
-    repriced = write_prices(conn, before, after, entered_at)
+    [scope] = scopes_of(conn, [item.item])
+    agreed = agreed_of(conn, [scope])[scope]
+    wanted = priced(item, choices, lists_of(conn, choices), agreed)
+    repriced = write_prices(conn, before, changed_from(since, before, wanted), entered_at)
     return _write_servers(conn, item, served(item, choices), entered_at) or repriced
 
 
-def announce(
-    conn: Connection, item: Item, version: str, at: datetime, entered_at: datetime
-) -> None:
+def announce(conn: Connection, item: str, version: str, at: datetime, entered_at: datetime) -> None:
     """What is published already and changes an item of ``version`` after ``at`` is chosen too.
 
-    Contracts of its scope that are to come; and catalogues newer than the version that items which
-    exist follow later, unless a contract holds then.
+    Contracts of its scope, and newer catalogues that items which exist follow later. Whoever
+    chooses something does that afterwards.
     """
     head = conn.execute(
         """
-        SELECT s.scope_id, a.timezone, v.version, v.applied_at
+        SELECT s.scope_id, a.timezone, v.effective, v.applied_at, v.version
         FROM item i JOIN rating_scope s USING (scope_id) JOIN account a USING (account_id),
              catalog_version v
         WHERE i.item_id = %(item)s AND v.version = coalesce(
             (SELECT base FROM contract WHERE version = %(version)s), %(version)s)
         """,
-        {"item": item.item, "version": version},
+        {"item": item, "version": version},
     ).fetchone()
-    assert head is not None
-    scope, timezone, base, applied_at = head
-    agreed = conn.execute(
-        "SELECT version, lower(valid), upper(valid) FROM contract_known() WHERE scope_id = %s",
-        (scope,),
-    ).fetchall()
+    if head is None:
+        raise RefusedError(
+            f"Catalogue {version} has not been applied: `rackmeter catalog apply` it."
+        )
+    scope, timezone, *basis = head
+    agreed = agreed_of(conn, [scope])[scope]
     newer = conn.execute(
         """
         SELECT version, applied_at FROM catalog_version v
-        WHERE (applied_at, version) > (%s, %s)
+        WHERE (effective, applied_at, version) > (%s, %s, %s)
           AND NOT EXISTS (SELECT FROM contract c WHERE c.version = v.version)
         """,
-        (applied_at, base),
+        basis,
     ).fetchall()
-    coming = [(low, name) for name, low, _ in agreed if low > at]
+    coming = [(span.start, name) for name, span in agreed.items()]
     for name, applied in newer:
         catalog = published(conn, name)
         if catalog is not None and catalog.existing is not Existing.KEEP:
             start = follows_at(catalog, timezone, applied)
-            if start > at and not any(Span(low, high).holds(start) for _, low, high in agreed):
+            if start > at:
                 coming.append((start, name))
-    known = load_choices(conn, [item.item])[item.item]
-    said = {(one.part, one.name, one.at) for one in known}
-    new = [Choice(Part.PRICES, name, start, "", name) for start, name in sorted(coming)]
-    choose(conn, item.item, (c for c in new if (c.part, c.name, c.at) not in said), entered_at)
+    known = {one.name for one in load_choices(conn, [item])[item] if one.part is Part.PRICES}
+    new = [follow(name, start) for start, name in sorted(coming) if name not in known]
+    choose(conn, item, new, entered_at)
+
+
+def follow(version: str, start: datetime, number: int = 0) -> Choice:
+    """From then on an item has the prices of a version that was applied."""
+    return Choice(Part.PRICES, version, start, "", version, number)
+
+
+def follow_all(
+    conn: Connection, version: str, starts: Iterable[tuple[str, datetime]], entered_at: datetime
+) -> None:
+    """The same of many items, whether anything changes for them now or not."""
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            """
+            INSERT INTO item_choice (item_id, part, name, at, value, version, entered_at)
+            VALUES (%s, 'prices', %s, %s, '', %s, %s) ON CONFLICT DO NOTHING
+            """,
+            [(item, version, start, version, entered_at) for item, start in starts],
+        )
 
 
 def _write_servers(

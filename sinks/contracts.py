@@ -90,3 +90,16 @@ def agree(conn: Connection, contract: Contract, at: datetime) -> None:
             at,
         ),
     )
+
+
+def agreed_of(conn: Connection, scopes: Collection[str]) -> dict[str, dict[str, Span]]:
+    """By scope, from when to when each of its contracts holds, by version."""
+    rows = conn.execute(
+        "SELECT scope_id, version, lower(valid), upper(valid) FROM contract_known()"
+        " WHERE scope_id = ANY(%s)",
+        (list(scopes),),
+    ).fetchall()
+    found: defaultdict[str, dict[str, Span]] = defaultdict(dict)
+    for scope, version, low, high in rows:
+        found[scope][version] = Span(low, high)
+    return found

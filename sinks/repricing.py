@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from typing import Final
 
 from pipeline.catalog import Catalog
-from pipeline.choices import Choice, Part, Priced, changed_from, priced
+from pipeline.choices import Priced, changed_from, priced
 from schemas.billing import Item, PriceRow, Span
 from schemas.prices import Charge
-from sinks.choices import choose, lists_of, load_choices
+from sinks.choices import choose, follow, lists_of, load_choices
+from sinks.contracts import agreed_of
 from sinks.database import Connection
 from sinks.prices import stored_prices, write_prices
 
@@ -42,14 +43,15 @@ def changes(
     """The items that would cost something else from their start on, with their rows."""
     items = [item.item for *_, item in found]
     choices, stored = load_choices(conn, items), stored_prices(conn, items)
-    lists = lists_of(conn, (one for mine in choices.values() for one in mine))
-    lists = [*(one for one in lists if one.version != catalog.version), catalog]
+    new = follow(catalog.version, datetime.max.replace(tzinfo=UTC))
+    lists = lists_of(conn, (new, *(one for mine in choices.values() for one in mine)))
+    agreed = agreed_of(conn, {scope for scope, *_ in found})
     touched: list[Touched] = []
     for scope, account, change_at, item in found:
         start = max(change_at, item.valid.start).astimezone(UTC)
-        new = Choice(Part.PRICES, catalog.version, start, "", catalog.version, _LAST)
-        old = stored[item.item]
-        wanted = changed_from(start, old, priced(item, (*choices[item.item], new), lists))
+        old, mine = stored[item.item], choices[item.item]
+        all_of_it = (*mine, follow(catalog.version, start, _LAST))
+        wanted = changed_from(start, old, priced(item, all_of_it, lists, agreed[scope]))
         before, after = _from(start, old), _from(start, wanted)
         if not _same(before, after):
             rows = (scope, account, item, start, before, after)
@@ -62,8 +64,7 @@ def reprice(
 ) -> None:
     """The prices that change at each item's start end there, and the new ones begin."""
     for one in touched:
-        new = Choice(Part.PRICES, version, one.start, "", version)
-        choose(conn, one.item.item, [new], entered_at)
+        choose(conn, one.item.item, [follow(version, one.start)], entered_at)
         write_prices(conn, one.stored, one.wanted, entered_at)
 
 

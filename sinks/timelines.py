@@ -17,7 +17,7 @@ from schemas.billing import Item, Span
 from schemas.errors import RefusedError
 from sinks.audit import Act, record
 from sinks.changes import NOBODY, Answer, Order, enter, scopes_of, utc
-from sinks.choices import announce, choose, load_choices, settle
+from sinks.choices import again, announce, choose, load_choices, settle
 from sinks.database import Connection
 from sinks.timeline_rows import add_item, lock_item, refuse_early, refuse_outside, served_until
 
@@ -137,6 +137,9 @@ def reopen(
             raise RefusedError(
                 f"Item {item} ends at {rented.valid.end.isoformat()}, not {when.isoformat()}."
             )
+        plan = chosen(load_choices(conn, [item])[item], Part.PLAN, when)
+        assert plan is not None
+        announce(conn, item, plan.version, when - timedelta(microseconds=1), entered)
         _set_end(conn, rented, None, entered)
         return True
 
@@ -221,8 +224,8 @@ def _rent(
         Choice(Part.PLAN, "", at, rented.plan, catalog.version),
         Choice(Part.SERVER, "", at, server),
     )
+    announce(conn, rented.item, catalog.version, at, entered_at)
     choose(conn, rented.item, choices, entered_at)
-    announce(conn, rented, catalog.version, at, entered_at)
     settle(conn, rented, at, entered_at)
     return True
 
@@ -266,8 +269,10 @@ def _assign(
 ) -> bool | None:
     rented = lock_item(conn, item)
     refuse_outside(rented, at)
-    said = chosen(load_choices(conn, [item])[item], Part.SERVER, at)
-    if said is not None and (said.at, said.value) == (at, server):
+    new = Choice(Part.SERVER, "", at, server)
+    repeated = again(conn, item, load_choices(conn, [item])[item], new)
+    if repeated is False:
         return False
-    choose(conn, item, [Choice(Part.SERVER, "", at, server)], entered_at)
+    if repeated is None:
+        choose(conn, item, [new], entered_at)
     return settle(conn, rented, at, entered_at) or None

@@ -29,7 +29,7 @@ def published(conn: Connection, version: str) -> Catalog | None:
     return read_contract(conn, text, version).catalog
 
 
-_load = lru_cache(64)(load)
+_load, _load_contract = lru_cache(64)(load), lru_cache(64)(load_contract)
 """A published text never changes, and commands read the same few again and again."""
 
 
@@ -39,12 +39,12 @@ def read_contract(conn: Connection, text: str, name: str) -> Contract:
     base_text = published_text(conn, base)
     if base_text is None or is_contract(base_text):
         raise ConfigError(f"{name}: base: {base} is no published catalogue; apply that one first.")
-    contract = load_contract(text, name, base_text)
+    contract = _load_contract(text, name, base_text)
     row = conn.execute(
         "SELECT timezone FROM rating_scope JOIN account USING (account_id) WHERE scope_id = %s",
         (contract.scope,),
     ).fetchone()
-    return contract if row is None else load_contract(text, name, base_text, row[0])
+    return contract if row is None else _load_contract(text, name, base_text, row[0])
 
 
 def publish(conn: Connection, catalog: Catalog, text: str, at: datetime) -> bool:
@@ -71,13 +71,13 @@ def publish(conn: Connection, catalog: Catalog, text: str, at: datetime) -> bool
 
 
 def published_in_order(conn: Connection, versions: Collection[str]) -> list[Catalog]:
-    """These versions and what contracts among them rest on, in the order of their publication."""
+    """These versions and what contracts among them rest on, older ones first."""
     rows = conn.execute(
         """
         SELECT version FROM catalog_version
         WHERE version = ANY(%(named)s)
            OR version IN (SELECT base FROM contract WHERE version = ANY(%(named)s))
-        ORDER BY applied_at, version
+        ORDER BY effective, applied_at, version
         """,
         {"named": list(versions)},
     ).fetchall()

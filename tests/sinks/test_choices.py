@@ -17,12 +17,13 @@ from schemas.billing import Span
 from schemas.errors import RefusedError
 from schemas.prices import Charge, Fee
 from sinks.alterations import add_addon, drop_addon, resize
-from sinks.catalogs import apply
+from sinks.catalogs import apply, apply_contract
 from sinks.changes import Answer
 from sinks.database import Connection
 from sinks.item_facts import facts
 from sinks.scopes import load_scope
 from sinks.timelines import add_account, end, hand_over, rent, reopen, swap
+from sinks.versions import read_contract
 from tests.fix_billing import CATALOG, START, rent_small
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
@@ -129,10 +130,12 @@ def test_a_plan_that_was_there_already_holds_against_what_comes_late(rented: Con
     assert not resized(rented, "small", 10)
 
 
-def test_each_of_four_late_resizes_holds_until_the_next(rented: Connection) -> None:
-    for plan, number in (("large", 20), ("huge", 10), ("small", 10), ("huge", 5)):
+def test_late_resizes_hold_until_the_next(rented: Connection) -> None:
+    for plan, number in (("large", 20), ("huge", 10), ("large", 12), ("huge", 5), ("small", 7)):
         assert resized(rented, plan, number), (plan, number)
-    assert plans(rented) == [("small", 1), ("huge", 5), ("small", 10), ("large", 20)]
+    assert plans(rented) == [
+        ("small", 1), ("huge", 5), ("small", 7), ("huge", 10), ("large", 12),
+    ]  # fmt: skip
 
 
 def test_a_number_that_was_there_already_holds(rented: Connection) -> None:
@@ -193,6 +196,29 @@ def test_a_planned_resize_is_taken_back(rented: Connection) -> None:
     resized(rented, "large", 20)
     assert resized(rented, "small", 20)
     assert plans(rented) == [("small", 1)]
+
+
+def test_the_wrong_day_is_taken_back_for_the_right_one(rented: Connection) -> None:
+    """What was taken back is forgotten: it does not end what is said for an earlier day."""
+    for number in (10, 5):
+        assert resized(rented, "large", number)
+        assert booked(rented, 2, number)
+        assert swapped(rented, "s-2", number)
+        if number == 10:
+            for _ in range(2):  # repeated it is so already, and no choice of its own
+                resized(rented, "small", 10)
+                dropped(rented, 10)
+                swapped(rented, "s-1", 10)
+    assert plans(rented) == [("small", 1), ("large", 5)]
+    assert counts(rented) == [(2, Span(day(5)))]
+    assert servers(rented) == [("s-1", 1), ("s-2", 5)]
+
+
+def test_a_number_that_is_dropped_where_it_changed_is_none(rented: Connection) -> None:
+    booked(rented, 1, 5)
+    booked(rented, 3, 10)
+    dropped(rented, 10)
+    assert counts(rented) == [(1, Span(day(5), day(10)))]
 
 
 def test_an_end_is_taken_back_with_all_that_was_planned(rented: Connection) -> None:
@@ -287,6 +313,106 @@ def test_an_item_that_ends_later_follows_until_then(rented: Connection) -> None:
     ]  # fmt: skip
 
 
+def test_a_reopened_item_follows_what_was_published_while_it_had_an_end(
+    rented: Connection,
+) -> None:
+    end(rented, "i-1", day(10))
+    apply(rented, *V3, day(11))
+    reopen(rented, "i-1", day(12))
+    assert versions(rented, "i-1") == [("v2", Span(START, day(16))), ("v3", Span(day(16)))]
+
+
+def test_one_published_before_another_of_an_earlier_day_is_followed(rented: Connection) -> None:
+    """v5 for the 16th is published first, then v4 for the 8th; rented on the 10th, by v4."""
+    apply(rented, *V5, START + 2 * MINUTE)
+    apply(rented, *V4, START + 3 * MINUTE)
+    rent(
+        rented, item="i-2", title="x", plan="small", account="acme", server="s-2", at=day(10),
+        catalog=V4[0], entered_at=START,
+    )  # fmt: skip
+    assert versions(rented, "i-2") == [("v4", Span(day(10), day(16))), ("v5", Span(day(16)))]
+
+
+def test_a_list_that_changes_nothing_at_its_day_still_ends_one_before(rented: Connection) -> None:
+    """v6 for the 20th costs what v2 does; v3 for the 16th comes after it, and holds until then."""
+    apply(rented, *price_list("v6", existing="2026-03-20"), START + 2 * MINUTE)
+    apply(rented, *V3, START + 3 * MINUTE)
+    assert versions(rented, "i-1") == [
+        ("v2", Span(START, day(16))), ("v3", Span(day(16), day(20))), ("v6", Span(day(20))),
+    ]  # fmt: skip
+
+
+def test_a_list_without_the_plan_it_has_blocks_nothing(rented: Connection) -> None:
+    text = V4[1].replace("[plan.small]", "[plan.tiny]")
+    poorer = load(text, "v4")
+    apply(rented, poorer, text, START + 2 * MINUTE)
+    assert not resized(rented, "small", 10, poorer)
+    assert resized(rented, "large", 9, poorer)
+    assert plans(rented) == [("small", 1), ("large", 9), ("small", 10)]
+
+
+# -- contracts -------------------------------------------------------------------------------------
+
+
+def contract(conn: Connection, name: str, low: int, high: int | None, price: str) -> None:
+    """From a day of March until another; a price by the hour, or one that changes nothing."""
+    until = "" if high is None else f"until = 2026-03-{high:02}\n"
+    rents = f'[plan.small]\nrent.price = "{price} / hour"\n' if price else ""
+    text = f'contract = "{name}"\nbase = "v2"\nscope = "i-1"\neffective = 2026-03-{low:02}\n'
+    text += f'{until}{rents}[discount.loyal]\npercent = "10 %"\n'
+    apply_contract(conn, read_contract(conn, text, name), text, START)
+
+
+def test_a_contract_holds_against_a_list_of_its_time(rented: Connection) -> None:
+    """The list for the 16th was published first."""
+    apply(rented, *V3, START + 2 * MINUTE)
+    contract(rented, "c", 10, 20, "0.08")
+    assert versions(rented, "i-1") == [
+        ("v2", Span(START, day(10))), ("c", Span(day(10), day(20))), ("v2", Span(day(20))),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_contract_that_changes_no_price_ends_the_one_before(
+    rented: Connection, order: tuple[int, int]
+) -> None:
+    both = (("b", 20, None, ""), ("c", 10, None, "0.08"))
+    for number in order:
+        contract(rented, *both[number])
+    assert versions(rented, "i-1") == [
+        ("v2", Span(START, day(10))), ("c", Span(day(10), day(20))), ("b", Span(day(20))),
+    ]  # fmt: skip
+
+
+def test_a_contract_that_comes_late_leaves_what_was_chosen_after_its_end(
+    rented: Connection,
+) -> None:
+    apply(rented, *V4, START + 2 * MINUTE)
+    resized(rented, "large", 20, V4[0])
+    contract(rented, "c", 10, 15, "0.08")
+    assert versions(rented, "i-1") == [
+        ("v2", Span(START, day(10))), ("c", Span(day(10), day(15))),
+        ("v2", Span(day(15), day(20))), ("v4", Span(day(20))),
+    ]  # fmt: skip
+
+
+def test_a_contract_that_comes_late_leaves_the_time_of_the_next(rented: Connection) -> None:
+    contract(rented, "b", 20, None, "")
+    agreed = catalogue(rented, None, "i-1", day(22))
+    assert agreed.version == "b"
+    resized(rented, "large", 22, agreed)
+    contract(rented, "c", 10, None, "0.08")
+    assert versions(rented, "i-1")[-3:] == [
+        ("c", Span(day(10), day(20))), ("b", Span(day(20), day(22))), ("b", Span(day(22))),
+    ]  # fmt: skip
+
+
+def test_in_a_contract_other_prices_are_named(rented: Connection) -> None:
+    contract(rented, "c", 10, None, "0.08")
+    resized(rented, "large", 12)
+    assert versions(rented, "i-1")[-2:] == [("c", Span(day(10), day(12))), ("v2", Span(day(12)))]
+
+
 # -- in any order ----------------------------------------------------------------------------------
 
 COMMANDS: dict[str, tuple[int, Callable[[Connection, int, Catalog], object]]] = {
@@ -300,6 +426,7 @@ COMMANDS: dict[str, tuple[int, Callable[[Connection, int, Catalog], object]]] = 
     "s-2": (6, lambda conn, at, _: swapped(conn, "s-2", at)),
     "s-1": (9, lambda conn, at, _: swapped(conn, "s-1", at)),
     "v5 for all": (16, lambda conn, _, __: apply(conn, *V5, START + 3 * MINUTE)),
+    "contract": (7, lambda conn, _, __: contract(conn, "c", 7, 18, "0.08")),
     "end": (25, lambda conn, at, _: end(conn, "i-1", day(at), START)),
 }
 """With the day from which on they are true."""
