@@ -61,6 +61,17 @@ def add(item: typer.Typer) -> None:
     )(hand_over_item)
 
 
+def _note_next(conn: "Connection", item: str, part: str, given: Given, name: str = "") -> None:
+    """Says until when that holds, where something else was said for later."""
+    from pipeline.choices import Part  # noqa: PLC0415 - starts slowly
+    from sinks.choices import next_of  # noqa: PLC0415
+
+    later = next_of(conn, item, Part(part), given.at, name)
+    if later is not None:
+        what = f"{later.value} {name}" if name else f"{part} {later.value}"
+        note(f"that is until {local_time(later.at, given.timezone)}: {what} was said for then")
+
+
 @ordered
 def swap_server(
     item: Id,
@@ -76,7 +87,9 @@ def swap_server(
 
     def command(conn: "Connection", given: Given) -> "Answer":
         note_unknown(conn, server)
-        return swap(conn, item, server, given.at, given.entered_at, given.order)
+        answer = swap(conn, item, server, given.at, given.entered_at, given.order)
+        _note_next(conn, item, "server", given)
+        return answer
 
     shown = {"item": item, "server": server}
     give(said, f"swapped to {server}", shown, lambda conn: of_item(conn, item), command)
@@ -98,10 +111,12 @@ def resize_item(
 
     def command(conn: "Connection", given: Given) -> "Answer":
         prices = catalogue(conn, catalog, scopes_of(conn, [item])[0], given.at)
-        return resize(
+        answer = resize(
             conn, item, plan=plan, at=given.at, catalog=prices, entered_at=given.entered_at,
             order=given.order,
         )  # fmt: skip
+        _note_next(conn, item, "plan", given)
+        return answer
 
     shown = {"item": item, "plan": plan}
     give(said, f"resized to {plan}", shown, lambda conn: of_item(conn, item), command)
@@ -124,10 +139,12 @@ def add_to_item(
 
     def command(conn: "Connection", given: Given) -> "Answer":
         prices = catalogue(conn, catalog, scopes_of(conn, [item])[0], given.at)
-        return add_addon(
+        answer = add_addon(
             conn, item, addon=addon, count=count, at=given.at, catalog=prices,
             entered_at=given.entered_at, order=given.order,
         )  # fmt: skip
+        _note_next(conn, item, "addon", given, addon)
+        return answer
 
     shown = {"item": item, "addon": addon, "count": count}
     give(said, f"given {count} {addon}", shown, lambda conn: of_item(conn, item), command)
@@ -145,9 +162,11 @@ def drop_from_item(
     from sinks.alterations import drop_addon  # noqa: PLC0415
 
     def command(conn: "Connection", given: Given) -> "Answer":
-        return drop_addon(
+        answer = drop_addon(
             conn, item, addon=addon, at=given.at, entered_at=given.entered_at, order=given.order
         )
+        _note_next(conn, item, "addon", given, addon)
+        return answer
 
     shown = {"item": item, "addon": addon}
     give(said, f"rid of {addon}", shown, lambda conn: of_item(conn, item), command)

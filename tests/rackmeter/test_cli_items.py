@@ -258,6 +258,15 @@ def test_an_end_is_taken_back_and_the_item_shows_what_holds_now(run: Run) -> Non
     assert "plan large, catalog v2" in run("item", "show", "web-1", text=True)
 
 
+def test_a_change_says_until_when_it_holds(run: Run) -> None:
+    run("item", "resize", "web-1", "--plan", "small", "--at", "2026-03-10")
+    said = run("item", "resize", "web-1", "--plan", "large", "--at", "2026-03-05", text=True)
+    assert "that is until 2026-03-10 00:00+01:00: plan small was said for then" in said
+    run("item", "addon", "add", "web-1", "ipv4", "--count", "3", "--at", "2026-03-10")
+    said = run("item", "addon", "add", "web-1", "ipv4", "--at", "2026-03-05", text=True)
+    assert "that is until 2026-03-10 00:00+01:00: 3 ipv4 was said for then" in said
+
+
 def test_a_rental_that_is_over_is_told_at_once(run: Run) -> None:
     rent = ("item", "rent", "web-2", "--account", "acme", "--plan", "small", "--server", "ax-2")
     assert run(*rent, "--at", "2026-03-01", "--until", "2026-03-05")["changed"]
