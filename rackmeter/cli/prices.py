@@ -91,7 +91,7 @@ def _in_force(conn: Connection, at: datetime) -> str:
         """
         SELECT version, effective FROM catalog_version v
         WHERE NOT EXISTS (SELECT FROM contract c WHERE c.version = v.version)
-        ORDER BY effective DESC, applied_at DESC
+        ORDER BY effective DESC, applied_at DESC, version DESC
         """
     ).fetchall()
     if not rows:
