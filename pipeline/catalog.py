@@ -27,7 +27,6 @@ __all__ = [
     "Plan",
     "addon_row",
     "addon_rows",
-    "agreed_rows",
     "day",
     "load",
     "price_rows",
@@ -118,13 +117,6 @@ def price_rows(catalog: Catalog, item: Item) -> tuple[PriceRow, ...]:
         return rows
     rest = replace(item, valid=Span(max(item.valid.start, catalog.until), item.valid.end))
     return (*rows, *price_rows(catalog.then, rest))
-
-
-def agreed_rows(rows: Iterable[PriceRow], contract: Catalog, item: Item) -> tuple[PriceRow, ...]:
-    """The rows until a contract begins, then what the item costs by it and after its end."""
-    if item.plan not in contract.plans:
-        return tuple(rows)
-    return (*rows_until(rows, contract.effective), *price_rows(contract, item))
 
 
 def rows_until(rows: Iterable[PriceRow], at: datetime) -> Iterator[PriceRow]:

@@ -79,18 +79,16 @@ def _unknown(version: object) -> RefusedError:
     return RefusedError(f"Catalogue {version} has not been applied: `rackmeter catalog apply` it.")
 
 
-def again(
-    conn: Connection, item: str, said: Collection[Choice], new: Choice, holds: str = NONE
-) -> bool | None:
+def again(conn: Connection, item: str, said: Collection[Choice], new: Choice) -> bool | None:
     """What saying this means where something was said for the same instant: None where nothing was.
 
     True: that is forgotten, since the item is to have what it had before. False: it is so already.
-    ``holds`` is what there is where nothing was said.
     """
     same = [one for one in said if (one.part, one.name) == (new.part, new.name)]
     now = next((one for one in same if one.at == new.at), None)
     earlier = max((one for one in same if one.at < new.at), key=lambda one: one.at, default=None)
-    before = earlier.value if earlier else holds
+    none = NONE if new.part is Part.ADDON else ""
+    before = earlier.value if earlier else none
     key = (item, new.part, new.name, new.at)
     if now is None:
         gone = conn.execute(

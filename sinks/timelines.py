@@ -247,8 +247,9 @@ def _end(conn: Connection, item: str, at: datetime, entered_at: datetime) -> boo
 def _refuse_end(rented: Item, end: datetime) -> None:
     if end <= rented.valid.start:
         raise RefusedError(
-            f"Item {rented.item} is rented from {rented.valid.start.isoformat()}:"
-            " it cannot end before."
+            f"Item {rented.item} is rented from {rented.valid.start.isoformat()}: it cannot end"
+            " there or before. What should never have been rented costs nothing when it is"
+            " suspended with --kind exclusion from its beginning; then end it."
         )
 
 

@@ -12,14 +12,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.catalog import Catalog, load
+from pipeline.rating.price import price
 from rackmeter.cli.prices import catalogue
-from schemas.billing import Span
+from schemas.billing import Inputs, Span
 from schemas.errors import RefusedError
-from schemas.prices import Charge, Fee
+from schemas.prices import Charge, Fee, IntervalKind
 from sinks.alterations import add_addon, drop_addon, resize
 from sinks.catalogs import apply, apply_contract
 from sinks.changes import Answer
 from sinks.database import Connection
+from sinks.intervals import suspend
 from sinks.item_facts import facts
 from sinks.scopes import load_scope
 from sinks.timelines import add_account, end, hand_over, rent, reopen, swap
@@ -254,8 +256,29 @@ def test_a_rental_of_the_past_is_told_with_its_end(rented: Connection) -> None:
     assert versions(rented, "i-2") == [("v2", Span(START, day(10)))]
     with pytest.raises(RefusedError, match="already with end 2026-03-10"):
         renting(rented, "i-2", until=day(11))
-    with pytest.raises(RefusedError, match="cannot end before"):
+    with pytest.raises(RefusedError, match="cannot end there or before"):
         renting(rented, "i-3", until=START)
+
+
+def test_what_should_never_have_been_rented_costs_nothing(rented: Connection) -> None:
+    """With the set-up of its beginning; told after ten days."""
+    text = price_list("v6")[1].replace('name = "Small server"', 'name = "x"\n{}'.format(
+        'setup = { price = "79.00 once", tax = "hosting" }'))  # fmt: skip
+    catalog = load(text, "v6")
+    apply(rented, catalog, text, START + 2 * MINUTE)
+    rent(
+        rented, item="i-2", title="x", plan="large", account="acme", server="s-2", at=day(3),
+        catalog=catalog, entered_at=START,
+    )  # fmt: skip
+    with pytest.raises(RefusedError, match=r"cannot end there .* --kind exclusion"):
+        end(rented, "i-2", day(3))
+    month = Inputs(Span(START, datetime.fromisoformat("2026-04-01T00:00Z")))
+    before = price(load_scope(rented, "i-2"), month, day(13))
+    assert "setup" in {line.charge for line in before}
+    suspend(rented, "i-2", at=day(3), entered_at=day(13), kind=IntervalKind.EXCLUSION)
+    end(rented, "i-2", day(13), day(13))
+    after = price(load_scope(rented, "i-2"), month, day(13))
+    assert sum(line.net for line in after) == 0 < sum(line.net for line in before)
 
 
 # -- the plan of the time --------------------------------------------------------------------------

@@ -123,7 +123,7 @@ def test_what_contradicts_the_books_is_refused(customer: Connection) -> None:
         rent_small(customer, at=LATER)
     with pytest.raises(RefusedError, match="not rented"):
         swap(customer, "i-1", "s-3", START - DAY, LATER)
-    with pytest.raises(RefusedError, match="cannot end before"):
+    with pytest.raises(RefusedError, match="cannot end there or before"):
         end(customer, "i-1", START)
     with pytest.raises(RefusedError, match="no item i-7"):
         end(customer, "i-7", LATER)
