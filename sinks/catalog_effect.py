@@ -13,18 +13,18 @@ from decimal import Decimal
 from typing import Final
 
 from pipeline.catalog import Catalog, addon_row
+from pipeline.choices import NONE, Choice, Part, chosen, plan_at
 from pipeline.contract import Contract
 from pipeline.money import exact_sum, round_money
 from pipeline.periods import closed, month, previous
 from pipeline.rating.price import price
 from schemas.billing import Inputs, Item, PriceRow, Scope, Span
-from schemas.prices import Fee
+from sinks.choices import Choices, load_choices
 from sinks.contracts import Terms, terms_of
 from sinks.database import Connection
 from sinks.queries import usage_inputs_bulk
 from sinks.repricing import Touched
 from sinks.scopes import load_scopes
-from sinks.versions import published
 
 BATCH: Final = 200
 """Scopes whose usage is read by one statement."""
@@ -94,16 +94,12 @@ def effects(
 
 def without_plan(conn: Connection, catalog: Catalog, at: datetime) -> list[tuple[str, str, str]]:
     """Item, account and plan of what keeps its prices because the catalogue lacks its plan."""
-    return conn.execute(
-        """
-        SELECT item_id, account_id, plan FROM item i JOIN rating_scope s USING (scope_id)
-        WHERE (upper_inf(valid) OR upper(valid) > %(at)s) AND plan <> ALL(%(plans)s)
-          AND NOT EXISTS (SELECT FROM contract_known() c WHERE c.scope_id = i.scope_id
-                          AND (upper_inf(c.valid) OR upper(c.valid) > %(at)s))
-        ORDER BY item_id
-        """,
-        {"plans": list(catalog.plans), "at": at},
-    ).fetchall()
+    rented, _ = _rented(conn, "", at)
+    return [
+        (item.item, account, item.plan)
+        for _, account, item in rented
+        if item.plan not in catalog.plans
+    ]
 
 
 def agreed_on(conn: Connection, contract: Contract) -> Agreed:
@@ -130,17 +126,17 @@ def between(conn: Connection, old: Catalog, new: Catalog, at: datetime) -> list[
     """
     plans = [n for n, plan in old.plans.items() if n in new.plans and plan != new.plans[n]]
     addons = [n for n, one in old.addons.items() if n in new.addons and one != new.addons[n]]
-    rented = _rented(conn, plans, addons, new.scope or old.scope, at)
-    scopes = load_scopes(conn, sorted({scope for scope, _, _ in rented}))
-    known: dict[str, Catalog | None] = {}
+    rented, choices = _rented(conn, new.scope or old.scope, at)
+    booked_of = {item.item: _booked(choices[item.item], addons, item, at) for *_, item in rented}
+    meant = [one for one in rented if one[2].plan in plans or booked_of[one[2].item]]
+    scopes = load_scopes(conn, sorted({scope for scope, _, _ in meant}))
     found: list[Touched] = []
-    for scope, account, item in rented:
+    for scope, account, item in meant:
         start, mine = max(at, item.valid.start), item.plan in plans
         planned = {n for c in (old, new) if mine for n in c.plans[item.plan].charges}
+        booked = booked_of[item.item]
         now = [r for r in scopes[scope].prices if r.item == item.item and r.valid.holds(start)]
-        extra = [row for row in now if row.charge not in planned]
-        booked = {r.charge: _booked(conn, r, known) for r in extra if r.charge in addons}
-        same = tuple(row for row in extra if row.charge not in booked)
+        same = tuple(r for r in now if r.charge not in planned and r.charge not in booked)
         before, after = (_rows(one, item, booked, planned=mine) for one in (old, new))
         if [row.price for row in before] != [row.price for row in after]:
             found.append(Touched(scope, account, item, start, same + before, same + after))
@@ -148,37 +144,38 @@ def between(conn: Connection, old: Catalog, new: Catalog, at: datetime) -> list[
 
 
 def _rented(
-    conn: Connection, plans: list[str], addons: list[str], scope: str, at: datetime
-) -> list[tuple[str, str, Item]]:
-    """Scope, account and item of what has one of the plans or add-ons, now or to come."""
+    conn: Connection, scope: str, at: datetime
+) -> tuple[list[tuple[str, str, Item]], Choices]:
+    """Scope, account and item, with its plan then, of what is rented at ``at`` or later; and what
+    was chosen for it. Of one scope, or of all that have no contract.
+    """
     rows = conn.execute(
         """
         SELECT scope_id, account_id, item_id, title, plan, lower(valid), upper(valid)
         FROM item i JOIN rating_scope USING (scope_id)
         WHERE (upper_inf(valid) OR upper(valid) > %(at)s)
-          AND (plan = ANY(%(plans)s)
-               OR EXISTS (SELECT FROM item_price p WHERE p.item_id = i.item_id
-                          AND p.charge = ANY(%(addons)s)
-                          AND (upper_inf(p.valid) OR upper(p.valid) > %(at)s)))
           AND CASE WHEN %(scope)s <> '' THEN scope_id = %(scope)s
               ELSE NOT EXISTS (SELECT FROM contract_known() c WHERE c.scope_id = i.scope_id
                                AND (upper_inf(c.valid) OR upper(c.valid) > %(at)s)) END
         ORDER BY item_id
         """,
-        {"plans": plans, "addons": addons, "scope": scope, "at": at},
+        {"scope": scope, "at": at},
     ).fetchall()
-    return [(s, account, Item(i, title, plan, Span(low, high)))
-            for s, account, i, title, plan, low, high in rows]  # fmt: skip
+    choices = load_choices(conn, [row[2] for row in rows])
+    found = []
+    for name, account, i, title, plan, low, high in rows:
+        item = Item(i, title, plan, Span(low, high))
+        found.append((name, account, plan_at(item, choices[i], max(at, low))))
+    return found, choices
 
 
-def _booked(conn: Connection, row: PriceRow, known: dict[str, Catalog | None]) -> int:
-    """How many of an add-on a price row is for."""
-    if row.version not in known:
-        known[row.version] = published(conn, row.version)
-    catalog, fee = known[row.version], row.price.quantity
-    one = catalog.addons.get(row.charge) if catalog else None
-    unit = one.charge.quantity if one else None
-    return fee.count // unit.count if isinstance(fee, Fee) and isinstance(unit, Fee) else 1
+def _booked(
+    choices: Iterable[Choice], addons: Iterable[str], item: Item, at: datetime
+) -> dict[str, int]:
+    """How many of these add-ons the item has then."""
+    mine, start = list(choices), max(at, item.valid.start)
+    found = {name: chosen(mine, Part.ADDON, start, name) for name in addons}
+    return {n: int(one.value) for n, one in found.items() if one and one.value != NONE}
 
 
 def _rows(

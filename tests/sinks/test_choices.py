@@ -18,6 +18,7 @@ from schemas.billing import Inputs, Span
 from schemas.errors import RefusedError
 from schemas.prices import Charge, Fee, IntervalKind
 from sinks.alterations import add_addon, drop_addon, resize
+from sinks.catalog_effect import between, without_plan
 from sinks.catalogs import apply, apply_contract
 from sinks.changes import Answer
 from sinks.database import Connection
@@ -299,6 +300,17 @@ def test_an_item_shows_the_plan_of_now(rented: Connection) -> None:
     assert facts(rented, "i-1")["plan"] == "huge"
     end(rented, "i-1", day(5))
     assert facts(rented, "i-1")["plan"] == "small"
+
+
+def test_what_a_price_list_means_goes_by_the_plan_of_its_time(rented: Connection) -> None:
+    resized(rented, "large", 10)
+    poorer = load(V2[1].replace("[plan.small]", "[plan.tiny]"), "v2")
+    assert without_plan(rented, poorer, day(5)) == [("i-1", "acme", "small")]
+    assert without_plan(rented, poorer, day(12)) == []
+    dearer = load(V2[1].replace("0.30 / hour", "0.40 / hour"), "v2")
+    assert between(rented, V2[0], dearer, day(5)) == []
+    [found] = between(rented, V2[0], dearer, day(12))
+    assert (found.item.item, found.item.plan, found.start) == ("i-1", "large", day(12))
 
 
 # -- versions that are published already -----------------------------------------------------------
