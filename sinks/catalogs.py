@@ -8,7 +8,7 @@ Billing reads price rows only, never versions.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 
 from pipeline.catalog import Catalog, Existing
@@ -60,8 +60,7 @@ def apply(
             found = _rented_after(conn, _since(catalog, at))
             starts = {account: follows_at(catalog, zone, at) for _, account, zone, _ in found}
             meant = [(s, a, starts[a], item) for s, a, _, item in found]
-            applied = replace(applied, touched=changes(conn, catalog, meant))
-            _follow_others(conn, catalog, meant, applied.touched, at)
+            applied = replace(applied, touched=_follow(conn, catalog, meant, at))
         late: list[tuple[str, datetime]] = []
         for start in sorted({one.start for one in applied.touched}):
             same = [one for one in applied.touched if one.start == start]
@@ -87,11 +86,10 @@ def apply_contract(
         agree(conn, contract, at)
         found = _rented_after(conn, contract.valid.start, scope)
         meant = [(s, a, contract.valid.start, item) for s, a, _, item in found]
-        touched = changes(conn, catalog, meant)
-        _follow_others(conn, catalog, meant, touched, at)
+        touched = _follow(conn, catalog, meant, at)
 
         def do(entered: datetime) -> bool:
-            reprice(conn, touched, catalog.version, entered)
+            reprice(conn, touched, entered)
             return True
 
         content = {"version": catalog.version}
@@ -107,17 +105,14 @@ def _since(catalog: Catalog, at: datetime) -> datetime:
     return min(catalog.existing, at) if isinstance(catalog.existing, datetime) else at
 
 
-def _follow_others(
-    conn: Connection, catalog: Catalog, meant: Meant, touched: Sequence[Touched], at: datetime
-) -> None:
-    """Nothing changes for them now; what is said of them later may rest on it."""
-    told = {one.item.item for one in touched}
-    starts = [
-        (item.item, max(start, item.valid.start))
-        for _, _, start, item in meant
-        if item.item not in told
+def _follow(conn: Connection, catalog: Catalog, found: Meant, at: datetime) -> tuple[Touched, ...]:
+    """All of them follow the catalogue; what that changes now. Later commands may rest on it."""
+    meant = [
+        (scope, account, max(start, item.valid.start).astimezone(UTC), item)
+        for scope, account, start, item in found
     ]
-    follow_all(conn, catalog.version, starts, at)
+    follow_all(conn, catalog.version, [(item.item, start) for *_, start, item in meant], at)
+    return changes(conn, meant)
 
 
 def _rented_after(
@@ -150,7 +145,7 @@ def _enter(
     """The changes that begin at one instant, as one command."""
 
     def do(entered: datetime) -> bool:
-        reprice(conn, touched, catalog.version, entered)
+        reprice(conn, touched, entered)
         return True
 
     scopes = sorted({one.scope for one in touched})

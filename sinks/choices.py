@@ -7,8 +7,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
-from psycopg import errors
-
 from pipeline.catalog import Catalog, Existing
 from pipeline.choices import (
     NONE,
@@ -64,19 +62,11 @@ def choose(conn: Connection, item: str, choices: Iterable[Choice], entered_at: d
             " = (%(item)s, %(part)s, %(name)s, %(at)s)",
             values,
         )
-        try:
-            cursor.executemany(
-                "INSERT INTO item_choice (item_id, part, name, at, value, version, entered_at)"
-                " VALUES (%(item)s, %(part)s, %(name)s, %(at)s, %(value)s, %(version)s,"
-                " %(entered)s)",
-                values,
-            )
-        except errors.ForeignKeyViolation:
-            raise _unknown(values[0]["version"]) from None
-
-
-def _unknown(version: object) -> RefusedError:
-    return RefusedError(f"Catalogue {version} has not been applied: `rackmeter catalog apply` it.")
+        cursor.executemany(
+            "INSERT INTO item_choice (item_id, part, name, at, value, version, entered_at)"
+            " VALUES (%(item)s, %(part)s, %(name)s, %(at)s, %(value)s, %(version)s, %(entered)s)",
+            values,
+        )
 
 
 def again(conn: Connection, item: str, said: Collection[Choice], new: Choice) -> bool | None:
@@ -168,24 +158,20 @@ def announce(conn: Connection, item: str, version: str, at: datetime, entered_at
             if start > at:
                 coming.append((start, name))
     known = {one.name for one in load_choices(conn, [item])[item] if one.part is Part.PRICES}
-    new = [follow(name, start) for start, name in sorted(coming) if name not in known]
-    choose(conn, item, new, entered_at)
-
-
-def follow(version: str, start: datetime, number: int = 0) -> Choice:
-    """From then on an item has the prices of a version that was applied."""
-    return Choice(Part.PRICES, version, start, "", version, number)
+    for start, name in sorted(coming):
+        if name not in known:
+            follow_all(conn, name, [(item, start)], entered_at)
 
 
 def follow_all(
     conn: Connection, version: str, starts: Iterable[tuple[str, datetime]], entered_at: datetime
 ) -> None:
-    """The same of many items, whether anything changes for them now or not."""
+    """Items follow a version that is applied, whether it changes anything for them now or not."""
     with conn.cursor() as cursor:
         cursor.executemany(
             """
             INSERT INTO item_choice (item_id, part, name, at, value, version, entered_at)
-            VALUES (%s, 'prices', %s, %s, '', %s, %s) ON CONFLICT DO NOTHING
+            VALUES (%s, 'prices', %s, %s, '', %s, %s)
             """,
             [(item, version, start, version, entered_at) for item, start in starts],
         )

@@ -54,11 +54,6 @@ def write_prices(
                 """,
                 [_values(one, entered_at) for one in new],
             )
-        except errors.ForeignKeyViolation:
-            raise RefusedError(
-                f"Catalogue {new[0].row.version} has not been applied:"
-                " `rackmeter catalog apply` it."
-            ) from None
         except errors.ExclusionViolation:
             plan = next((one.plan for one in new if one.plan), "it has")
             raise RefusedError(

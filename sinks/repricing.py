@@ -6,20 +6,15 @@ add-ons follow where the catalogue has them.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Final
+from datetime import datetime
 
-from pipeline.catalog import Catalog
 from pipeline.choices import Priced, changed_from, priced
 from schemas.billing import Item, PriceRow, Span
 from schemas.prices import Charge
-from sinks.choices import choose, follow, lists_of, load_choices
+from sinks.choices import lists_of, load_choices
 from sinks.contracts import agreed_of
 from sinks.database import Connection
 from sinks.prices import stored_prices, write_prices
-
-_LAST: Final = 1 << 62
-"""The number of a choice that comes after all that were made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +33,18 @@ class Touched:
 
 
 def changes(
-    conn: Connection, catalog: Catalog, found: Sequence[tuple[str, str, datetime, Item]]
+    conn: Connection, found: Sequence[tuple[str, str, datetime, Item]]
 ) -> tuple[Touched, ...]:
-    """The items that would cost something else from their start on, with their rows."""
+    """The items that cost something else from an instant on than their rows say, with those."""
     items = [item.item for *_, item in found]
     choices, stored = load_choices(conn, items), stored_prices(conn, items)
-    new = follow(catalog.version, datetime.max.replace(tzinfo=UTC))
-    lists = lists_of(conn, (new, *(one for mine in choices.values() for one in mine)))
+    lists = lists_of(conn, (one for mine in choices.values() for one in mine))
     agreed = agreed_of(conn, {scope for scope, *_ in found})
     touched: list[Touched] = []
-    for scope, account, change_at, item in found:
-        start = max(change_at, item.valid.start).astimezone(UTC)
-        old, mine = stored[item.item], choices[item.item]
-        all_of_it = (*mine, follow(catalog.version, start, _LAST))
-        wanted = changed_from(start, old, priced(item, all_of_it, lists, agreed[scope]))
+    for scope, account, start, item in found:
+        old = stored[item.item]
+        priced_now = priced(item, choices[item.item], lists, agreed[scope])
+        wanted = changed_from(start, old, priced_now)
         before, after = _from(start, old), _from(start, wanted)
         if not _same(before, after):
             rows = (scope, account, item, start, before, after)
@@ -59,12 +52,9 @@ def changes(
     return tuple(touched)
 
 
-def reprice(
-    conn: Connection, touched: Iterable[Touched], version: str, entered_at: datetime
-) -> None:
+def reprice(conn: Connection, touched: Iterable[Touched], entered_at: datetime) -> None:
     """The prices that change at each item's start end there, and the new ones begin."""
     for one in touched:
-        choose(conn, one.item.item, [follow(version, one.start)], entered_at)
         write_prices(conn, one.stored, one.wanted, entered_at)
 
 
