@@ -114,8 +114,9 @@ def test_no_time_is_no_line(rule: str, trial: tuple[int, int], nets: list[str]) 
 
 def test_a_price_of_an_item_of_another_scope_is_not_charged() -> None:
     """A timeline may know more items than the scope has."""
-    scope = scope_of(row(hourly("1"), "it"), row(hourly("9"), "it", item="db"))
-    assert [line.item for line in price(scope, inputs_of(), END)] == ["web"]
+    both = (row(hourly("1"), "it"), row(hourly("9"), "it", item="db"))
+    for rows in (both, both[::-1]):
+        assert [line.item for line in price(scope_of(*rows), inputs_of(), END)] == ["web"]
 
 
 def test_an_interval_of_another_item_changes_nothing() -> None:

@@ -143,6 +143,15 @@ def test_10_percent_from_the_middle_on_of(rule: str, charge: Charge, expected: l
     assert said(lines(scope, inputs_of(used(30 * 10**12)))) == expected, rule
 
 
+def test_where_a_price_changes_nothing_more_is_cut() -> None:
+    """15 TB in each half, 20 are included: 10 at the second price, and no parts of no length."""
+    rows = (row(traffic("1.00"), "it", FIRST, at="v1"), row(traffic("2.00"), "it", SECOND, at="v2"))
+    scope = replace(scope_of(*rows), discounts=(Discount("p", SECOND, percent=TEN),))
+    assert said(lines(scope, inputs_of(used(30 * 10**12)))) == [
+        "0-360 charge 0.00", "360-720 charge 20.00", "360-720 discount -2.00",
+    ]  # fmt: skip
+
+
 def test_a_set_up_is_not_cut() -> None:
     """It was there when the item began, in the first half."""
     fee = Charge(Fee(Every.ONCE), PerUnit(Decimal("79.00")), "hosting")
