@@ -1,12 +1,12 @@
 """Budgets: what an account or an item may come to in a month, and when somebody is told. Pure.
 
 A budget is of money (the net of all charges) or of a quantity (of one charge); of a percentile it
-looks at ``certain``, which never falls. What was said before is an argument: a crossing is told
-once for each limit and taken back once when it holds no longer; to reach it again is another one,
-told again. A forecast is told once and never taken back.
+counts what is certain, in money too: that never falls. What was said before is an argument: a
+crossing is told once for each limit and taken back once when it holds no longer; to reach it again
+is another one, told again. A forecast is told once and never taken back.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -111,14 +111,46 @@ class Reached:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What a budget had come to at an instant of its period."""
+    """What a budget or an allowance had come to at an instant, of what goes on at a pace."""
 
     at: datetime
     amount: Fraction
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One charge of one item."""
+
+    stands: Figure
+    """With percentiles as they are so far."""
+    certain: Figure
+    rate: bool
+    """It is a percentile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Come:
+    """What a budget has come to, in its unit."""
+
+    amount: Fraction
+    """What is certain: this is compared with the limit."""
+    stands: Fraction
+    """With percentiles as they are so far: what views show."""
+    paced: Fraction
+    """``amount`` without percentiles: one that jumps when it becomes certain goes on at no pace."""
+
+
+def come(budget: Budget, counted: Sequence[Counted]) -> Come:
+    """What the budget has come to, from all of the account's scopes."""
+    return Come(
+        amount(budget, (one.certain for one in counted)),
+        amount(budget, (one.stands for one in counted)),
+        amount(budget, (one.certain for one in counted if not one.rate)),
+    )
+
+
 def amount(budget: Budget, figures: Iterable[Figure]) -> Fraction:
-    """What the budget has come to, in its unit, from the figures of all of the account's scopes."""
+    """The sum of the figures that the budget counts, in its unit."""
     mine = [f for f in figures if not budget.item or f.item == budget.item]
     if budget.charge:
         used = sum(f.used for f in mine if f.charge == budget.charge)
@@ -182,19 +214,22 @@ def holds(now: Fraction | int, most: Decimal | int, percent: int, *, told: bool)
 
 
 def forecast(
-    budget: Budget, now: Mark, before: Mark | None, period_end: datetime
-) -> Reached | None:
+    budget: Budget, now: Mark, before: Mark | None, period_end: datetime,
+    besides: Fraction = Fraction(0),
+) -> Reached | None:  # fmt: skip
     """The limit as it will be reached at the pace since ``before``, which is an hour old or more.
 
-    None where that is not asked for, not within ``ahead``, not in this period, or done already.
+    ``besides`` counts too and has no pace. None where that is not asked for, not within ``ahead``,
+    not in this period, or done already.
     """
     if budget.ahead is None:
         return None
-    at = reached_at(Fraction(budget.most), now, before, min(now.at + budget.ahead, period_end))
+    most, until = Fraction(budget.most) - besides, min(now.at + budget.ahead, period_end)
+    at = reached_at(most, now, before, until)
     if at is None:
         return None
-    version = limit_version(str(budget.budget), None)
-    return Reached(budget, f"{budget.name}/{FORECAST}", version, 100, now.amount, at)
+    version, come_to = limit_version(str(budget.budget), None), now.amount + besides
+    return Reached(budget, f"{budget.name}/{FORECAST}", version, 100, come_to, at)
 
 
 def reached_at(most: Fraction, now: Mark, before: Mark | None, until: datetime) -> datetime | None:

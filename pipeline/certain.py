@@ -1,10 +1,11 @@
 """What a percentile has come to for certain: windows that are missing or still to come are 0. Pure.
 
 The period's windows are counted whole, so this never falls, and at the end of a period measured
-without a gap it is the figure that is billed.
+without a gap it is the figure that is billed. Priced like any other, it is the money that is
+certain: what is compared with a limit in money.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from pipeline.periods import closed
@@ -14,18 +15,30 @@ from schemas.billing import Inputs, Scope
 from schemas.prices import Missing, Percentile
 
 
-def certain(scope: Scope, inputs: Inputs, groups: Iterable[Group]) -> dict[tuple[str, str], int]:
-    """(item, charge) → base units a window, for each percentile; of a pool on its first item.
+def certain(scope: Scope, inputs: Inputs, groups: Iterable[Group]) -> list[Group]:
+    """Each percentile in base units a window, of a pool the group that pays.
 
     ``groups`` are those of ``cut``, not measured.
     """
-    rates = [
-        tuple(_with_zeros(segment) for segment in group)
-        for group in groups
-        if isinstance(group[0].charge.quantity, Percentile)
-    ]
-    found = percentiles(scope, inputs.samples, rates, closed(inputs.period))
-    return {(group[0].row.item, group[0].row.charge): group[0].used for group in found}
+    rates = [tuple(_with_zeros(segment) for segment in group) for group in groups if is_rate(group)]
+    return percentiles(scope, inputs.samples, rates, closed(inputs.period))
+
+
+def at_certain(measured: Sequence[Group], rates: Sequence[Group]) -> list[Group]:
+    """The groups of ``measured`` with each percentile at what is certain, all else as it is.
+
+    ``rates`` are those of ``certain``, of the same cut.
+    """
+    left = iter(rates)
+    return [_used(group, next(left)) if is_rate(group) else group for group in measured]
+
+
+def is_rate(group: Group) -> bool:
+    return isinstance(group[0].charge.quantity, Percentile)
+
+
+def _used(group: Group, sure: Group) -> Group:
+    return tuple(replace(part, used=other.used) for part, other in zip(group, sure, strict=True))
 
 
 def _with_zeros(segment: Segment) -> Segment:

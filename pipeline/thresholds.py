@@ -1,7 +1,8 @@
 """Which alert thresholds of a price the current use has reached, or will reach soon. Pure.
 
 A threshold is a share of the allowance, a quantity, or a net amount of a charge; a forecast is of
-the whole allowance. Of a percentile a quantity looks at what is certain, which never falls.
+the whole allowance. Of a percentile quantity and amount are those that are certain: they never
+fall.
 Every threshold at or below the use is returned each time; inserting one is unique by (threshold,
 scope, period, limit version, kind), so a repetition is silent. A changed limit tells again, and so
 does a crossing after one that was taken back. Nothing crosses where nothing is included: a
@@ -48,6 +49,8 @@ class Crossing:
     kind: str = "crossed"
     at: datetime | None = None
     """Of a forecast: when the allowance is used up at this rate."""
+    certain: bool = False
+    """Of a percentile, which may stand higher so far."""
 
 
 def watched(now: Live) -> dict[str, Crossing]:
@@ -140,17 +143,18 @@ def _of_rates(now: Live) -> Iterator[Crossing]:
         if isinstance(row.price.quantity, Percentile):
             used = now.sure.get(place, 0)
             for limit in row.price.alert_quantities:
-                yield _named(place, used, limit, row.price.unit, row.version)
+                yield _named(place, used, limit, row.price.unit, row.version, certain=True)
 
 
 def _of_money(now: Live) -> Iterator[Crossing]:
     currency = now.scope.currency
     for place, row in _newest(now, lambda price: price.alert_nets):
-        mine = (line.net for line in now.lines if (line.item, line.charge) == place)
+        mine = (line.net for line in now.sure_lines if (line.item, line.charge) == place)
         used = to_minor(exact_sum(mine), currency)
         for amount in row.price.alert_nets:
             limit = to_minor(amount, currency)
-            yield _named(place, used, limit, currency_unit(currency), row.version)
+            unit, certain = currency_unit(currency), place in now.sure
+            yield _named(place, used, limit, unit, row.version, certain=certain)
 
 
 def currency_unit(currency: str) -> Unit:
@@ -171,11 +175,16 @@ def _newest(
     return ((place, row) for place, row in newest.items() if asked(row.price))
 
 
-def _named(place: tuple[str, str], used: int, limit: int, unit: Unit, version: str) -> Crossing:
+def _named(
+    place: tuple[str, str], used: int, limit: int, unit: Unit, version: str, *,
+    certain: bool = False,
+) -> Crossing:  # fmt: skip
     """Of a quantity or an amount, which its threshold names."""
     item, charge = place
     name = f"{exact_text(Fraction(limit, unit.is_))} {unit.name}"
-    return Crossing(f"{item}/{charge}/{name}", 100, item, charge, used, limit, unit, version)
+    return Crossing(
+        f"{item}/{charge}/{name}", 100, item, charge, used, limit, unit, version, certain=certain
+    )
 
 
 def _forecast(state: Progress, at: datetime | None) -> Crossing:

@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -13,7 +14,7 @@ from pipeline.periods import closed
 from pipeline.rating.figures import figures
 from pipeline.thresholds import Crossing, crossings, forecasts, marks_now, watched
 from schemas.billing import Inputs, Scope, Span
-from schemas.serial import instant_text, to_json
+from schemas.serial import decimal_text, instant_text, to_json
 from sinks.accrual_rows import Key, Row, Standing, standing
 from sinks.alerts import cleared, crossed, fallen, said_of
 from sinks.database import Connection
@@ -77,7 +78,7 @@ def work_out(read: Read, sampled_at: datetime) -> Found:
     now = live(scope, read.inputs, as_of)
     marks = read_marks(read.standing.marks)
     row = Row(
-        scope.scope, read.inputs, _figures(now), as_of, now.next_eval_at, read.standing,
+        scope.scope, read.inputs, shown(now), as_of, now.next_eval_at, read.standing,
         written_marks(marks, marks_now(now)),
     )  # fmt: skip
     told = {alert.threshold for alert in read.announced}
@@ -106,10 +107,21 @@ def written_marks(
     }
 
 
-def _figures(now: Live) -> list[dict[str, str]]:
-    """What each charge has come to; of a percentile also what is certain."""
+def shown(now: Live) -> list[dict[str, str]]:
+    """What each charge has come to; where a percentile is rented, also what is certain.
+
+    ``certain``: base units of a percentile; ``certain_net``: money. A true-up that is due only by
+    what is certain so far stands at nothing.
+    """
+    stands = figures(now.scope, now.lines)
+    if now.sure_lines is now.lines:
+        return [to_json(figure) for figure in stands]
+    sure = {(one.item, one.charge): one for one in figures(now.scope, now.sure_lines)}
+    found = {key: replace(one, net=Decimal(0)) for key, one in sure.items()}
+    found |= {(one.item, one.charge): one for one in stands}
     return [
-        to_json(figure) | ({"certain": str(now.sure[key])} if key in now.sure else {})
-        for figure in figures(now.scope, now.lines)
-        for key in ((figure.item, figure.charge),)
+        to_json(one)
+        | {"certain_net": decimal_text(sure[key].net if key in sure else Decimal(0))}
+        | ({"certain": str(now.sure[key])} if key in now.sure else {})
+        for key, one in found.items()
     ]

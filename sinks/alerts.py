@@ -65,7 +65,8 @@ def _sentence(scope: Scope, period: Span, crossing: Crossing, now: datetime) -> 
             f"{thing} has used {used} of the {limit} {unit} {crossing.charge} included from {first}"
             f" to {last}: {crossing.percent} % is reached."
         )
-    come_to = f"{thing} has come to {used} {unit} of {crossing.charge} since {first}"
+    certain = " for certain" if crossing.certain else ""
+    come_to = f"{thing} has come to {used} {unit} of {crossing.charge}{certain} since {first}"
     if crossing.at is None:
         return f"{come_to}: {limit} {unit} is reached."
     hours = max(1, round((crossing.at - now) / timedelta(hours=1)))

@@ -4,7 +4,7 @@ A command's `data.at` orders it among the account's: who provisions ignores one 
 what it did last. Doing one twice is doing it once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -29,10 +29,10 @@ CROSSED, FORECAST = "crossed", "forecast"
 SUSPEND, RESUME = "suspend", "resume"
 COMMANDS = {SUSPEND: PROVISIONING_SUSPEND, RESUME: PROVISIONING_RESUME}
 _CLEARED: Final = {
-    Because.AMOUNT: "{thing} has come to {used} of {limit} {unit} this month: below {percent} %"
-    " again.",
-    Because.LIMIT: "The limit of {thing} is {limit} {unit} now; it has come to {used}, below"
-    " {percent} %.",
+    Because.AMOUNT: "{thing} has come to {used} of {limit} {unit}{certain} this month: below"
+    " {percent} % again.",
+    Because.LIMIT: "The limit of {thing} is {limit} {unit} now; it has come to {used}{certain},"
+    " below {percent} %.",
     Because.DROPPED: "{percent} % of {limit} {unit} is no limit of {thing} any more.",
     Because.MONTH: "A new month has begun: what {thing} came to in the last one counts no more.",
 }
@@ -46,6 +46,12 @@ class Looked:
     period: Span
     now: datetime
     sampled_at: datetime
+    stands: Mapping[int, Fraction]
+    """What each budget comes to with percentiles as they are so far, in its unit."""
+
+    def certain(self, budget: Budget, amount: Fraction) -> str:
+        """Said of an amount that is not what views show."""
+        return "" if self.stands[budget.budget] == amount else " for certain"
 
 
 def told(found: Reached, looked: Looked) -> Alert:
@@ -60,14 +66,13 @@ def told(found: Reached, looked: Looked) -> Alert:
         "suspends": is_cap(budget, found.percent) and not found.at,
         "threshold": found.threshold,
         "percent": found.percent,
-        "used": _used(budget, found.amount),
-        "limit": _limit(budget),
+        **_amounts(budget, found.amount, looked),
         "unit": budget.unit,
         "money": not budget.charge,
         "period_start": instant_text(looked.period.start),
         "period_end": instant_text(closed(looked.period)),
         "sampled_at": instant_text(looked.sampled_at),
-        "text": _sentence(found, looked.now),
+        "text": _sentence(found, looked),
     }
     if found.at:
         data["reached_at"] = instant_text(found.at.replace(microsecond=0))
@@ -88,15 +93,15 @@ class Freed:
 
 def taken_back(alert: Alert, lifted: Lifted, freed: Freed, looked: Looked) -> Alert:
     """A crossing that was told holds no longer, with what is true now."""
-    data = {key: value for key, value in alert.body["data"].items() if key != "used"}
+    before = alert.body["data"]
+    data = {key: value for key, value in before.items() if key not in ("used", "stands")}
+    certain = ""
     if lifted.budget is not None:
-        data |= {
-            "used": _used(lifted.budget, lifted.amount),
-            "limit": _limit(lifted.budget),
-            "budget": str(lifted.budget.budget),
-        }
+        data |= _amounts(lifted.budget, lifted.amount, looked)
+        data["budget"] = str(lifted.budget.budget)
+        certain = looked.certain(lifted.budget, lifted.amount)
     thing = _of(data["item"] or data["account"], data["charge"])
-    text = _CLEARED[lifted.because].format(**{**data, "thing": thing})
+    text = _CLEARED[lifted.because].format(**{**data, "thing": thing, "certain": certain})
     data |= {
         "because": lifted.because.value,
         "resumes": list(freed.resumes),
@@ -141,13 +146,21 @@ def _body(kind: str, at: datetime, data: dict[str, Any]) -> dict[str, Any]:
     return {"type": kind, "timestamp": instant_text(at), "data": data}
 
 
-def _sentence(found: Reached, now: datetime) -> str:
+def _amounts(budget: Budget, amount: Fraction, looked: Looked) -> dict[str, str]:
+    """``stands`` where it is another one than what is certain."""
+    stands = looked.stands[budget.budget]
+    shown = {} if stands == amount else {"stands": _used(budget, stands)}
+    return {"used": _used(budget, amount), "limit": _limit(budget)} | shown
+
+
+def _sentence(found: Reached, looked: Looked) -> str:
     budget = found.budget
     thing = _of(budget.item or budget.account, budget.charge)
     limit = f"{_limit(budget)} {budget.unit}"
-    line = f"{_used(budget, found.amount)} of {limit}"
+    certain = looked.certain(budget, found.amount)
+    line = f"{_used(budget, found.amount)} of {limit}{certain}"
     if found.at:
-        hours = max(1, round((found.at - now).total_seconds() / 3600))
+        hours = max(1, round((found.at - looked.now).total_seconds() / 3600))
         return f"{thing} has come to {line}; {limit} is reached in {hours} h at this rate."
     end = " It is being suspended." if is_cap(budget, found.percent) else ""
     return f"{thing} has come to {line} this month: {found.percent} % is reached.{end}"

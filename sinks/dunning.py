@@ -105,7 +105,7 @@ def items_capped(conn: Connection, account: str, items: list[str]) -> set[str]:
             SELECT DISTINCT ON (period_start, threshold) kind, body -> 'data' ->> 'item' AS item
             FROM alert_outbox
             WHERE account_id = %s AND scope_id IS NULL AND copy = 0
-            AND kind IN ('crossed', 'cleared') AND threshold LIKE 'budget/cap/%%/100%%'
+            AND kind IN ('crossed', 'cleared') AND threshold LIKE 'budget/cap/%%/100\\%%'
             ORDER BY period_start, threshold, number DESC
         ) last WHERE kind = 'crossed'
         """,

@@ -47,6 +47,7 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "stays": " What was suspended because of it stays so: another cap or an unpaid invoice"
         " holds it.",
         "row_used": "Used",
+        "row_stands": "As it stands, not certain yet",
         "row_limit": "Limit",
         "row_period": "Period",
         "row_account": "Account",
@@ -81,6 +82,7 @@ _WORDS: Final[dict[str, dict[str, str]]] = {
         "stays": " Was deshalb gesperrt war, bleibt gesperrt: eine andere Obergrenze oder eine"
         " unbezahlte Rechnung hält es.",
         "row_used": "Verbraucht",
+        "row_stands": "Derzeit, noch nicht sicher",
         "row_limit": "Grenze",
         "row_period": "Zeitraum",
         "row_account": "Konto",
@@ -117,7 +119,7 @@ def letter(body: dict[str, Any], language: str, timezone: str) -> Letter:
     lead = words[f"lead_{kind}"].format(**values) + words.get(_freed(data), "")
     rows = [
         (words["row_account"], str(data["account"])),
-        *([(words["row_used"], values["used"])] if "used" in data else []),
+        *((words[f"row_{name}"], values[name]) for name in ("used", "stands") if name in data),
         *((words[f"row_{name}"], values[name]) for name in ("limit", "period", "measured")),
     ]
     return _mail(subject, lead, rows, _share(data), language)
@@ -166,6 +168,7 @@ def _values(data: dict[str, Any], language: str, timezone: str) -> dict[str, str
         "thing": f"{thing}, {data['charge'] or _WORDS[language]['money']}",
         "percent": str(data["percent"]),
         "used": figure(data.get("used", "0")),
+        "stands": figure(data.get("stands", "0")),
         "limit": figure(data.get("limit") or data["allowance"]),
         "at": minute(data["reached_at"]) if "reached_at" in data else "",
         "period": " – ".join(format_date(day, "long", locale=locale) for day in days),

@@ -1,7 +1,8 @@
 """Prepaid balances: what paid credit is left, less what is not invoiced yet, against a threshold.
 
-What is not invoiced yet are the figures of live accruals, net of tax: as current as they are. A
-crossing is told once, whoever looks; one that is taken back is told as well.
+What is not invoiced yet are the figures of live accruals, net of tax: as current as they are, of
+percentiles what is certain. A crossing is told once, whoever looks; one that is taken back is told
+as well.
 """
 
 from datetime import datetime
@@ -19,8 +20,10 @@ _BALANCE = """
                      WHERE c.account_id = a.account_id AND c.currency = a.currency
                        AND c.kind = 'paid' AND c.granted_at <= %(now)s
                        AND (c.expires_at IS NULL OR c.expires_at > %(now)s)), 0)
-         - coalesce((SELECT sum(f.net) FROM rating_scope s JOIN accrual r USING (scope_id)
-                     CROSS JOIN LATERAL jsonb_to_recordset(r.figures) AS f (net numeric)
+         - coalesce((SELECT sum(coalesce(f.certain_net, f.net))
+                     FROM rating_scope s JOIN accrual r USING (scope_id)
+                     CROSS JOIN LATERAL jsonb_to_recordset(r.figures)
+                         AS f (net numeric, certain_net numeric)
                      WHERE s.account_id = a.account_id AND NOT EXISTS (
                          SELECT FROM scope_seal z
                          WHERE (z.scope_id, z.period_start) = (r.scope_id, r.period_start))), 0)

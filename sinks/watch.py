@@ -8,6 +8,7 @@ told twice. A crash between a rating and the look is found by the sweep: what wa
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -16,11 +17,13 @@ from psycopg.types.json import Jsonb
 from pipeline.budgets import (
     Because,
     Budget,
+    Come,
+    Counted,
     Lifted,
     Mark,
     Reached,
     Said,
-    amount,
+    come,
     forecast,
     lifted,
     reached,
@@ -79,47 +82,54 @@ def look(conn: Connection, account: str, now: datetime, sampled_at: datetime) ->
         ).fetchone()
         if row is None or not row[3]:
             return ()
-        looked = Looked(account, month(now, row[1]), now, sampled_at)
+        period = month(now, row[1])
+        figures = _figures(conn, account, period.start)
         budgets = [entry.budget for entry in in_force(conn, account)]
-        figures = _figures(conn, looked)
-        amounts = {budget.budget: amount(budget, figures) for budget in budgets}
+        came = {budget.budget: come(budget, figures) for budget in budgets}
+        stands = {budget: one.stands for budget, one in came.items()}
+        looked = Looked(account, period, now, sampled_at, stands)
         marks = _marks(row[2] or {}, looked)
-        entered = [*_enter(conn, looked, budgets, amounts, marks)]
-        _note(conn, looked, row[4], amounts, marks)
+        entered = [*_enter(conn, looked, budgets, came, marks)]
+        _note(conn, looked, row[4], came, marks)
     return tuple(entered)
 
 
-def _figures(conn: Connection, looked: Looked) -> list[Figure]:
-    """Of all of the account's scopes; of a percentile what is certain."""
+def _figures(conn: Connection, account: str, start: datetime) -> list[Counted]:
+    """Of all of the account's scopes, in the period from ``start`` on."""
     rows = conn.execute(
         """
         SELECT f FROM accrual a JOIN rating_scope s USING (scope_id)
         CROSS JOIN LATERAL jsonb_array_elements(a.figures) f
         WHERE s.account_id = %s AND a.period_start = %s
         """,
-        (looked.account, looked.period.start),
+        (account, start),
     ).fetchall()
-    return [_figure(dict(row[0])) for row in rows]
+    return [_counted(dict(row[0])) for row in rows]
 
 
-def _figure(stored: dict[str, Any]) -> Figure:
-    certain = stored.pop("certain", None)
-    figure = from_json(Figure, stored)
-    return figure if certain is None else replace(figure, used=int(certain))
+def _counted(stored: dict[str, Any]) -> Counted:
+    """As ``accrual_work`` writes them."""
+    used, net = stored.pop("certain", None), stored.pop("certain_net", None)
+    stands = certain = from_json(Figure, stored)
+    if used is not None:
+        certain = replace(certain, used=int(used))
+    if net is not None:
+        certain = replace(certain, net=Decimal(net))
+    return Counted(stands, certain, rate=used is not None)
 
 
 def _reached(
     looked: Looked,
     budgets: list[Budget],
-    amounts: dict[int, Fraction],
+    came: dict[int, Come],
     marks: dict[int, tuple[Mark, ...]],
     said: Mapping[str, Said],
 ) -> Iterator[Reached]:
     for budget in budgets:
-        now = Mark(looked.now, amounts[budget.budget])
+        now, first = came[budget.budget], marks.get(budget.budget, (None,))[0]
         yield from reached(budget, now.amount, said)
-        first = marks.get(budget.budget, (None,))[0]
-        ahead = forecast(budget, now, first, closed(looked.period))
+        mark, besides = Mark(looked.now, now.paced), now.amount - now.paced
+        ahead = forecast(budget, mark, first, closed(looked.period), besides)
         if ahead is not None:
             yield ahead
 
@@ -128,16 +138,17 @@ def _enter(
     conn: Connection,
     looked: Looked,
     budgets: list[Budget],
-    amounts: dict[int, Fraction],
+    came: dict[int, Come],
     marks: dict[int, tuple[Mark, ...]],
 ) -> Iterator[Alert]:
     """Crossings, then what they suspend, then what is lifted: what another cap holds stays so."""
     before = said_of(conn, looked.account, looked.period.start)
-    for found in _reached(looked, budgets, amounts, marks, _only_said(before)):
+    for found in _reached(looked, budgets, came, marks, _only_said(before)):
         alert = told(found, looked)
         if enqueue(conn, alert, looked.now):
             yield alert
     said = said_of(conn, looked.account, looked.period.start)
+    amounts = {budget: one.amount for budget, one in came.items()}
     down = lifted(budgets, amounts, _only_said(said))
     fallen = {one.threshold for one in down}
     standing = [said[name][1] for name in said if said[name][0].crossed and name not in fallen]
@@ -166,15 +177,15 @@ def _note(
     conn: Connection,
     looked: Looked,
     seen: str,
-    amounts: dict[int, Fraction],
+    came: dict[int, Come],
     marks: dict[int, tuple[Mark, ...]],
 ) -> None:
     kept = {
         str(budget): [
             (instant_text(mark.at), str(mark.amount))
-            for mark in remember(marks.get(budget, ()), Mark(looked.now, now))
+            for mark in remember(marks.get(budget, ()), Mark(looked.now, now.paced))
         ]
-        for budget, now in amounts.items()
+        for budget, now in came.items()
     }
     conn.execute(
         """

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from schemas.billing import Line, LineKind, Scope
+from schemas.prices import Percentile
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,8 @@ class Figure:
     unit_size: int
     """Base units in it."""
     used: int
-    """Base units: metered before the allowance, or milliseconds rented."""
+    """Base units: metered before the allowance, milliseconds rented, or those of a window that a
+    percentile comes to."""
     included: int
     """Base units included in the period; 0 for rent."""
     net: Decimal
@@ -42,12 +44,14 @@ def _figure(scope: Scope, lines: list[Line]) -> Figure:
         (r for r in scope.prices if priced and (r.item, r.charge) == (newest.item, newest.charge)
          and r.valid.holds(priced[-1].service.start)), None,
     )  # fmt: skip
+    # A rate is that of the whole period on each part of it, and adds up to nothing.
+    total = max if row and isinstance(row.price.quantity, Percentile) else sum
     return Figure(
         item=newest.item,
         charge=newest.charge,
         unit=row.price.unit.name if row else newest.unit,
         unit_size=row.price.unit.is_ if row else 1,
-        used=sum(line.base_quantity for line in lines),
+        used=total(line.base_quantity for line in lines),
         # What is left of the allowance before the first line is all of it.
         included=max(line.allowance for line in lines),
         net=sum((line.net for line in lines), Decimal(0)),

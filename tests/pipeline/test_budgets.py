@@ -13,28 +13,19 @@ from pipeline.budgets import (
     Action,
     Because,
     Budget,
+    Come,
+    Counted,
     Mark,
     Said,
     amount,
+    come,
     forecast,
     lifted,
     limit_version,
     reached,
     remember,
 )
-from pipeline.certain import certain
-from pipeline.rating.cut import cut
 from pipeline.rating.figures import Figure
-from schemas.billing import (
-    Assignment,
-    Inputs,
-    Item,
-    PriceRow,
-    Samples,
-    Scope,
-    Span,
-)
-from schemas.prices import Charge, Percentile, PerUnit, Unit
 
 HOUR = timedelta(hours=1)
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -70,6 +61,24 @@ FIGURES = [
 )
 def test_what_a_budget_has_come_to(budget: Budget, expected: Fraction) -> None:
     assert amount(budget, FIGURES) == expected
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        (MONEY, (120, 8070, 70)),
+        (replace(MONEY, item="web"), (50, 8000, 0)),
+        (replace(MONEY, item="web", charge="port", unit="TB", unit_size=10**12), (2, 9, 0)),
+    ],
+    ids=["account", "item", "quantity"],
+)
+def test_of_a_percentile_counts_what_is_certain(budget: Budget, expected: tuple[int, ...]) -> None:
+    """A port that stands at 9 for 8,000 EUR, of which 2 for 50 are certain; 70 EUR of rent."""
+    port = figure("web", "port", 9 * 10**12, "8000.00")
+    sure = replace(port, used=2 * 10**12, net=Decimal(50))
+    rent = figure("db", "rent", 5, "70.00")
+    counted = [Counted(port, sure, rate=True), Counted(rent, rent, rate=False)]
+    assert come(budget, counted) == Come(*map(Fraction, expected))
 
 
 @pytest.mark.parametrize(
@@ -169,6 +178,16 @@ def test_when_a_limit_will_be_reached(
     assert (None if found is None else found.at) == (hours and NOON + hours * HOUR), case
 
 
+def test_what_has_no_pace_is_nearer_the_limit_all_the_same() -> None:
+    """20 TB, 4 of them of no pace, 6 at one an hour: 10 are left. It says all that there is."""
+    before, now = Mark(NOON - HOUR, Fraction(5)), Mark(NOON, Fraction(6))
+    found = forecast(TRAFFIC, now, before, END, Fraction(4))
+    assert found is not None
+    assert (found.at, found.amount) == (NOON + 10 * HOUR, Fraction(10))
+    still = Mark(NOON - HOUR, Fraction(6))
+    assert forecast(TRAFFIC, now, still, END, Fraction(13)) is None, "a jump is no pace"
+
+
 def test_no_forecast_beyond_the_period_or_without_a_first_look() -> None:
     late = END - 2 * HOUR
     before, now = Mark(late - HOUR, Fraction(5)), Mark(late, Fraction(6))
@@ -189,45 +208,3 @@ def test_marks_stay_two_and_an_hour_apart(minutes: list[int]) -> None:
         if len(marks) == 2:
             assert marks[1].at - marks[0].at >= HOUR
             assert at - marks[1].at < HOUR
-
-
-MBPS = Unit("Mbps", "net.bytes", 37_500_000, Decimal("0.01"))
-PORT = PriceRow(
-    "port", "port", Span(START),
-    Charge(Percentile(("net.tx_bytes",), MBPS), PerUnit(Decimal(1)), "hosting"), "v1", "",
-)  # fmt: skip
-WINDOWS = 31 * 288
-DISCARDED = 5 * WINDOWS // 100
-
-
-def sure(*windows: int | None) -> int:
-    scope = Scope(
-        "port", "acme", "EUR", "UTC", (Item("port", "Port", "p", Span(START)),),
-        (Assignment("s-1", "port", Span(START)),), (PORT,),
-    )  # fmt: skip
-    samples = Samples("s-1", "net.tx_bytes", "eth0", START, windows)
-    inputs = Inputs(Span(START, END), samples=(samples,))
-    return certain(scope, inputs, cut(scope, inputs.period))["port", "port"]
-
-
-@pytest.mark.parametrize(
-    ("case", "windows", "expected"),
-    [
-        ("nothing measured", [], 0),
-        ("as many as are discarded", [9] * DISCARDED, 0),
-        ("one more", [9] * (DISCARDED + 1), 9),
-        ("a gap counts as nothing", [9] * DISCARDED + [None, 4], 4),
-        ("the whole month: what is billed", [5] * (WINDOWS - DISCARDED) + [9] * DISCARDED, 5),
-    ],
-)
-def test_what_a_percentile_has_come_to_for_certain(
-    case: str, windows: list[int | None], expected: int
-) -> None:
-    assert sure(*windows) == expected, case
-
-
-@given(st.lists(st.one_of(st.none(), st.integers(0, 9)), max_size=40))
-def test_what_is_certain_never_falls(tail: list[int | None]) -> None:
-    head = [7] * (DISCARDED - 10)
-    values = [sure(*head, *tail[:count]) for count in range(0, len(tail) + 1, 8)]
-    assert values == sorted(values)

@@ -233,6 +233,20 @@ def test_a_percentile_is_told_when_it_is_certain(measured: int, expected: list[s
     assert told(charge, samples=(below,)) == []
 
 
+@pytest.mark.parametrize(
+    ("measured", "expected"), [(432, []), (433, ["100 EUR"]), (8640, ["100 EUR"])]
+)
+def test_so_is_its_money(measured: int, expected: list[str]) -> None:
+    """150.00 as it stands from the first window on."""
+    mbps = Unit("Mbps", "net.bytes", 37_500_000, Decimal("0.01"))
+    charge = Charge(
+        Percentile((TX,), mbps), PerUnit(Decimal(1)), "hosting",
+        alert_nets=(Decimal(100), Decimal(200)),
+    )  # fmt: skip
+    samples = Samples("srv", TX, "1", START, (150 * mbps.is_,) * measured)
+    assert told(charge, samples=(samples,)) == expected
+
+
 class TestForecasts:
     """10 TB are included; the earlier mark is of two hours ago."""
 

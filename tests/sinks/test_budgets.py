@@ -19,6 +19,7 @@ from sinks.accruals import rate_scope
 from sinks.budgets import Terms, drop_budget, history, in_force, set_budget
 from sinks.database import Connection, connect
 from sinks.deliver import Outcome, Provisioning, Ways, deliver_due
+from sinks.dunning import items_capped
 from sinks.outbox import Alert
 from sinks.watch import due_accounts, look
 from sinks.webhooks import set_webhook
@@ -266,6 +267,17 @@ def test_a_new_month_begins_at_zero_and_lifts_what_the_last_one_capped(rented: C
         ("month", ("A new month has begun: what acme came to in the last one counts no more."
          " What it suspended is being resumed.")),
     ]  # fmt: skip
+
+
+def test_a_cap_that_was_passed_tenfold_holds_nothing_in_the_next_month(rented: Connection) -> None:
+    """100 % suspends; 1000 % only tells, and nobody takes it back when a month is over."""
+    a_budget(rented, "1", action=Action.CAP, percents=(100, 1000))
+    assert use(rented, 115 * MB) == [
+        "crossed /net/100%", "crossed /net/1000%", "suspend /net/100%",
+    ]  # fmt: skip
+    assert items_capped(rented, "acme", ["i-1"]) == {"i-1"}
+    look(rented, "acme", APRIL, APRIL)
+    assert items_capped(rented, "acme", ["i-1"]) == set()
 
 
 def test_a_forecast_goes_by_the_last_hour(rented: Connection) -> None:

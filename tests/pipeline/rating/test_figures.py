@@ -7,8 +7,8 @@ import pytest
 
 from pipeline.rating.figures import figures
 from pipeline.rating.price import price
-from schemas.billing import Billed, Inputs, PriceRow, Span
-from schemas.prices import Bill, Charge, Commit, Fee, Graduated, PerUnit
+from schemas.billing import Billed, Inputs, PriceRow, Samples, Span
+from schemas.prices import Bill, Charge, Commit, Fee, Graduated, Percentile, PerUnit, Unit
 from schemas.terms import Commitment, Discount, Term
 from tests.pipeline.rating.worlds import (
     END,
@@ -16,6 +16,7 @@ from tests.pipeline.rating.worlds import (
     MONTH,
     START,
     TB,
+    TX,
     counted,
     hour,
     hourly,
@@ -60,6 +61,15 @@ def test_one_charge(rule: str, rows: list[PriceRow], shown: list[str]) -> None:
         for x, quantity in zip(found, units, strict=True)
     ] == shown, rule
     assert {x.currency for x in found} == {"EUR"}
+
+
+def test_a_rate_is_shown_once_however_its_month_is_cut() -> None:
+    mbps = Unit("Mbps", "net.bytes", 37_500_000, Decimal("0.01"))
+    port = Charge(Percentile((TX,), mbps), PerUnit(Decimal(1)), "hosting")
+    scope = scope_of(row(port, "it", Span(START, HALF)), row(port, "it", Span(HALF), at="v2"))
+    samples = Samples("srv", TX, "1", START, (90 * mbps.is_,) * 8640)
+    (found,) = figures(scope, price(scope, Inputs(MONTH, samples=(samples,)), END))
+    assert (found.used, str(found.net)) == (90 * mbps.is_, "90.00")
 
 
 def test_discounts_are_of_their_charge_and_what_no_price_row_makes_is_of_its_own() -> None:
