@@ -2,8 +2,8 @@
 
 0. Bring the database and the log of numbers together (invoicing.outside), and note what came for
    sealed periods (invoicing.due). A crash: the next close does.
-1. Plan: which scopes make which invoice, and which invoices are made together (invoicing.plan). A
-   crash: nothing has happened.
+1. Plan: which scopes make which invoice, and which invoices are made together (invoicing.plan),
+   and enter the run (invoicing.runs). A crash: a run without an end.
 2. Correct sealed periods of an account, as far as that makes documents of their own
    (invoicing.correct, with its own steps).
 
@@ -19,7 +19,8 @@ Then, of a batch of invoices:
    finds them.
 7. Render the files from the stored documents. A crash: the next close writes them again, the
    same bytes.
-8. Note the outcomes for whoever watches (close_outcome). A crash: the next close notes them.
+8. Note the outcomes for whoever watches (close_outcome), at last those of the run. A crash: the
+   next close notes them.
 
 What fails in a batch is done in halves, until whoever is to blame is alone and parked: a batch is
 all there or not at all, and one account is a batch of one.
@@ -42,6 +43,7 @@ from invoicing.outside import number_log, settle_numbers
 from invoicing.plan import Group, batches, plan
 from invoicing.report import CloseReport
 from invoicing.run import CREDIT_NOTE_MIN, Run
+from invoicing.runs import begin, end
 from invoicing.work import Work, session
 from schemas.billing import Seller
 from schemas.errors import DependencyError
@@ -104,6 +106,9 @@ def close(
             groups = plan(
                 conn, month_of=period_month, as_of=as_of, accounts=accounts, correct=correct_too
             )
+            run_id = None if dry_run else begin(
+                conn, groups, period_month, as_of, accounts, issued_at
+            )  # fmt: skip
             places = {(group.account, group.period): n for n, group in enumerate(groups)}
             told = _Told(progress, len(groups))
             at = issued_at.replace(microsecond=0)
@@ -116,12 +121,14 @@ def close(
                 for group, one in zip(together, done, strict=True):
                     closed[places[group.account, group.period]] = one
                 told.finished(together)
+            each = [closed[number] for number in sorted(closed)]
+            if run_id is not None:
+                end(conn, run_id, (outcome for one in each for outcome in one.outcomes))
     except psycopg.OperationalError as error:
         raise DependencyError(
             f"The database went away while closing: {str(error).strip()}. Nothing is half done;"
             " close again."
         ) from error
-    each = [closed[number] for number in sorted(closed)]
     return CloseReport(
         tuple(outcome for one in each for outcome in one.outcomes),
         dry_run,

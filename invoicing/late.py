@@ -1,18 +1,19 @@
 """Months that had ended before anybody knew that there is something to bill in them. Reads only.
 
-     first month that was closed for anybody
+     first month that the account is billed for
      |           |           |  x entered
 ····|--February--|---March---|---April---|
              [x-----------------------…        February and March are late, April is not
 
-Whoever closed them did not know. What was rented before the first of them was billed elsewhere.
+Whoever closed them did not know. What was rented before the first (sinks.billed_from) was billed
+elsewhere.
 """
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from pipeline.periods import HALF_MONTH, closed, following, month
+from pipeline.periods import closed, following, month
 from pipeline.rating.commitment import settles
 from schemas.billing import Span
 from sinks.contracts import Committed
@@ -27,19 +28,18 @@ def entered_late(
     inside: datetime,
     accounts: Collection[str] | None,
     committed: Mapping[str, Committed],
+    since: Mapping[str, datetime],
 ) -> Iterator[tuple[Whose, Span]]:
     """Each such month that had ended by ``inside`` and is not sealed; some more than once.
 
     ``committed``: what scopes pay at least; of a contract that was entered late, the months in
-    which that is settled.
+    which that is settled. ``since``: by account, an instant inside its first month.
     """
-    first = _first(conn)
-    if first is None:
-        return
     late = [
         (tuple(whose), period)
-        for *whose, low, high, known, agreed in _known_late(conn, first, accounts)
-        for period in _months(Span(low, high), first, min(known, inside), whose[3])
+        for *whose, low, high, known, agreed in _known_late(conn, accounts)
+        if whose[1] in since
+        for period in _months(Span(low, high), since[whose[1]], min(known, inside), whose[3])
         if not agreed or settles(committed[whose[0]].commitments, period, whose[3])
     ]
     sealed = set(
@@ -53,12 +53,6 @@ def entered_late(
     yield from (one for one in late if (one[0][0], one[1].start) not in sealed)
 
 
-def _first(conn: Connection) -> datetime | None:
-    """Inside the first month that was closed for anybody, in every time zone."""
-    row = conn.execute("SELECT min(period_start) FROM scope_seal").fetchone()
-    return row[0] + HALF_MONTH if row and row[0] else None
-
-
 def _months(valid: Span, first: datetime, until: datetime, timezone: str) -> Iterator[Span]:
     """Those that hold some of the time, from the first on, and had ended by then."""
     period = month(max(valid.start, month(first, timezone).start), timezone)
@@ -67,9 +61,7 @@ def _months(valid: Span, first: datetime, until: datetime, timezone: str) -> Ite
         period = following(period, timezone)
 
 
-def _known_late(
-    conn: Connection, first: datetime, accounts: Collection[str] | None
-) -> list[tuple[Any, ...]]:
+def _known_late(conn: Connection, accounts: Collection[str] | None) -> list[tuple[Any, ...]]:
     """Times of items and contracts that were known in another month than they begin in: scope,
     account, currency, zone, from when to when, since when it is known, whether it is a contract.
 
@@ -94,8 +86,7 @@ def _known_late(
         JOIN rating_scope s USING (scope_id) JOIN account a USING (account_id)
         WHERE date_trunc('month', low AT TIME ZONE a.timezone)
               < date_trunc('month', known AT TIME ZONE a.timezone)
-          AND known > %(first)s
           AND (%(accounts)s::text[] IS NULL OR s.account_id = ANY(%(accounts)s))
         """,
-        {"first": first, "accounts": None if accounts is None else list(accounts)},
+        {"accounts": None if accounts is None else list(accounts)},
     ).fetchall()

@@ -7,7 +7,7 @@ as of an instant  the last whole month before it, and final invoices: scopes who
 
 Besides, in either: months that had ended when what is to be billed in them was entered
 (invoicing.late), and accounts that something is to be corrected for, even if nothing of theirs is
-closed.
+closed. Nothing before the month that an account is said to be billed from.
 """
 
 import re
@@ -23,6 +23,7 @@ from pipeline.periods import closed, month, previous
 from pipeline.rating.commitment import settles
 from schemas.billing import Scope, Span
 from schemas.errors import ConfigError
+from sinks.billed_from import billed_from
 from sinks.contracts import committed_scopes
 from sinks.database import Connection
 from sinks.scopes import Rented, rented_scopes
@@ -70,8 +71,14 @@ def plan(
         period = _whole(inside, one.timezone, final=month_of is None)
         if settles(one.commitments, period, one.timezone):
             groups[one.account, one.currency, one.timezone, period].add(one.scope)
-    for (name, *whose), period in entered_late(conn, inside, accounts, committed):
+    first = billed_from(conn, accounts)
+    since = {account: at for account, (at, _) in first.items()}
+    for (name, *whose), period in entered_late(conn, inside, accounts, committed, since):
         groups[whose[0], whose[1], whose[2], period].add(name)
+    said = {account: at for account, (at, told) in first.items() if told}
+    for key in [key for key in groups if key[0] in said]:
+        if key[3].start < _month(said[key[0]], key[2]).start:
+            del groups[key]
     there = {key[:2] for key in groups}
     for whom in {*correct, *_corrected(conn, inside, accounts)}:
         if whom[:2] not in there:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from rackmeter.cli import account_budget, account_erase, account_tax
+from rackmeter.cli import account_billed, account_budget, account_erase, account_tax
 from rackmeter.cli.options import DataDir, Json, example, identifier
 from rackmeter.cli.output import document, lines, note, table
 
@@ -14,7 +14,8 @@ Text = str | None
 def add(app: typer.Typer) -> None:
     """Put the noun into the tree."""
     account = typer.Typer(
-        help="Customers: add, webhook, mail, budget, tax, erase, list.", no_args_is_help=True
+        help="Customers: add, webhook, mail, tax, billed, budget, erase, list.",
+        no_args_is_help=True,
     )
     account.command(
         "add",
@@ -37,6 +38,7 @@ def add(app: typer.Typer) -> None:
             "account mail alpha   # no mail any more",
         ),
     )(set_account_mail)
+    account_billed.add(account)
     account_budget.add(account)
     account_tax.add(account)
     account_erase.add(account)

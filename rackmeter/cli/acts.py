@@ -17,6 +17,7 @@ from sinks.actor import AMBIENT
 
 ACTS: Final = {
     "account add": "account.add",
+    "account billed": "account.billed",
     "account budget drop": "budget.drop",
     "account budget set": "budget.set",
     "account mail": "account.mail",

@@ -27,7 +27,7 @@ GRANT SELECT (kid, server_id, valid_from_ms, valid_to_ms) ON agent_key TO rackme
 GRANT SELECT (token_id, server_id, renews, created_at, created_by, expires_at, revoked_at, used_at, used_from, kid)
     ON enrol_token TO rackmeter_reader;
 GRANT SELECT (account_id, name, address, country, vat_id, currency, timezone, language,
-    webhook_disabled_at) ON account TO rackmeter_reader;
+    webhook_disabled_at, billed_from) ON account TO rackmeter_reader;
 
 -- What worker and close both read: timelines, usage and what it came to.
 GRANT SELECT ON
@@ -87,6 +87,8 @@ GRANT UPDATE (next) ON invoice_number TO rackmeter_invoicer;
 GRANT SELECT, INSERT ON adjustment, adjustment_line, seal_open TO rackmeter_invoicer;
 GRANT SELECT, INSERT, DELETE ON adjust_due TO rackmeter_invoicer;
 GRANT SELECT, INSERT, UPDATE ON adjust_mark TO rackmeter_invoicer;
+GRANT SELECT, INSERT ON close_run TO rackmeter_invoicer;
+GRANT UPDATE (ended_at, outcomes) ON close_run TO rackmeter_invoicer;
 GRANT SELECT ON adjustment, adjustment_line TO rackmeter_writer;
 -- Money: who closes taxes, draws and books; a worker and the API book what providers tell.
 GRANT SELECT ON invoice_status, journal_entry, journal_posting, tax_profile, wallet_credit, wallet_draw,

@@ -1,12 +1,14 @@
 """Months in which something turns out to have been rented after they were closed for others."""
 
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 
 import pytest
 
 from schemas.billing import LineKind
 from sinks import timelines
+from sinks.billed_from import billed_from, say_billed_from
 from sinks.database import Connection, connect
 from tests.invoicing import ledger
 from tests.invoicing.committed import at, billed, closed, customer, monthly, prices, rented
@@ -121,3 +123,92 @@ def test_a_month_that_is_closed_after_the_next_one(conn: Connection, billing_url
     assert closed(billing_url, "2026-03", "2026-04-05").exit_code == 0
     rows = conn.execute("SELECT sum(net) FROM invoice WHERE account_id = 'other'").fetchall()
     assert rows == [(Decimal("300.00"),)]  # of February, March and April
+
+
+def test_a_close_of_one_account_decides_for_that_alone(conn: Connection, billing_url: str) -> None:
+    """Acme tried it in February; everybody else was billed elsewhere until March."""
+    assert closed(billing_url, "2026-02", "2026-03-03", accounts=["acme"]).exit_code == 0
+    monthly(billing_url, "2026-03", 1)
+    entered_late(conn, "2024-05-01", "2026-04-10")
+    rented(conn, "acme", "j", at("2026-02-15"), entered=at("2026-04-10"))
+    monthly(billing_url, "2026-04", 1)
+    assert nets(conn, "late").keys() == {"2026-03", "2026-04"}
+    assert sum(net for (net,) in of_february(conn)) == Decimal("150.00")
+
+
+def of_february(conn: Connection) -> list[tuple[Decimal]]:
+    return conn.execute(
+        "SELECT net FROM invoice_line WHERE line_key LIKE %s", ("%/2026-01-31%",)
+    ).fetchall()
+
+
+@pytest.mark.parametrize("timezone", ZONES)
+@pytest.mark.parametrize(
+    ("rule", "rents", "enters", "said", "months"),
+    [
+        ("brought here in April, with what he has rented for years",
+         "2024-05-01", "2026-04-10", "2026-04-01", ["2026-04", "2026-05"]),
+        ("brought here in April, from May on",
+         "2024-05-01", "2026-04-10", "2026-05-01", ["2026-05"]),
+        ("not said: from the first month that was closed for everybody",
+         "2024-05-01", "2026-04-10", None, ["2026-02", "2026-03", "2026-04", "2026-05"]),
+        ("before that, though nobody rented anything then",
+         "2025-12-15", "2026-04-10", "2026-01-01",
+         ["2026-01", "2026-02", "2026-03", "2026-04", "2026-05"]),
+        ("not before it is rented",
+         "2026-03-01", "2026-04-10", "2026-01-01", ["2026-03", "2026-04", "2026-05"]),
+        ("in time, and from May on", "2026-04-15", "2026-04-10", "2026-05-01", ["2026-05"]),
+    ],
+)  # fmt: skip
+def test_since_when_he_is_billed_is_said(
+    conn: Connection, billing_url: str, timezone: str, rule: str, rents: str, enters: str,
+    said: str | None, months: list[str],
+) -> None:  # fmt: skip
+    """January was closed too, with nothing to bill."""
+    monthly(billing_url, "2026-01", 3)
+    entered_late(conn, rents, enters, timezone)
+    if said:
+        assert say_billed_from(conn, "late", date.fromisoformat(said))
+    monthly(billing_url, "2026-04", 2)
+    assert sorted(nets(conn, "late")) == months, rule
+    assert closed(billing_url, None, "2026-06-20").exit_code == 0
+    assert sorted(nets(conn, "late")) == months, "and nothing more"
+    assert len(nets(conn, "acme")) == 4
+
+
+def test_what_is_said_is_told_and_taken_back(conn: Connection, billing_url: str) -> None:
+    assert billed_from(conn, None) == {}
+    assert say_billed_from(conn, "acme", date(2026, 5, 1))
+    assert not say_billed_from(conn, "acme", date(2026, 5, 1))
+    assert billed_from(conn, ["acme"]) == {"acme": (at("2026-05-16", "UTC"), True)}
+    assert closed(billing_url, "2026-02", "2026-03-03").outcomes == ()
+    assert say_billed_from(conn, "acme", None)
+    monthly(billing_url, "2026-02", 1)
+    assert nets(conn, "acme").keys() == {"2026-02"}
+    found = conn.execute("SELECT action, subject FROM audit_act WHERE action = 'account.billed'")
+    assert found.fetchall() == [("account.billed", "account/acme")] * 2
+
+
+def test_each_close_is_kept(conn: Connection, billing_url: str) -> None:
+    """What it was for, for whom, and how it ended: one that was killed has no end."""
+
+    def killed(_: object) -> None:
+        raise KeyboardInterrupt
+
+    closed(billing_url, "2026-01", "2026-02-03")
+    closed(billing_url, "2026-02", "2026-03-03", dry_run=True)
+    with pytest.raises(KeyboardInterrupt):
+        closed(billing_url, "2026-02", "2026-03-03", progress=killed)
+    closed(billing_url, "2026-02", "2026-03-03", accounts=["acme"])
+    closed(billing_url, None, "2026-04-03")
+    rows = conn.execute(
+        "SELECT month, as_of, accounts, began_at, since, ended_at IS NOT NULL, outcomes"
+        " FROM close_run ORDER BY run_id"
+    ).fetchall()
+    february, march, april = at("2026-02-01"), at("2026-03-03"), at("2026-04-03")
+    assert rows == [
+        ("2026-01", None, None, at("2026-02-03"), None, True, {}),
+        ("2026-02", None, None, march, february, False, None),
+        ("2026-02", None, ["acme"], march, february, True, {"issued": 1}),
+        (None, april, None, april, at("2026-03-01"), True, {"issued": 1}),
+    ]

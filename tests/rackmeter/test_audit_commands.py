@@ -40,6 +40,7 @@ STEPS: Final[list[tuple[str, str]]] = [
     ("catalog apply", "catalog.toml --yes"),
     ("account add", "acme --name Acme --country DE --timezone UTC"),
     ("account mail", "acme --to jane@acme.example --language de"),
+    ("account billed", "acme --from 2026-03"),
     ("account webhook", f"acme --url https://acme.example/hooks --secret {SECRET}"),
     ("server add", "ax-1"),
     ("server rotate-key", "ax-1 --again --overlap 0"),
