@@ -1,19 +1,22 @@
 """Steps 2 to 8 of a close (invoicing.close) for many invoices of one period and time zone."""
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from invoicing.correct import correct
+from invoicing.due import note_found
 from invoicing.export import export
 from invoicing.freeze import Frozen, freeze, snapshot
 from invoicing.gate import gates
 from invoicing.heads import Headed, heads
+from invoicing.held import hold_account
 from invoicing.outcomes import corrected_outcomes, made, note, outcome_of, parked, sealed_outcomes
 from invoicing.outside import lost_numbers
 from invoicing.plan import Group
 from invoicing.report import Outcome, Status, Unbilled
 from invoicing.run import ATTEMPTS, FATAL, RACES, Run, busy, failed
-from invoicing.seal import Sealed, seal
+from invoicing.seal import Sealed, rehearse, seal
 from pipeline.rating.coverage import unmeasured
 from schemas.billing import Scope
 from schemas.errors import RackmeterError
@@ -33,10 +36,45 @@ class Closed:
     unbilled: tuple[Unbilled, ...]
 
 
+def closed(
+    conn: Connection, groups: Sequence[Group], run: Run, due_: Collection[str]
+) -> list[Closed]:
+    """Steps 2 to 8 of a batch."""
+    if len({group.period for group in groups}) > 1:
+        return rehearsed(conn, groups, run, due_)
+    return list(close_together(conn, groups, run, due_))
+
+
+def rehearsed(
+    conn: Connection, groups: Sequence[Group], run: Run, due_: Collection[str]
+) -> list[Closed]:
+    """A dry run of several periods of one account, oldest first: what each would write is there
+    when the next is priced, and is rolled back. Meanwhile whoever would change the account waits.
+    """
+    [account] = {group.account for group in groups}
+    again = replace(run, rehearsed=True)
+    with _trial(conn, run):
+        hold_account(conn, account)
+        if account in due_:
+            note_found(conn, account)
+        return [one for group in groups for one in close_together(conn, [group], again, due_)]
+
+
+@contextmanager
+def _trial(conn: Connection, run: Run) -> Iterator[None]:
+    """A dry run writes in one transaction, which is rolled back; any other as it comes."""
+    if run.rehearsed or not run.dry_run:
+        yield
+        return
+    with conn.transaction(force_rollback=True):
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        yield
+
+
 def close_together(
     conn: Connection, groups: Sequence[Group], run: Run, due_: Collection[str]
 ) -> Iterator[Closed]:
-    """Steps 2 to 8 of a batch. Corrections are rare, and made account by account."""
+    """Steps 2 to 8 of groups of one period. Corrections are rare, made account by account."""
     before = corrected_outcomes(conn, groups)
     corrected = [correct(conn, one, run) if one.account in due_ else None for one in groups]
     made = close_batch(conn, groups, run)
@@ -99,6 +137,9 @@ def _close_open(conn: Connection, groups: Sequence[Group], run: Run) -> list[Out
         if isinstance(one, Frozen) and not run.dry_run
     ]
     finals: list[Sealed] = []
+    if run.rehearsed:
+        drafts = [one for one in fates if isinstance(one, Frozen)]
+        rehearse(conn, drafts, groups[0].period.start)
     if ready:
         which = run.steps([group for group, _ in ready])
         drafts = [one for _, one in ready]
@@ -127,15 +168,16 @@ def _frozen(conn: Connection, groups: Sequence[Group], run: Run) -> list[Fate]:
     again = [
         group
         for group, one in fates.items()
-        if isinstance(one, Frozen) and one.reconciliation.stale and not run.dry_run
+        if isinstance(one, Frozen) and one.reconciliation.stale
     ]
-    for group in again:
-        one = fates[group]
-        assert isinstance(one, Frozen)
-        for scope in one.reconciliation.stale:
-            rate_scope(conn, scope, run.issued_at, run.issued_at, period=group.period)
     if again:
-        fates |= zip(again, _taken(conn, again, run), strict=True)
+        with _trial(conn, run):
+            for group in again:
+                one = fates[group]
+                assert isinstance(one, Frozen)
+                for scope in one.reconciliation.stale:
+                    rate_scope(conn, scope, run.issued_at, run.issued_at, period=group.period)
+            fates |= zip(again, _taken(conn, again, run), strict=True)
     return [_judged(group, one) for group, one in fates.items()]
 
 

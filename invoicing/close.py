@@ -116,7 +116,7 @@ def close(
             work = Work(url, run, {one.account for one in dues})
             closed: dict[int, Closed] = {}
             for together, done in work.done(
-                conn, _in_turn(conn, batches(groups, batch)), processes
+                conn, _in_turn(conn, batches(groups, batch, dry=dry_run)), processes
             ):
                 for group, one in zip(together, done, strict=True):
                     closed[places[group.account, group.period]] = one

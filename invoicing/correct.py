@@ -27,7 +27,7 @@ from invoicing.recompute import Look, looks_of
 from invoicing.reconcile import reconcile
 from invoicing.report import Outcome, Status, Unbilled
 from invoicing.run import ATTEMPTS, RACES, Run, busy, guarded
-from invoicing.seal import seal
+from invoicing.seal import rehearse, seal
 from schemas.billing import Scope
 from sinks.database import Connection, hold_schema
 
@@ -62,7 +62,7 @@ def correct(conn: Connection, group: Group, run: Run) -> Corrected:
                 return Corrected([*outcomes, *whole])
             for frozen in examined.drafts:  # a lost race leaves those before it issued, and said
                 _issue(conn, group, run, frozen, outcomes)
-            if not run.dry_run:
+            if run.rehearsed or not run.dry_run:
                 _note_nothing(conn, examined, group, run)
             return Corrected(outcomes, tuple(_unbilled(examined)))
         except RACES:
@@ -73,7 +73,7 @@ def correct(conn: Connection, group: Group, run: Run) -> Corrected:
 def _examine(conn: Connection, group: Group, run: Run) -> _Examined | Outcome | None:
     """None where nothing is due; an outcome where it has to wait."""
     with snapshot(conn):
-        looks = looks_of(conn, [group.account], found_too=run.dry_run)
+        looks = looks_of(conn, [group.account], found_too=run.terms.found_too)
         if not looks:
             return None
         if lost := lost_of(conn, [group.account]).get(group.account):
@@ -118,6 +118,8 @@ def _issue(
     def issue() -> Outcome:
         if found.differences:
             return parked(mine, found)
+        if run.rehearsed:
+            rehearse(conn, [frozen], group.period.start)
         if run.dry_run:
             return made(mine, Status.DRAFT, draft, found.checked)
         [final] = seal(conn, [frozen], group.period.start, run.log, run.steps([group]))

@@ -86,6 +86,14 @@ def lock_scopes(conn: Connection, scopes: dict[str, Scope]) -> None:
         raise TimelineChangedError
 
 
+def hold_account(conn: Connection, account: str) -> None:
+    """Nobody else seals, or says anything about, the account until the transaction ends."""
+    conn.execute(
+        "SELECT FROM rating_scope WHERE account_id = %s ORDER BY scope_id FOR NO KEY UPDATE",
+        (account,),
+    )
+
+
 def _money(
     conn: Connection, drafts: Sequence[Document]
 ) -> list[tuple[tuple[Credit, ...], TaxProfile]]:

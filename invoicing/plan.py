@@ -11,7 +11,7 @@ closed. Nothing before the month that an account is said to be billed from.
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -136,13 +136,20 @@ def _month(inside: datetime, timezone: str) -> Span:
     return month(inside, timezone)
 
 
-def batches(groups: Sequence[Group], scopes: int) -> Iterator[list[Group]]:
+def batches(groups: Sequence[Group], scopes: int, *, dry: bool = False) -> Iterator[list[Group]]:
     """Groups of one period and time zone, about so many scopes together; earlier periods first,
     because what an account was billed for them is known when a later one is priced.
+
+    ``dry``: nothing is known of what was not written, so all periods of an account that has several
+    are a batch of their own (``invoicing.batch.rehearsed``).
     """
+    many = Counter(group.account for group in groups) if dry else Counter[str]()
+    turn = sorted(groups, key=lambda one: (one.period.start, one.timezone, one.account))
+    for account in sorted(name for name, count in many.items() if count > 1):
+        yield [group for group in turn if group.account == account]
     together: list[Group] = []
     count = 0
-    for group in sorted(groups, key=lambda one: (one.period.start, one.timezone, one.account)):
+    for group in (one for one in turn if many[one.account] < 2):
         same = together and (together[0].period, together[0].timezone) == (
             group.period, group.timezone,
         )  # fmt: skip

@@ -58,6 +58,8 @@ class Run:
     """The least that a credit note is written for."""
     rates: tuple[tuple[date, dict[str, Decimal]], ...] = ()
     """From which day on which tax rates the seller has; always its own, if nothing is said."""
+    rehearsed: bool = False
+    """Of a dry run: what it would write is written, and rolled back by who began it."""
 
     def seller_of(self, group: Group) -> Seller:
         """The seller with the rates of the period's last day, not of the night it is closed in.
@@ -79,7 +81,7 @@ class Run:
 
     @property
     def terms(self) -> Terms:
-        return Terms(self.least, found_too=self.dry_run)
+        return Terms(self.least, found_too=self.dry_run and not self.rehearsed)
 
 
 def guarded(group: Group, act: Callable[[], Made]) -> Made | Outcome:

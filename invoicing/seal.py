@@ -21,12 +21,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from psycopg.errors import UniqueViolation
+
 from invoicing.booking import book
 from invoicing.digest import Unnumbered, finished, unnumbered
 from invoicing.document import Document, numbered
 from invoicing.due import hold_sweeps, note_later, note_since
 from invoicing.freeze import Frozen
-from invoicing.held import hold_all
+from invoicing.held import AlreadySealedError, hold_all
 from invoicing.looks import keep_looks, write_lines
 from invoicing.number import Number, take_numbers
 from invoicing.number_log import Entry, NumberLog
@@ -64,7 +66,7 @@ def seal(
 
     ``close_of`` is the start of the period in whose close it happens.
     """
-    wanted = [_Draft(one, unnumbered(one.draft), seal_rows(one.draft)) for one in frozen]
+    wanted = [_draft(one) for one in frozen]
     entries: list[Entry] = []
     with conn.transaction():
         hold_schema(conn)
@@ -74,16 +76,7 @@ def seal(
         failpoint(LOCKED)
         finals, numbers = _numbered(conn, wanted)
         failpoint(NUMBERED)
-        write_invoices(conn, [one for one in finals if one.document.number])
-        write_seals(conn, [row for one in wanted for row in one.seals])
-        write_opened(conn, [row for one in frozen for row in one.opened])
-        for one, final in zip(frozen, finals, strict=True):
-            write_lines(conn, final.document)
-            keep_looks(conn, one.looks, final.document.issued_at, close_of, final.document)
-        documents = [one.document for one in finals]
-        note_since(conn, documents)
-        note_later(conn, documents)
-        book(conn, documents)
+        _write(conn, wanted, finals, close_of)
         record_all(conn, [_act(one) for one in finals])
         failpoint(WRITTEN)
         entries = [
@@ -96,7 +89,25 @@ def seal(
     if entries:
         with contextlib.suppress(DependencyError):  # the next close writes it
             log.issue(*entries)
-    return [_sealed(document) for document in documents]
+    return [_sealed(one.document) for one in finals]
+
+
+def rehearse(conn: Connection, frozen: Sequence[Frozen], close_of: datetime) -> None:
+    """Step 4 without what others see or wait for (numbers, log, audit trail): what later periods of
+    a dry run rest on. The caller holds the account's scopes and rolls it back.
+    """
+    wanted = [_draft(one) for one in frozen]
+    finals = [
+        _final(one, f"draft-{one.frozen.draft.invoice_id[:8]}")
+        if one.frozen.draft.lines
+        else Issued(one.frozen.draft)
+        for one in wanted
+    ]
+    try:
+        with conn.transaction():
+            _write(conn, wanted, finals, close_of)
+    except UniqueViolation as error:
+        raise AlreadySealedError from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +117,26 @@ class _Draft:
     frozen: Frozen
     unnumbered: Unnumbered
     seals: list[tuple[Any, ...]]
+
+
+def _draft(one: Frozen) -> _Draft:
+    return _Draft(one, unnumbered(one.draft), seal_rows(one.draft))
+
+
+def _write(
+    conn: Connection, wanted: Sequence[_Draft], finals: Sequence[Issued], close_of: datetime
+) -> None:
+    """The documents and all that follows from them in tables and books."""
+    write_invoices(conn, [one for one in finals if one.document.number])
+    write_seals(conn, [row for one in wanted for row in one.seals])
+    write_opened(conn, [row for one in wanted for row in one.frozen.opened])
+    documents = [one.document for one in finals]
+    for one, document in zip(wanted, documents, strict=True):
+        write_lines(conn, document)
+        keep_looks(conn, one.frozen.looks, document.issued_at, close_of, document)
+    note_since(conn, documents)
+    note_later(conn, documents)
+    book(conn, documents)
 
 
 def _numbered(conn: Connection, wanted: Sequence[_Draft]) -> tuple[list[Issued], dict[str, Number]]:

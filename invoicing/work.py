@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final
 
-from invoicing.batch import Closed, close_together
+from invoicing.batch import Closed, closed
 from invoicing.plan import Group
 from invoicing.run import Run
 from schemas.errors import DependencyError
@@ -60,7 +60,7 @@ class Work:
         many = min(processes, len(wanted))
         if many < 2:
             for groups in wanted:
-                yield groups, list(close_together(conn, groups, self.run, self.corrected))
+                yield groups, closed(conn, groups, self.run, self.corrected)
             return
         alone = replace(self, run=replace(self.run, step=_silent))
         try:
@@ -111,4 +111,4 @@ def _end_with_parent() -> None:
 
 def _close(groups: Sequence[Group]) -> list[Closed]:
     ((conn, work),) = _mine
-    return list(close_together(conn, groups, work.run, work.corrected))
+    return closed(conn, groups, work.run, work.corrected)
