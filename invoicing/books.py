@@ -8,8 +8,10 @@ from decimal import Decimal
 
 from pipeline.periods import closed, following
 from pipeline.rating.adjustment import merged
-from schemas.billing import BilledLine, Line, LineKind, Scope, Span
+from pipeline.rating.tax import rates_of
+from schemas.billing import BilledLine, Line, LineKind, Scope, Seller, Span
 from schemas.serial import from_json
+from schemas.terms import TaxProfile
 from sinks.database import Connection
 
 At = tuple[str, datetime]
@@ -33,6 +35,8 @@ class Billed:
     lines: tuple[BilledLine, ...]
     settled_after: bool
     """The period after it is sealed too."""
+    rates: dict[str, Decimal]
+    """Tax category → rate in percent, of that invoice; empty where there is none."""
 
 
 def billed(conn: Connection, wanted: Sequence[At]) -> dict[At, Billed]:
@@ -42,13 +46,14 @@ def billed(conn: Connection, wanted: Sequence[At]) -> dict[At, Billed]:
         SELECT z.scope_id, z.period_start, z.period_end, z.invoice_id::text, coalesce(i.number, ''),
                count(a.look), count(a.invoice_id),
                EXISTS (SELECT FROM scope_seal n
-                       WHERE (n.scope_id, n.period_start) = (z.scope_id, z.period_end))
+                       WHERE (n.scope_id, n.period_start) = (z.scope_id, z.period_end)),
+               i.document->'seller', i.document->'profile'
         FROM unnest(%s::text[], %s::timestamptz[]) AS w (scope_id, period_start)
         JOIN scope_seal z USING (scope_id, period_start)
         LEFT JOIN invoice i ON i.invoice_id = z.invoice_id
         LEFT JOIN adjustment a
           ON (a.scope_id, a.period_start) = (z.scope_id, z.period_start)
-        GROUP BY z.scope_id, z.period_start, z.period_end, z.invoice_id, i.number
+        GROUP BY z.scope_id, z.period_start, z.period_end, z.invoice_id, i.invoice_id
         """,
         _columns(wanted),
     ).fetchall()
@@ -59,8 +64,10 @@ def billed(conn: Connection, wanted: Sequence[At]) -> dict[At, Billed]:
         (scope, start): Billed(
             scope, Span(start, end), invoice_id, number, looks, corrections,
             merged([*first[invoice_id, scope], *since[scope, start]]), settled,
+            rates_of(from_json(Seller, seller), from_json(TaxProfile, profile)) if profile else {},
         )
-        for scope, start, end, invoice_id, number, looks, corrections, settled in rows
+        for scope, start, end, invoice_id, number, looks, corrections, settled, seller, profile
+        in rows
     }  # fmt: skip
 
 

@@ -29,7 +29,9 @@ from invoicing.recompute import Look, found_on
 from invoicing.reconcile import Reconciliation, reconcile
 from pipeline.periods import closed
 from pipeline.rating.adjustment import carried
+from pipeline.rating.advance import retaxed
 from pipeline.rating.price import price
+from pipeline.rating.tax import rates_of
 from schemas.billing import Inputs, Line, Scope, Span, Taken
 from schemas.errors import RefusedError
 from sinks.database import Connection
@@ -137,10 +139,12 @@ def _price(one: Headed, scopes: dict[str, Scope], inputs: dict[str, Inputs]) -> 
     """Each scope of the group, by name."""
     corrected = [found for look in one.rides for found in look.corrections]
     as_of = closed(one.group.period)
+    rates = rates_of(one.header.seller, one.header.profile)
     made: list[_Priced] = []
     for name in sorted(one.group.scopes):
         scope = scopes[name]
-        known = carried(scope, found_on(inputs[name], one.handed.get(name)), corrected)
+        known = retaxed(found_on(inputs[name], one.handed.get(name)), rates)
+        known = carried(scope, known, corrected)
         made.append(_Priced(Priced(scope, known, as_of), price(scope, known, as_of)))
     return made
 

@@ -19,6 +19,7 @@ from invoicing.opened import Opened, opened
 from pipeline.money import exact_sum
 from pipeline.periods import closed
 from pipeline.rating.adjustment import Correction, carried
+from pipeline.rating.advance import retaxed
 from pipeline.rating.lots import handed_on, hands_on
 from schemas.billing import Inputs, Lot, Scope
 from schemas.serial import from_json
@@ -101,7 +102,8 @@ class _Chain:
         self, one: Due, scope: Scope, known: Inputs, book: Billed, heads: tuple[Opened, ...]
     ) -> Look:
         period, name = one.period, one.scope
-        inputs = carried(scope, found_on(known, self._handed.get(name)), self._earlier[name])
+        inputs = retaxed(found_on(known, self._handed.get(name)), book.rates)
+        inputs = carried(scope, inputs, self._earlier[name])
         now = Priced(scope, inputs, closed(period))
         before = corrected_lines(book, scope, ahead=TREATMENT in one.why)
         entry = Adjusted(book.number, now, before, book.corrections + 1)

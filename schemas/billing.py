@@ -129,6 +129,8 @@ class Billed:
     """Tax rate in percent of what billed it; None in documents that did not keep it."""
     since: datetime | None = None
     """When the year of a commitment began that its service is in; None: none in this period."""
+    retaxed: bool = False
+    """The period has another rate: it is taken off, and the fee charged, however they compare."""
 
 
 @dataclass(frozen=True, slots=True)

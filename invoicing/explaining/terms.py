@@ -140,6 +140,8 @@ def _ahead(paid: Billed, line: Line) -> Iterator[str]:
     yield f"by the invoice before, for {span_text(line.service)}"
     if paid.rate is not None:
         yield f"taken off at the tax rate at which it was billed, {paid.rate} %"
+    if paid.retaxed:
+        yield "the period has another rate, that of the day on which the service ends"
 
 
 def credit(document: Document, line: Line) -> Iterator[Node]:

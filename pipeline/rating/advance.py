@@ -3,14 +3,17 @@
 Pure. An invoice carries the next period's fees of what is rented on. Then, when that period closes,
 its fees are computed from the timelines as they came to be: where they are what was billed before,
 nothing is left to say; where not, they are lines, less what was billed, at the tax rate at which it
-was billed (Directive 2006/112/EC, art. 90: less to pay corrects the tax of what was invoiced).
+was billed (Directive 2006/112/EC, art. 90: less to pay corrects the tax of what was invoiced). So
+they are where the period has another rate than they were billed at: the rate is that of the time of
+the supply (art. 95, § 27 (1) UStG).
 
 Where the year of a commitment begins in a period, what lies before and what lies in it are settled
 apart: the year is told what was spent before by the service of lines.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -47,7 +50,8 @@ def arrears(frame: Frame, inputs: Inputs, lines: Iterable[Line]) -> Iterator[Lin
         billed[before.item, before.charge, before.tax, part].append(before)
     for name in sorted(groups.keys() | billed.keys()):
         mine, paid = groups[name], billed[name]
-        if not paid or nets(mine) != exact_sum(one.net for one in paid):
+        same = nets(mine) == exact_sum(one.net for one in paid)
+        if not paid or not same or _otherwise_taxed(paid):
             yield from mine
             yield from _taken_off(frame, paid)
 
@@ -83,6 +87,26 @@ def following_fees(frame: Frame) -> list[Line]:
 
 def _is_ahead(charge: Charge) -> bool:
     return isinstance(charge.quantity, Fee) and charge.quantity.bill is Bill.ADVANCE
+
+
+def retaxed(inputs: Inputs, rates: Mapping[str, Decimal]) -> Inputs:
+    """The inputs with what was billed at another rate than the period has for its tax category; of
+    what did not keep its rate nothing is known.
+    """
+    billed = (
+        replace(one, retaxed=one.rate not in (None, rates.get(one.tax, one.rate)))
+        for one in inputs.billed
+    )
+    return replace(inputs, billed=tuple(billed))
+
+
+def _otherwise_taxed(paid: Iterable[Billed]) -> bool:
+    """What was given back of a rate meanwhile is not billed at it."""
+    sums: dict[Decimal | None, list[Decimal]] = defaultdict(list)
+    for one in paid:
+        if one.retaxed:
+            sums[one.rate].append(one.net)
+    return any(exact_sum(same) for same in sums.values())
 
 
 def billed_key(scope: Scope, period: Span, one: Billed) -> str:

@@ -20,6 +20,12 @@ from schemas.terms import TaxMode, TaxProfile, TaxRounding
 DOMESTIC: Final = TaxProfile()
 
 
+def rates_of(seller: Seller, profile: TaxProfile) -> dict[str, Decimal]:
+    """Category → rate in percent, as the seller charges this buyer."""
+    owed = profile.mode is not TaxMode.REVERSE_CHARGE
+    return {category: rate if owed else Decimal(0) for category, rate in seller.tax.items()}
+
+
 def rate_of(line: Line, seller: Seller, profile: TaxProfile = DOMESTIC) -> Decimal:
     """The rate of the line's category in percent, as the seller charges this buyer."""
     if line.tax not in seller.tax:

@@ -99,11 +99,12 @@ def test_what_ends_early_comes_back_with_the_tax_that_it_had(
     end(conn, "ends")
     closed(billing_url, "2026-03", "16", tmp_path)
     invoice = paper(conn, SECOND)
-    assert said(invoice) == ["ends 19.35 at 16", "ends -60.00 at 19", "stays 60.00 at 16"]
-    # 79.35 × 16 % = 12.696; of what is taken back the 11.40 that were charged
-    assert taxes(invoice) == ["12.70 of 79.35 at 16", "-11.40 of -60.00 at 19"]
-    assert (invoice.kind, str(invoice.totals.gross)) == (INVOICE, "20.65")
-    assert owed(conn)["tax"] == -(4 * Decimal("11.40") + Decimal("1.30"))
+    both = [f"stays {line}" for line in ("60.00 at 16", "-60.00 at 19", "60.00 at 16")]
+    assert said(invoice) == ["ends 19.35 at 16", "ends -60.00 at 19", *both]
+    # 139.35 × 16 % = 22.296; of what is taken back the 22.80 that were charged
+    assert taxes(invoice) == ["22.30 of 139.35 at 16", "-22.80 of -120.00 at 19"]
+    assert (invoice.kind, str(invoice.totals.gross)) == (INVOICE, "18.85")
+    assert owed(conn)["tax"] == -(4 * Decimal("11.40") - Decimal("0.50"))
     told = explain(conn, f"{SECOND}/2").to_text()
     assert "taken off at the tax rate at which it was billed, 19 %" in told
 
@@ -126,19 +127,60 @@ def test_a_last_invoice_takes_back_of_the_invoice_that_charged_it(
     assert owed(conn)["revenue"] == -(2 * Decimal("60.00") + Decimal("38.70"))
 
 
+@pytest.mark.parametrize(
+    ("before", "by_now", "lines", "of_march", "books"),
+    [
+        ("19", "16", ["60.00 at 16", "-60.00 at 19", "60.00 at 16"],
+         ["38.40 of 240.00 at 16", "-22.80 of -120.00 at 19"], "61.20"),
+        ("16", "19", ["60.00 at 19", "-60.00 at 16", "60.00 at 19"],
+         ["-19.20 of -120.00 at 16", "45.60 of 240.00 at 19"], "64.80"),
+        ("19", "19", ["60.00 at 19"], ["22.80 of 120.00 at 19"], "68.40"),
+    ],
+)  # fmt: skip
+def test_what_came_to_what_was_billed_has_the_rate_of_its_month(
+    conn: Connection, billing_url: str, tmp_path: Path, before: str, by_now: str,
+    lines: list[str], of_march: list[str], books: str,
+) -> None:  # fmt: skip
+    """§ 27 (1) UStG: of February at its rate, of March and April at March's."""
+    closed(billing_url, "2026-02", before, tmp_path)
+    closed(billing_url, "2026-03", by_now, tmp_path)
+    invoice = paper(conn, SECOND)
+    expected = [f"{item} {line}" for item in ("ends", "stays") for line in lines]
+    assert (said(invoice), taxes(invoice)) == (expected, of_march)
+    told = explain(conn, f"{SECOND}/2").to_text()
+    assert ("the period has another rate" in told) is (before != by_now)
+    assert owed(conn)["tax"] == -Decimal(books)
+    closed(billing_url, "2026-03", by_now, tmp_path)
+    again = conn.execute("INSERT INTO adjust_due (scope_id, period_start, why)"
+                         " SELECT scope_id, period_start, 'usage' FROM scope_seal")  # fmt: skip
+    assert again.rowcount == 4
+    closed(billing_url, "2026-03", by_now, tmp_path)
+    assert documents(conn) == 2, "nothing new"
+
+
+def test_the_last_one_too(conn: Connection, billing_url: str, tmp_path: Path) -> None:
+    """All ends with March: what is left of it is the difference of the tax."""
+    closed(billing_url, "2026-02", "19", tmp_path)
+    end(conn, "ends", "stays", at=APRIL)
+    closed(billing_url, "2026-03", "16", tmp_path)
+    note = paper(conn, "RM-2026-C000001")
+    assert (note.kind, note.corrects, str(note.totals.gross)) == (CREDIT_NOTE, FIRST, "-3.60")
+    assert taxes(note) == ["19.20 of 120.00 at 16", "-22.80 of -120.00 at 19"]
+    assert owed(conn)["tax"] == -(2 * Decimal("11.40") + 2 * Decimal("9.60"))
+
+
 def test_what_is_known_after_the_seal_has_it_too(
     conn: Connection, billing_url: str, tmp_path: Path
 ) -> None:
     """March came to what was billed, and was sealed; then the rental has ended on the 10th."""
     closed(billing_url, "2026-02", "19", tmp_path)
     closed(billing_url, "2026-03", "16", tmp_path)
-    assert said(paper(conn, SECOND)) == ["ends 60.00 at 16", "stays 60.00 at 16"]
     end(conn, "ends")
     closed(billing_url, "2026-03", "16", tmp_path)
     note = paper(conn, "RM-2026-C000001")
     # April's fee was billed at 16 %, and is never to come
-    assert sorted(said(note)) == ["ends -60.00 at 16", "ends -60.00 at 19", "ends 19.35 at 16"]
-    assert taxes(note) == ["-6.50 of -40.65 at 16", "-11.40 of -60.00 at 19"]
+    assert sorted(said(note)) == ["ends -40.65 at 16", "ends -60.00 at 16"]
+    assert taxes(note) == ["-16.10 of -100.65 at 16"]
     closed(billing_url, "2026-03", "16", tmp_path)
     assert documents(conn) == 3, "nothing new"
 

@@ -1,5 +1,6 @@
 """Fees in advance when the tax rate has changed since: taken off at the rate at which they were
-billed, what the month came to at that of its own invoice.
+billed, what the month came to at that of its own invoice (Directive 2006/112/EC, art. 90 and 95;
+§ 17 (1) and § 27 (1) UStG).
 """
 
 from collections.abc import Sequence
@@ -10,9 +11,10 @@ from decimal import Decimal
 import pytest
 
 from pipeline.rating.adjustment import adjustments
-from pipeline.rating.advance import billed_rates
+from pipeline.rating.advance import billed_rates, retaxed
 from pipeline.rating.price import price
 from pipeline.rating.settle import settle
+from pipeline.rating.tax import rates_of
 from schemas.billing import Billed, BilledLine, Inputs, Line, LineKind, Scope, Seller, Span
 from schemas.prices import Bill, Charge, Fee, PerUnit
 from schemas.terms import TaxMode, TaxProfile
@@ -45,8 +47,25 @@ def seller(rate: str) -> Seller:
 @pytest.mark.parametrize(
     ("rule", "before", "end", "now", "lines", "taxes"),
     [
-        ("as it was billed: nothing to say, and May at today's rate",
-         [AHEAD], None, "16", ["30.00 at 16"], ["4.80 of 30.00 at 16"]),
+        ("as it was billed: nothing to say, and May's",
+         [AHEAD], None, "19", ["30.00 at 19"], ["5.70 of 30.00 at 19"]),
+        ("the same at a lower rate by now, and May at that",
+         [AHEAD], None, "16", ["30.00 at 16", "-30.00 at 19", "30.00 at 16"],
+         ["9.60 of 60.00 at 16", "-5.70 of -30.00 at 19"]),
+        ("the same at a higher one",
+         ["30.00 at 16"], None, "19", ["30.00 at 19", "-30.00 at 16", "30.00 at 19"],
+         ["-4.80 of -30.00 at 16", "11.40 of 60.00 at 19"]),
+        ("the same, of which a part was billed at another rate",
+         ["20.00 at 19", "10.00 at 16"], None, "16",
+         ["30.00 at 16", "-10.00 at 16", "-20.00 at 19", "30.00 at 16"],
+         ["8.00 of 50.00 at 16", "-3.80 of -20.00 at 19"]),
+        ("the same, given back meanwhile and billed at the rate of by now",
+         [AHEAD, "-30.00 at 19", "30.00 at 16"], None, "16", ["30.00 at 16"],
+         ["4.80 of 30.00 at 16"]),
+        ("the same, by a document that did not keep the rate: nothing to say",
+         ["30.00"], None, "16", ["30.00 at 16"], ["4.80 of 30.00 at 16"]),
+        ("the same in figures: 19 is 19.0",
+         ["30.00 at 19.0"], None, "19", ["30.00 at 19"], ["5.70 of 30.00 at 19"]),
         ("a lower rate by now",
          [AHEAD], TENTH, "16", ["10.00 at 16", "-30.00 at 19"],
          ["1.60 of 10.00 at 16", "-5.70 of -30.00 at 19"]),
@@ -83,12 +102,12 @@ def test_what_was_billed_ahead_comes_back_with_its_tax(
     rule: str, before: list[str], end: datetime | None, now: str, lines: list[str],
     taxes: list[str],
 ) -> None:  # fmt: skip
-    mode = TaxMode.REVERSE_CHARGE if now == "reverse charge" else TaxMode.EXCLUSIVE
-    known, inputs = scope(end), billed(*before)
+    profile = TaxProfile(TaxMode.REVERSE_CHARGE if now == "reverse charge" else TaxMode.EXCLUSIVE)
+    sold = seller("19" if now == "reverse charge" else now)
+    known, inputs = scope(end), retaxed(billed(*before), rates_of(sold, profile))
     made = settle(
-        price(known, inputs, END), seller("19" if now == "reverse charge" else now), "EUR",
-        TaxProfile(mode), (), END, billed_rates(known, inputs),
-    )  # fmt: skip
+        price(known, inputs, END), sold, "EUR", profile, (), END, billed_rates(known, inputs)
+    )
     said = [f"{x.net} at {rate}" for x, rate in zip(made.lines, made.rates, strict=True)]
     assert said == lines, rule
     assert [f"{one.tax} of {one.base} at {one.rate}" for one in made.taxes] == taxes, rule
@@ -118,23 +137,25 @@ def sealed(lines: Sequence[Line], rate: str, inputs: Inputs) -> tuple[BilledLine
 
 
 @pytest.mark.parametrize(
-    ("rule", "then", "now", "expected"),
+    ("rule", "rate", "then", "now", "expected"),
     [
         ("what was billed ahead at its rate; of what is new nothing says one",
-         None, TENTH, ["plan None", "plan: billed in advance 19"]),
+         "19", None, TENTH, ["plan None", "plan: billed in advance 19"]),
         ("what was taken off keeps its rate",
-         TENTH, None, ["plan 16", "plan: billed in advance 19"]),
+         "19", TENTH, None, ["plan 19", "plan: billed in advance 19"]),
+        ("at another rate both are there from the first", "16", None, TENTH, ["plan 16"]),
+        ("and stay", "16", TENTH, None, ["plan 16"]),
         ("what is new has the rate of the month's lines, not that of what was taken off",
-         START, TENTH, ["plan None"]),
-        ("what was billed for the month keeps its rate", TENTH, hour(480), ["plan 16"]),
+         "16", START, TENTH, ["plan None"]),
+        ("what was billed for the month keeps its rate", "16", TENTH, hour(480), ["plan 16"]),
     ],
 )  # fmt: skip
 def test_corrections_keep_the_rates(
-    rule: str, then: datetime | None, now: datetime | None, expected: list[str]
+    rule: str, rate: str, then: datetime | None, now: datetime | None, expected: list[str]
 ) -> None:
-    """April's fee was billed ahead at 19 %, April's own invoice has 16 %."""
-    inputs = billed(AHEAD)
-    before = sealed(price(scope(then), inputs, END), "16", inputs)
+    """April's fee was billed ahead at 19 %, April's own invoice has ``rate``."""
+    inputs = retaxed(billed(AHEAD), {"hosting": Decimal(rate)})
+    before = sealed(price(scope(then), inputs, END), rate, inputs)
     known = scope(now)
     made = adjustments(price(known, inputs, END), before, 1, END, billed_rates(known, inputs))
     said = [f"{one.line.title.removeprefix('web-1: ')} {one.rate}" for one in made]
