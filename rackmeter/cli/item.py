@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rackmeter.cli import item_change, item_show
+from rackmeter.cli.item_beyond import note_before, note_minimum
 from rackmeter.cli.item_order import (
     Account,
     Catalogue,
@@ -75,6 +76,7 @@ def rent_item(
         prices = catalogue(conn, catalog, scope or item, given.at)
         named = prices.plans[plan].title if plan in prices.plans else plan
         note_unknown(conn, server)
+        note_before(conn, account, given)
         return rent(
             conn, item=item, title=title or named, plan=plan, account=account, server=server,
             at=given.at, until=None if until is None else instant(until, given.timezone),
@@ -96,7 +98,9 @@ def end_item(
     from sinks.timelines import end  # noqa: PLC0415
 
     def command(conn: "Connection", given: Given) -> "Answer":
-        return end(conn, item, given.at, given.entered_at, given.order)
+        answer = end(conn, item, given.at, given.entered_at, given.order)
+        note_minimum(conn, item, given.timezone)
+        return answer
 
     give(said, "ended", {"item": item}, lambda conn: of_item(conn, item), command)
 

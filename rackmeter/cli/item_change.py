@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rackmeter.cli.item_beyond import note_before, note_handed, note_minimum
 from rackmeter.cli.item_order import (
     Account,
     Catalogue,
@@ -61,8 +62,12 @@ def add(item: typer.Typer) -> None:
     )(hand_over_item)
 
 
-def _note_next(conn: "Connection", item: str, part: str, given: Given, name: str = "") -> None:
-    """Says until when that holds, where something else was said for later."""
+def _note_next(
+    conn: "Connection", item: str, part: str, given: Given, name: str = "", value: str = ""
+) -> None:
+    """Says until when that holds, where something else was said for later, or ``value`` for another
+    item since.
+    """
     from pipeline.choices import Part  # noqa: PLC0415 - starts slowly
     from sinks.choices import next_of  # noqa: PLC0415
 
@@ -70,6 +75,8 @@ def _note_next(conn: "Connection", item: str, part: str, given: Given, name: str
     if later is not None:
         what = f"{later.value} {name}" if name else f"{part} {later.value}"
         note(f"that is until {local_time(later.at, given.timezone)}: {what} was said for then")
+    elif value:
+        note_handed(conn, item, part, value, given.timezone)
 
 
 @ordered
@@ -88,7 +95,7 @@ def swap_server(
     def command(conn: "Connection", given: Given) -> "Answer":
         note_unknown(conn, server)
         answer = swap(conn, item, server, given.at, given.entered_at, given.order)
-        _note_next(conn, item, "server", given)
+        _note_next(conn, item, "server", given, value=server)
         return answer
 
     shown = {"item": item, "server": server}
@@ -115,7 +122,7 @@ def resize_item(
             conn, item, plan=plan, at=given.at, catalog=prices, entered_at=given.entered_at,
             order=given.order,
         )  # fmt: skip
-        _note_next(conn, item, "plan", given)
+        _note_next(conn, item, "plan", given, value=plan)
         return answer
 
     shown = {"item": item, "plan": plan}
@@ -267,10 +274,13 @@ def hand_over_item(
 
     def command(conn: "Connection", given: Given) -> "Answer":
         prices = catalogue(conn, catalog, scope or to, given.at)
-        return hand_over(
+        answer = hand_over(
             conn, item, to=to, account=account, title=title, plan=plan, scope=scope, at=given.at,
             catalog=prices, entered_at=given.entered_at, order=given.order,
         )  # fmt: skip
+        note_before(conn, account, given)
+        note_minimum(conn, item, given.timezone)
+        return answer
 
     shown = {"item": item, "to": to, "account": account}
     give(said, f"handed over to {account} as {to}", shown, zone, command)
