@@ -17,7 +17,7 @@ from sinks.database import Connection, connect
 from sinks.wallet import Grant, grant
 from tests.invoicing import ledger
 from tests.invoicing.committed import agreed, at, closed, customer, monthly, prices, rented
-from tests.invoicing.scenario import CLOSED, close_month
+from tests.invoicing.scenario import CATALOG, CLOSED, TB, close_month
 from tests.invoicing.worlds import DAY, END, START, month_of
 
 OVER = at("2030-01-01")
@@ -168,6 +168,27 @@ def test_a_rater_that_is_behind_is_no_difference(billing_url: str, accounts: int
         dry = close_month(billing_url, dry_run=True)
         assert everything(conn) == before
         assert said(dry) == said(close_month(billing_url))
+
+
+def test_usage_that_came_late_is_billed_once(billing_url: str) -> None:
+    """Nobody has noted it yet; and February turns out to have had another item."""
+    with connect(billing_url, autocommit=True) as conn:
+        month_of(conn, 1)
+        assert close_month(billing_url).exit_code == 0
+        ledger.late(conn, "srv-0", TB // 2, START)
+        timelines.rent(
+            conn, item="more", title="more", plan="ax-hourly", account="acme-0", server="srv-1",
+            at=START, catalog=CATALOG, entered_at=END + 10 * DAY,
+        )  # fmt: skip
+        ledger.meter(conn, "srv-1", "net.tx_bytes", "eth0", TB, START, START + DAY)
+        ledger.settle(conn, "srv-1", END)
+        ledger.reported(conn, END + 31 * DAY)
+        before = everything(conn)
+        dry = close_month(billing_url, "2026-03", dry_run=True)
+        assert everything(conn) == before
+        real = close_month(billing_url, "2026-03")
+        assert said(dry) == said(real)
+        assert [one.net for one in real.unbilled] == [Decimal("0.65")]
 
 
 def test_only_accounts_with_several_periods_are_apart() -> None:
