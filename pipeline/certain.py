@@ -11,6 +11,7 @@ from dataclasses import replace
 from pipeline.periods import closed
 from pipeline.rating.cut import Group, Segment
 from pipeline.rating.percentile import percentiles
+from pipeline.rating.usage_state import is_rate
 from schemas.billing import Inputs, Scope
 from schemas.prices import Missing, Percentile
 
@@ -31,10 +32,6 @@ def at_certain(measured: Sequence[Group], rates: Sequence[Group]) -> list[Group]
     """
     left = iter(rates)
     return [_used(group, next(left)) if is_rate(group) else group for group in measured]
-
-
-def is_rate(group: Group) -> bool:
-    return isinstance(group[0].charge.quantity, Percentile)
 
 
 def _used(group: Group, sure: Group) -> Group:

@@ -48,7 +48,7 @@ def progress_of(
     frame: Frame, inputs: Inputs, measured_groups: Iterable[Group]
 ) -> tuple[Progress, ...]:
     """The same of groups that are measured."""
-    groups = [group for group in measured_groups if not _is_rate(group)]
+    groups = [group for group in measured_groups if not is_rate(group)]
     lots = available(frame.scope, inputs)
     bought = tuple(packs_of(frame.scope, frame.period))
     found = (
@@ -59,7 +59,7 @@ def progress_of(
     return tuple(sorted(found, key=lambda entry: (entry.item, entry.charge)))
 
 
-def _is_rate(group: Group) -> bool:
+def is_rate(group: Group) -> bool:
     return isinstance(group[0].charge.quantity, Percentile)
 
 
