@@ -46,13 +46,30 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """What a plan is called by the version of its price, from ``since`` on."""
+
+    since: datetime
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """A slot that a customer rents; the hardware behind it may be swapped."""
 
     item: str
     title: str
+    """As somebody said; "" where nobody did: it is called as its plan is."""
     plan: str
     valid: Span
+    named: tuple[Named, ...] = ()
+    """What it is called where it has no title of its own, in order of time."""
+
+    def title_at(self, at: datetime) -> str:
+        """Its own title, else that of the plan it has then."""
+        if self.title or not self.named:
+            return self.title or self.plan
+        return [self.named[0], *(one for one in self.named if one.since <= at)][-1].title
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,8 @@ def crossed(
 
 
 def _sentence(scope: Scope, period: Span, crossing: Crossing, now: datetime) -> str:
-    title = next((item.title for item in scope.items if item.item == crossing.item), crossing.item)
+    titles = (item.title_at(now) for item in scope.items if item.item == crossing.item)
+    title = next(titles, crossing.item)
     thing = f"{title} ({crossing.item})" if crossing.item else f"The pool {crossing.charge}"
     local, unit = zone(scope.timezone), crossing.unit.name
     first = period.start.astimezone(local).date()

@@ -15,7 +15,7 @@ from typing import Any, Final, LiteralString
 
 from psycopg import sql
 
-from schemas.billing import Assignment, Interval, Item, PriceRow, Scope, Span
+from schemas.billing import Assignment, Interval, Item, Named, PriceRow, Scope, Span
 from schemas.errors import RefusedError
 from schemas.prices import Charge, IntervalKind
 from schemas.serial import from_json
@@ -48,8 +48,10 @@ _ASSIGNMENTS: Final = """
 """
 _PRICES: Final = """
     SELECT i.scope_id, p.item_id, p.charge, lower(p.valid), upper(p.valid),
-           p.price::text, p.version, p.reason
-    FROM {item_price} p JOIN {item} i USING (item_id) WHERE i.scope_id = ANY(%(scopes)s)
+           p.price::text, p.version, p.reason, c.title
+    FROM {item_price} p JOIN {item} i USING (item_id)
+    LEFT JOIN catalog_plan c ON (c.version, c.plan) = (p.version, p.plan)
+    WHERE i.scope_id = ANY(%(scopes)s)
     ORDER BY p.item_id, p.charge, lower(p.valid)
 """
 _INTERVALS: Final = """
@@ -106,12 +108,16 @@ def _scope(
 ) -> Scope:
     """Whoever reads the same rows again, to seal what was priced, gets the same scope."""
     scope, account, currency, timezone = head
+    said: defaultdict[str, set[tuple[datetime, str]]] = defaultdict(set)
+    for item, _, since, *_, title in prices:
+        if title is not None:
+            said[item].add((since, title))
     return Scope(
         scope,
         account,
         currency,
         timezone,
-        tuple(Item(i, title, plan, Span(lo, hi)) for i, title, plan, lo, hi in items),
+        tuple(_item(sorted(said[row[0]]), *row) for row in items),
         tuple(Assignment(server, i, Span(lo, hi)) for server, i, lo, hi in assignments),
         tuple(_price(row) for row in prices),
         tuple(Interval(i, IntervalKind(kind), Span(lo, hi)) for i, kind, lo, hi in intervals),
@@ -139,8 +145,20 @@ def _grouped(rows: Iterable[Row]) -> defaultdict[str, list[Row]]:
     return groups
 
 
+def _item(
+    said: Sequence[tuple[datetime, str]],
+    item: str, title: str, plan: str, low: datetime, high: datetime | None,
+) -> Item:  # fmt: skip
+    """``said``: what its plans are called from when on; of no matter to one with a title."""
+    named: list[Named] = []
+    for since, one in said:
+        if not title and (not named or named[-1].title != one):
+            named.append(Named(since, one))
+    return Item(item, title, plan, Span(low, high), tuple(named))
+
+
 def _price(row: Row) -> PriceRow:
-    item, charge, low, high, price, version, reason = row
+    item, charge, low, high, price, version, reason, _ = row
     return PriceRow(item, charge, Span(low, high), _charge(price), version, reason)
 
 

@@ -63,8 +63,9 @@ def _same_item(conn: Connection, rented: Item, scope: str, server: str) -> None:
     names = ("scope", "title", "first plan", "start", "end", "first server")
     for what, old, new in zip(names, known, given, strict=True):
         if old != new:
+            said, not_ = (one if one != "" else "of its plan" for one in (old, new))
             raise RefusedError(
-                f"Item {rented.item} is rented already with {what} {old}, not {new}."
+                f"Item {rented.item} is rented already with {what} {said}, not {not_}."
             )
 
 

@@ -69,22 +69,23 @@ def rent(
     conn: Connection,
     *,
     item: str,
-    title: str,
     plan: str,
     account: str,
     server: str,
     at: datetime,
     catalog: Catalog,
     entered_at: datetime | None,
+    title: str | None = None,
     until: datetime | None = None,
     scope: str | None = None,
     order: Order = NOBODY,
 ) -> Answer:
     """An account rents an item from `at` on, served by `server`, at the prices of `catalog`.
 
-    Until it is ended, or until an instant that is known already.
+    Until it is ended, or until an instant that is known already. Without a title it is called as
+    its plan is, whichever it has.
     """
-    rented = Item(item, title, plan, Span(utc(at), None if until is None else utc(until)))
+    rented = Item(item, title or "", plan, Span(utc(at), None if until is None else utc(until)))
     if rented.valid.end is not None:
         _refuse_end(rented, rented.valid.end)
     content = {
@@ -186,7 +187,7 @@ def hand_over(
 ) -> Answer:
     """The item ends at `at`, and from then on its server serves item `to` of another account.
 
-    Title and plan are what the ended item had last where none are given; its add-ons end with it.
+    Its plan is what the ended item had last where none is given; title and add-ons end with it.
     """
     content = {
         "item": item, "to": to, "account": account, "title": title, "plan": plan,
@@ -199,7 +200,7 @@ def hand_over(
         server = served_until(conn, item, start)
         said = load_choices(conn, [item])[item]
         last = plan_at(ending, said, start - timedelta(microseconds=1))
-        rented = Item(to, title or last.title, plan or last.plan, Span(start))
+        rented = Item(to, title or "", plan or last.plan, Span(start))
         ended = _end(conn, item, start, entered)
         return _rent(conn, rented, account, pool, server, catalog, entered) or ended
 

@@ -58,6 +58,11 @@ def publish(conn: Connection, catalog: Catalog, text: str, at: datetime) -> bool
         (catalog.version, catalog.effective, digest, text, at),
     ).fetchone()
     if added:
+        with conn.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO catalog_plan (version, plan, title) VALUES (%s, %s, %s)",
+                [(catalog.version, name, plan.title) for name, plan in catalog.plans.items()],
+            )
         return True
     stored = conn.execute(
         "SELECT digest FROM catalog_version WHERE version = %s", (catalog.version,)

@@ -34,7 +34,7 @@ def _chart(document: Document, words: Words, row: DocumentLine) -> dict[str, Any
     highest, unit, locale = max(days, default=0), measured.unit, words.locale
     first, last = figures.ends(document.period, ZoneInfo(document.timezone), locale)
     return {
-        "title": item_of(scope, row.line).title,
+        "title": item_of(scope, row.line).title_at(row.line.service.start),
         "total": figures.base_as(row.line.base_quantity, unit, locale),
         "detail": words.measured.format(servers=_names(row.evidence), meters=_meters(row)),
         "notes": [*_observed(document, words, row), *_readings(document, words, row)],

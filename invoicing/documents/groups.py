@@ -12,8 +12,9 @@ from zoneinfo import ZoneInfo
 from invoicing.document import Document, DocumentLine, adjusted_of, scope_of
 from invoicing.documents import figures
 from invoicing.documents.words import Words
-from invoicing.pieces import item_of, metered, price_row
-from schemas.billing import Item, Line, LineKind, Scope
+from invoicing.pieces import MICROSECOND, item_of, metered, price_row
+from pipeline.periods import closed
+from schemas.billing import Item, LineKind, Scope, Span
 
 COUNTED: Final = frozenset({LineKind.CHARGE, LineKind.FLAT})
 """Lines with a quantity of something; of all others the amount says everything."""
@@ -66,14 +67,22 @@ def _head(document: Document, words: Words, row: DocumentLine) -> tuple[str, str
         found = adjusted_of(document, line)
         period = figures.span(found.priced.inputs.period, ZoneInfo(document.timezone), words.locale)
         said = words.correction_of.format(invoice=found.invoice, period=period)
-        return item.title, said if found.invoice else f"{words.correction}, {period}"
+        title = _called(item, found.priced.inputs.period)
+        return title, said if found.invoice else f"{words.correction}, {period}"
     servers = {
         assignment.server
         for priced in document.priced
         for assignment in priced.scope.assignments
         if assignment.item == item.item
     }
-    return item.title, " · ".join(sorted(servers))
+    return _called(item, document.period), " · ".join(sorted(servers))
+
+
+def _called(item: Item, period: Span) -> str:
+    """Its title; of plans that follow each other in the period the one after the other."""
+    first = max(item.valid.start, period.start)
+    later = (one.title for one in item.named if first < one.since < closed(period))
+    return " → ".join((item.title_at(first), *later))
 
 
 def _charge(document: Document, words: Words, group: str, row: DocumentLine) -> dict[str, Any]:
@@ -81,7 +90,7 @@ def _charge(document: Document, words: Words, group: str, row: DocumentLine) -> 
     counted = line.kind in COUNTED
     unit = words.units.get(line.unit, line.unit)
     return {
-        "title": _title(line, group),
+        "title": _title(document, row, group),
         "notes": list(_notes(document, words, row)),
         "quantity": figures.quantity(line.quantity, unit, locale) if counted else "",
         "unit_price": figures.amount(line.unit_price, locale) if counted else "",
@@ -90,13 +99,16 @@ def _charge(document: Document, words: Words, group: str, row: DocumentLine) -> 
     }
 
 
-def _title(line: Line, group: str) -> str:
-    """Without what stands in the head of its group."""
+def _title(document: Document, row: DocumentLine, group: str) -> str:
+    """Without what stands in the head of its group, where that is of all of the line's time."""
+    line = row.line
     title = line.title
     if line.kind is LineKind.CREDIT:
         return title.removeprefix(f"{line.kind.value} ")
-    rest = title.removeprefix(group).lstrip(" ·:,-–—") or title
-    return rest[:1].upper() + rest[1:]
+    item = _item(document, row)
+    if _called(item, line.service) == group:
+        title = title.removeprefix(f"{item.title_at(closed(line.service) - MICROSECOND)}: ")
+    return title[:1].upper() + title[1:]
 
 
 def _notes(document: Document, words: Words, row: DocumentLine) -> Iterator[str]:

@@ -64,8 +64,8 @@ def _fee(found: Made, line: Line) -> Node:
     assert isinstance(fee, Fee)
     if fee.every is Every.ONCE:
         began, due = segment.item.valid.start, instant_text(segment.start)
-        said = f"once, in the period in which {segment.item.title} began: {instant_text(began)}"
-        free = f"once; {segment.item.title} began {instant_text(began)}: free until {due}"
+        said = f"once, in the period in which {segment.title} began: {instant_text(began)}"
+        free = f"once; {segment.title} began {instant_text(began)}: free until {due}"
         return Node("quantity", f"{line.quantity} fee", (said if began == segment.start else free,))
     if fee.every is Every.BOOKED:
         at = f"at {instant_text(segment.start)}"
@@ -99,7 +99,7 @@ def _rented(found: Made, line: Line) -> Node:
         for one in found.frame.scope.intervals
         if one.item == segment.item.item and one.kind in segment.charge.free
     ]
-    title = f"{segment.item.title} rented from {instant_text(segment.item.valid.start)}"
+    title = f"{segment.title} rented from {instant_text(segment.item.valid.start)}"
     return Node("attribution", title, (*notes, *free))
 
 
@@ -125,7 +125,7 @@ def _included(found: Made, inputs: Inputs) -> Iterator[Node]:
                 *(_brought(member, found) for member in members if member.charge.allowance),
                 *(Node("lot", f"{lot.left}", (f"{lot.name}, until {instant_text(lot.expires_at)}",))
                   for lot in lots),
-                *(Node("used before", f"{m.used}", ((f"{m.item.title}: {m.row.charge}, "
+                *(Node("used before", f"{m.used}", ((f"{m.title}: {m.row.charge}, "
                        f"{span_text(Span(m.start, m.end))}"),)) for m in drew),
             ),
         )  # fmt: skip
@@ -142,7 +142,7 @@ def _brought(member: Segment, found: Made) -> Node:
     assert terms is not None
     share = Fraction(member.length, _length(found.frame.period))
     part = f" × {exact_text(share)} of the period" if terms.prorate and share != 1 else ""
-    return Node("brought", f"{terms.quantity}{part}", ((f"by {member.item.title}: "
+    return Node("brought", f"{terms.quantity}{part}", ((f"by {member.title}: "
                 f"{member.row.charge}, {span_text(Span(member.start, member.end))}"),))  # fmt: skip
 
 
@@ -190,7 +190,7 @@ def _percentile(found: Made, inputs: Inputs, model: Percentile) -> Node:
     if model.missing is Missing.ZERO:
         notes.append("windows without a reading count as 0")
     if model.pool:
-        names = ", ".join(many[0].item.title for many in members)
+        names = ", ".join(many[0].title for many in members)
         notes.append(f"pool {model.pool}, summed window by window: {names}")
     return Node(
         "rate", f"{segment.used} base units a window of {WIDTH_MS // 1000} s", tuple(notes),

@@ -121,7 +121,7 @@ def _line(frame: Frame, one: Priced) -> Line:
         scope=frame.scope.scope,
         item=row.item,
         charge=row.charge,
-        title=f"{segment.item.title}: {row.charge}{part.title}{said(segment)}",
+        title=f"{segment.title}: {row.charge}{part.title}{said(segment)}",
         service=service,
         quantity=part.quantity,
         unit=part.unit or charge.unit.name,

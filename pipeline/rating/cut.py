@@ -6,14 +6,17 @@ Discounts and commitments that begin or end in it cut as price changes do.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 from itertools import pairwise
+from typing import Final
 
 from pipeline.periods import closed, microseconds
 from pipeline.rating.terms import edges
 from schemas.billing import Interval, Item, Lot, PriceRow, Scope, Span
 from schemas.prices import Charge, Every, Fee
+
+MICROSECOND: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,11 @@ class Segment:
     @property
     def charge(self) -> Charge:
         return self.row.price
+
+    @property
+    def title(self) -> str:
+        """What its item is called; where that has two plans in it, as the later one."""
+        return self.item.title_at(self.end - MICROSECOND)
 
     @property
     def length(self) -> int:

@@ -59,7 +59,9 @@ def rent_item(
     plan: Annotated[str, typer.Option(metavar="PLAN", help="A plan of the catalogue.")],
     server: Annotated[str, typer.Option(metavar="SERVER", help="Which hardware serves it.")],
     catalog: Catalogue = None,
-    title: Annotated[str | None, typer.Option(help="As it is to stand on invoices.")] = None,
+    title: Annotated[
+        str | None, typer.Option(help="As it is to stand on invoices; its plan's if not given.")
+    ] = None,
     scope: Scope = None,
     until: Annotated[
         str | None, typer.Option(metavar="TIME", help="Its end, read as --at; open if not given.")
@@ -74,11 +76,10 @@ def rent_item(
 
     def command(conn: "Connection", given: Given) -> "Answer":
         prices = catalogue(conn, catalog, scope or item, given.at)
-        named = prices.plans[plan].title if plan in prices.plans else plan
         note_unknown(conn, server)
         note_before(conn, account, given)
         return rent(
-            conn, item=item, title=title or named, plan=plan, account=account, server=server,
+            conn, item=item, title=title, plan=plan, account=account, server=server,
             at=given.at, until=None if until is None else instant(until, given.timezone),
             catalog=prices, entered_at=given.entered_at, scope=scope, order=given.order,
         )  # fmt: skip
@@ -133,15 +134,10 @@ def list_items(
     with ledger(data_dir) as conn:
         rows = conn.execute(
             """
-            SELECT i.item_id, s.account_id,
-                   (SELECT value FROM item_choice c
-                    WHERE c.item_id = i.item_id AND c.part = 'plan' AND c.at <= greatest(
-                        lower(i.valid), least(now(), upper(i.valid) - '1us'::interval))
-                    ORDER BY c.at DESC LIMIT 1),
-                   i.title, lower(i.valid), upper(i.valid),
+            SELECT i.item_id, s.account_id, i.plan, i.title, lower(i.valid), upper(i.valid),
                    (SELECT string_agg(server_id, ', ' ORDER BY lower(valid))
                     FROM assignment WHERE item_id = i.item_id), a.timezone
-            FROM item i JOIN rating_scope s USING (scope_id) JOIN account a USING (account_id)
+            FROM item_now i JOIN rating_scope s USING (scope_id) JOIN account a USING (account_id)
             WHERE %(account)s::text IS NULL OR s.account_id = %(account)s ORDER BY 2, 1
             """,
             {"account": account},

@@ -249,7 +249,9 @@ def hand_over_item(
     plan: Annotated[
         str | None, typer.Option(metavar="PLAN", help="The same plan if not given.")
     ] = None,
-    title: Annotated[str | None, typer.Option(help="As it is to stand on invoices.")] = None,
+    title: Annotated[
+        str | None, typer.Option(help="As it is to stand on invoices; its plan's if not given.")
+    ] = None,
     catalog: Catalogue = None,
     scope: Scope = None,
 ) -> None:

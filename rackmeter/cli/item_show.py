@@ -33,7 +33,7 @@ def show_item(
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:
-    """Show an item's servers, prices and intervals in time, and the commands that made them so.
+    """Show an item's plans, add-ons, servers and intervals in time, and the commands behind them.
 
     All times are by the customer's clock.
     """
@@ -55,8 +55,9 @@ def show_item(
             f"plan {found['plan']}, scope {found['scope']}, {span}",
         ]
     )
+    _part("plan", found["plans"], time, _plan)
+    _part("add-on", found["addons"], time, _addon)
     _part("server", found["servers"], time, lambda row: (row["server"],))
-    _part("price", found["prices"], time, lambda row: (row["charge"], row["plan"], row["version"]))
     _part("interval", found["intervals"], time, lambda row: (row["kind"], row["reason"]))
     if found["changes"]:
         lines([""])
@@ -74,6 +75,14 @@ def show_item(
                 for row in found["changes"]
             ],
         )
+
+
+def _plan(row: dict[str, Any]) -> tuple[str, ...]:
+    return row["plan"], f"({row['title']})", "at", row["version"]
+
+
+def _addon(row: dict[str, Any]) -> tuple[str, ...]:
+    return f"{row['count']} × {row['addon']}", "at", row["version"]
 
 
 def _what(content: dict[str, Any]) -> str:

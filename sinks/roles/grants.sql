@@ -31,7 +31,7 @@ GRANT SELECT (account_id, name, address, country, vat_id, currency, timezone, la
 
 -- What worker and close both read: timelines, usage and what it came to.
 GRANT SELECT ON
-    alembic_version, account, accrual, alert_outbox, assignment, budget, catalog_version, chain, contract, ingest_offset,
+    alembic_version, account, accrual, alert_outbox, assignment, budget, catalog_plan, catalog_version, chain, contract, ingest_offset,
     ingest_topic, item, item_choice, item_interval, item_price, rating_scope, reading_anchor, scope_seal, series, series_set, server_origin,
     server_state, store_mark, usage, usage_late, usage_row, usage_window,
     assignment_past, item_choice_past, item_interval_past, item_past, item_price_past, timeline_change, timeline_late
@@ -115,7 +115,6 @@ GRANT UPDATE ON dunning, payment_attempt, payment_event, payment_method, payment
 -- The customer: what he sees of these tables is decided by the policies below, of all else by the views.
 GRANT SELECT (account_id, name, address, country, vat_id, currency, timezone) ON account TO rackmeter_customer;
 GRANT SELECT ON rating_scope, item, invoice, invoice_line TO rackmeter_customer;
-GRANT SELECT (item_id, part, at, value) ON item_choice TO rackmeter_customer;
 GRANT SELECT (alert_id, account_id, channel, scope_id, period_start, threshold, kind, body, sampled_at, created_at, attempts,
               delivered_at, last_error, failed) ON alert_outbox TO rackmeter_customer;
 GRANT USAGE ON SCHEMA customer TO rackmeter_customer;
@@ -136,7 +135,6 @@ BEGIN
         ('account', said), ('rating_scope', said), ('invoice', said),
         ('alert_outbox', said || ' AND channel <> ''command'''),
         ('item', 'scope_id IN (SELECT scope_id FROM rating_scope)'),
-        ('item_choice', 'part = ''plan'' AND item_id IN (SELECT item_id FROM item)'),
         ('invoice_line', 'invoice_id IN (SELECT invoice_id FROM invoice)')
     LOOP
         CONTINUE WHEN EXISTS (SELECT FROM pg_policy WHERE polrelid = tab::regclass AND polname = 'customer');

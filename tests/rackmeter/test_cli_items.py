@@ -136,6 +136,25 @@ def test_the_list_says_the_plan_of_now(run: Run) -> None:
         assert [item["plan"] for item in run("item", "list")["items"]] == [plan]
 
 
+def test_an_item_shows_its_plans_and_the_number_of_its_addons(run: Run) -> None:
+    """Nobody gave it a title: it is called as its plan, wherever it is named."""
+    run("item", "resize", "web-1", "--plan", "large", "--at", "2026-03-05")
+    for count, at in (("4", "2026-03-07"), ("2", "2026-03-09")):
+        run("item", "addon", "add", "web-1", "ipv4", "--count", count, "--at", at)
+    rows = [" ".join(row.split()) for row in run("item", "show", "web-1", text=True).splitlines()]
+    assert rows[0] == "web-1: Small server, rented by acme"
+    for row in (
+        "small (Small server) at v2 2026-03-01 00:00+01:00 2026-03-05 00:00+01:00",
+        "large (Small server) at v2 2026-03-05 00:00+01:00 open",
+        "4 × ipv4 at v2 2026-03-07 00:00+01:00 2026-03-09 00:00+01:00",
+        "2 × ipv4 at v2 2026-03-09 00:00+01:00 open",
+    ):
+        assert [one for one in rows if one.startswith(row)], row
+    [listed] = run("item", "list")["items"]
+    shown = run("item", "show", "web-1")
+    assert {(one["plan"], one["title"]) for one in (listed, shown)} == {("large", "Small server")}
+
+
 def test_one_day_of_two_customers_is_refused(run: Run) -> None:
     new_york(run)
     hand = ("item", "hand-over", "web-1", "--to", "ny-1", "--account", "city", "--at")

@@ -315,7 +315,7 @@ def test_handing_over_ends_one_rental_and_begins_another(rented: Connection) -> 
     )  # fmt: skip
     old, now = load_scope(rented, "i-1"), load_scope(rented, "b-1")
     assert old.ended_at == LATER
-    assert (now.account, now.items[0].plan, now.items[0].title) == ("bolt", "large", "Server i-1")
+    assert (now.account, now.items[0].plan, now.items[0].title) == ("bolt", "large", "")
     assert [(a.server, a.valid) for a in now.assignments] == [("s-1", Span(LATER))]
     assert {row.valid for row in old.prices} == {Span(START, LATER)}
 
