@@ -13,14 +13,15 @@ from decimal import Decimal
 from typing import Final
 
 from pipeline.catalog import Catalog, addon_row
-from pipeline.choices import NONE, Choice, Part, chosen, plan_at
+from pipeline.choices import NONE, Choice, Part, chosen, follows_at, plan_at
 from pipeline.contract import Contract
 from pipeline.money import exact_sum, round_money
 from pipeline.periods import closed, month, previous
 from pipeline.rating.price import price
 from schemas.billing import Inputs, Item, PriceRow, Scope, Span
+from sinks.catalogs import since
 from sinks.choices import Choices, load_choices
-from sinks.contracts import Terms, terms_of
+from sinks.contracts import Terms, agreed_of, terms_of
 from sinks.database import Connection
 from sinks.queries import usage_inputs_bulk
 from sinks.repricing import Touched
@@ -93,8 +94,10 @@ def effects(
 
 
 def without_plan(conn: Connection, catalog: Catalog, at: datetime) -> list[tuple[str, str, str]]:
-    """Item, account and plan of what keeps its prices because the catalogue lacks its plan."""
-    rented, _ = _rented(conn, "", at)
+    """Item, account and plan of what keeps its prices because the catalogue lacks the plan that it
+    has when it would follow it, applied at ``at``.
+    """
+    rented, _ = _rented(conn, "", at, catalog)
     return [
         (item.item, account, item.plan)
         for _, account, item in rented
@@ -121,8 +124,8 @@ def in_force(terms: Terms, at: datetime) -> Terms:
 
 def between(conn: Connection, old: Catalog, new: Catalog, at: datetime) -> list[Touched]:
     """Every item rented at ``at`` or later that costs something else in each: by its plan, where
-    both have that, and by its booked add-ons. Items of a contract are left out, as a new catalogue
-    leaves them alone; if one of the two is a contract, it is about the items of its scope.
+    both have that, and by its booked add-ons. Items that have a contract then are left out, as a
+    new catalogue leaves them alone; a contract of the two is about the items of its scope.
     """
     plans = [n for n, plan in old.plans.items() if n in new.plans and plan != new.plans[n]]
     addons = [n for n, one in old.addons.items() if n in new.addons and one != new.addons[n]]
@@ -144,28 +147,32 @@ def between(conn: Connection, old: Catalog, new: Catalog, at: datetime) -> list[
 
 
 def _rented(
-    conn: Connection, scope: str, at: datetime
+    conn: Connection, scope: str, at: datetime, follows: Catalog | None = None
 ) -> tuple[list[tuple[str, str, Item]], Choices]:
     """Scope, account and item, with its plan then, of what is rented at ``at`` or later; and what
-    was chosen for it. Of one scope, or of all that have no contract.
+    was chosen for it. Of one scope, or of all that have no contract then; one to come is no matter.
+    Then is ``at``, when items follow a catalogue that is applied there, or their beginning.
     """
     rows = conn.execute(
         """
-        SELECT scope_id, account_id, item_id, title, plan, lower(valid), upper(valid)
-        FROM item i JOIN rating_scope USING (scope_id)
+        SELECT scope_id, account_id, timezone, item_id, title, plan, lower(valid), upper(valid)
+        FROM item i JOIN rating_scope USING (scope_id) JOIN account USING (account_id)
         WHERE (upper_inf(valid) OR upper(valid) > %(at)s)
-          AND CASE WHEN %(scope)s <> '' THEN scope_id = %(scope)s
-              ELSE NOT EXISTS (SELECT FROM contract_known() c WHERE c.scope_id = i.scope_id
-                               AND (upper_inf(c.valid) OR upper(c.valid) > %(at)s)) END
+          AND (%(scope)s = '' OR scope_id = %(scope)s)
         ORDER BY item_id
         """,
-        {"scope": scope, "at": at},
+        {"scope": scope, "at": at if follows is None else since(follows, at)},
     ).fetchall()
-    choices = load_choices(conn, [row[2] for row in rows])
+    choices = load_choices(conn, [row[3] for row in rows])
+    agreed = agreed_of(conn, {row[0] for row in rows})
     found = []
-    for name, account, i, title, plan, low, high in rows:
-        item = Item(i, title, plan, Span(low, high))
-        found.append((name, account, plan_at(item, choices[i], max(at, low))))
+    for name, account, timezone, i, title, plan, low, high in rows:
+        then = max(at if follows is None else follows_at(follows, timezone, at), low)
+        item = plan_at(Item(i, title, plan, Span(low, high)), choices[i], then)
+        if item.valid.holds(then) and (
+            scope or not any(span.holds(then) for span in agreed[name].values())
+        ):
+            found.append((name, account, item))
     return found, choices
 
 

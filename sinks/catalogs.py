@@ -57,7 +57,7 @@ def apply(
             return Applied(published=False, touched=())
         applied = Applied(published=True, touched=())
         if catalog.existing is not Existing.KEEP:
-            found = _rented_after(conn, _since(catalog, at))
+            found = _rented_after(conn, since(catalog, at))
             starts = {account: follows_at(catalog, zone, at) for _, account, zone, _ in found}
             meant = [(s, a, starts[a], item) for s, a, _, item in found]
             applied = replace(applied, touched=_follow(conn, catalog, meant, at))
@@ -100,7 +100,7 @@ def apply_contract(
     return applied
 
 
-def _since(catalog: Catalog, at: datetime) -> datetime:
+def since(catalog: Catalog, at: datetime) -> datetime:
     """From when on prices may change: a stated day may be past already."""
     return min(catalog.existing, at) if isinstance(catalog.existing, datetime) else at
 

@@ -19,7 +19,9 @@ from sinks.prices import stored_prices, write_prices
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """An item whose prices change at ``start``: its rows from there on, before and after."""
+    """An item whose prices change at ``start``, not before: its rows from there on, before and
+    after.
+    """
 
     scope: str
     account: str
@@ -47,7 +49,8 @@ def changes(
         wanted = changed_from(start, old, priced_now)
         before, after = _from(start, old), _from(start, wanted)
         if not _same(before, after):
-            rows = (scope, account, item, start, before, after)
+            first = _differ_at(before, after) or start
+            rows = (scope, account, item, first, _from(first, old), _from(first, wanted))
             touched.append(Touched(*rows, tuple(old), wanted))
     return tuple(touched)
 
@@ -61,6 +64,17 @@ def reprice(conn: Connection, touched: Iterable[Touched], entered_at: datetime) 
 def _from(start: datetime, rows: Iterable[Priced]) -> tuple[PriceRow, ...]:
     """What the rows say from ``start`` on."""
     return tuple(one.row for one in changed_from(start, (), rows))
+
+
+def _differ_at(before: Sequence[PriceRow], after: Sequence[PriceRow]) -> datetime | None:
+    """The first instant at which something costs something else."""
+
+    def said(rows: Sequence[PriceRow], at: datetime) -> set[tuple[str, Charge]]:
+        return {(row.charge, row.price) for row in rows if row.valid.holds(at)}
+
+    spans = [row.valid for row in (*before, *after)]
+    edges = sorted({at for span in spans for at in (span.start, span.end) if at is not None})
+    return next((at for at in edges if said(before, at) != said(after, at)), None)
 
 
 def _same(before: Sequence[PriceRow], after: Sequence[PriceRow]) -> bool:

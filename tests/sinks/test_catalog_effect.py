@@ -12,8 +12,8 @@ import pytest
 from pipeline.catalog import Catalog, load
 from pipeline.contract import load_contract
 from schemas.billing import Span
-from sinks.alterations import add_addon
-from sinks.catalog_effect import Agreed, agreed_on, between, effects, in_force
+from sinks.alterations import add_addon, resize
+from sinks.catalog_effect import Agreed, agreed_on, between, effects, in_force, without_plan
 from sinks.catalogs import apply, apply_contract
 from sinks.database import Connection
 from sinks.timelines import end
@@ -21,6 +21,7 @@ from sinks.versions import read_contract
 from tests.fix_billing import CATALOG, START, TX, a_catalog, meter_windows, rent_small
 
 APRIL = datetime(2026, 4, 1, tzinfo=UTC)
+MAY = datetime(2026, 5, 1, tzinfo=UTC)
 NOW = APRIL + timedelta(days=9)
 ADDONS = """
 [addon.ipv4]
@@ -112,9 +113,49 @@ def test_an_item_with_a_known_end_is_concerned_until_then(rented: Connection) ->
 
 def test_items_of_a_contract_are_left_out(rented: Connection) -> None:
     """docs/price.md, Contracts: "until then a new catalogue leaves its items alone"."""
-    apply_contract(rented, read_contract(rented, CONTRACT, "acme.toml"), CONTRACT, NOW)
+    text = CONTRACT.replace("2026-05-01", "2026-04-01")
+    apply_contract(rented, read_contract(rented, text, "acme.toml"), text, NOW)
     dearer = listed(**{"1.00 / MB": "2.00 / MB"})
     assert told(rented, listed(), dearer) == {"i-2": "90.00 140.00 +50.00"}
+
+
+def test_items_of_a_contract_to_come_are_not(rented: Connection) -> None:
+    """A list that is applied changes them until it begins: `apply` says so, and so does `diff`."""
+    text = CONTRACT.replace("2026-05-01", "2026-06-01")
+    apply_contract(rented, read_contract(rented, text, "acme.toml"), text, NOW)
+    changed = {"1.00 / MB": "2.00 / MB", "v1": "v2", '"keep"': '"at_renewal"'}
+    dearer = listed(**changed)
+    text = CATALOG + ADDONS
+    for old, new in changed.items():
+        text = text.replace(old, new)
+    concerned = between(rented, listed(), dearer, NOW)
+    with rented.transaction(force_rollback=True):
+        applied = apply(rented, dearer, text, NOW)
+    assert {one.item.item for one in concerned} == {*applied.items} == {"i-1", "i-2"}
+    assert {one.start for one in applied.touched} == {MAY}
+
+
+def test_an_item_is_named_from_when_it_costs_something_else(rented: Connection) -> None:
+    """It becomes big on the 20th of May, and big alone costs more by the list of the first."""
+    twentieth = MAY + timedelta(days=19)
+    resize(
+        rented, "i-1", plan="big", at=twentieth, catalog=listed(v1="v1-more"), entered_at=NOW
+    )  # fmt: skip
+    text = (CATALOG + ADDONS).replace('"v1"', '"v2"').replace('"keep"', '"at_renewal"')
+    text = text.replace("99.00 / month", "120.00 / month")
+    applied = apply(rented, load(text, "v2"), text, NOW)
+    assert [(one.item.item, one.start) for one in applied.touched] == [("i-1", twentieth)]
+    [effect] = effects(rented, applied.touched, NOW)
+    assert (effect.before, effect.after) == (Decimal("112.00"), Decimal("133.00"))  # 13.00 more
+
+
+def test_a_plan_that_a_list_lacks_is_that_of_when_it_is_followed(rented: Connection) -> None:
+    resize(
+        rented, "i-1", plan="big", at=NOW + timedelta(days=5), catalog=listed(v1="v1-more"),
+        entered_at=NOW,
+    )  # fmt: skip
+    poorer = listed(**{"[plan.big]": "[plan.huge]", '"keep"': '"at_renewal"'})
+    assert without_plan(rented, poorer, NOW) == [("i-1", "acme", "big")]
 
 
 def test_a_contract_is_compared_for_its_scope(rented: Connection) -> None:

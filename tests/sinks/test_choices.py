@@ -304,9 +304,10 @@ def test_an_item_shows_the_plan_of_now(rented: Connection) -> None:
 
 def test_what_a_price_list_means_goes_by_the_plan_of_its_time(rented: Connection) -> None:
     resized(rented, "large", 10)
-    poorer = load(V2[1].replace("[plan.small]", "[plan.tiny]"), "v2")
-    assert without_plan(rented, poorer, day(5)) == [("i-1", "acme", "small")]
-    assert without_plan(rented, poorer, day(12)) == []
+    poorer = V2[1].replace("[plan.small]", "[plan.tiny]")
+    for number, kept in ((5, [("i-1", "acme", "small")]), (12, [])):
+        text = poorer.replace('"keep"', f"2026-03-{number:02}")
+        assert without_plan(rented, load(text, "v2"), START) == kept
     dearer = load(V2[1].replace("0.30 / hour", "0.40 / hour"), "v2")
     assert between(rented, V2[0], dearer, day(5)) == []
     [found] = between(rented, V2[0], dearer, day(12))
