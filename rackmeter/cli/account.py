@@ -153,7 +153,7 @@ def list_accounts(data_dir: DataDir = None, json: Json = False) -> None:
                     WHERE s.account_id = a.account_id AND upper_inf(valid)),
                    CASE WHEN webhook_url IS NULL THEN 'none'
                         WHEN webhook_disabled_at IS NULL THEN 'on' ELSE 'disabled' END,
-                   array_to_string(mail_to, ' ')
+                   array_to_string(mail_to, ' '), to_char(billed_from, 'YYYY-MM')
             FROM account a ORDER BY 1
             """
         ).fetchall()
@@ -167,10 +167,12 @@ def list_accounts(data_dir: DataDir = None, json: Json = False) -> None:
             "items",
             "webhook",
             "mail_to",
+            "billed_from",
         )
         document({"accounts": [dict(zip(names, row, strict=True)) for row in rows]})
         return
-    head = ("account", "name", "country", "currency", "time zone", "items", "webhook", "mail")
-    table(head, rows)
+    head = ("account", "name", "country", "currency", "time zone", "items", "webhook", "mail",
+            "billed from")  # fmt: skip
+    table(head, [(*row[:-1], row[-1] or "") for row in rows])
     if not rows:
         note("no customer is entered yet: `rackmeter account add`")

@@ -122,6 +122,7 @@ def test_a_rental_from_before_the_customer_is_billed(say: Say, billing_url: str)
     assert "bolt was never billed: no close bills what was rented before by itself" in words
     assert "billed" not in say(rent.format("web-7", "bolt", "ax-7", "now"))
     assert say("account billed bolt --from 2026-06").startswith("bolt is billed from 2026-06 on")
+    assert "  2026-06\n" in say("account list")
     words = say(rent.format("web-4", "bolt", "ax-4", "2026-02-01"))
     assert old in words
     assert "`rackmeter account billed bolt --from 2026-02`" in words
