@@ -124,8 +124,8 @@ class Counted:
     stands: Figure
     """With percentiles as they are so far."""
     certain: Figure
-    rate: bool
-    """It is a percentile."""
+    paced: bool
+    """It grows with time or use; a fee is there at once, a percentile jumps when it is certain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ class Come:
     stands: Fraction
     """With percentiles as they are so far: what views show."""
     paced: Fraction
-    """``amount`` without percentiles: one that jumps when it becomes certain goes on at no pace."""
+    """Of ``amount`` what grows with time or use: a forecast goes by that."""
 
 
 def come(budget: Budget, counted: Sequence[Counted]) -> Come:
@@ -145,7 +145,7 @@ def come(budget: Budget, counted: Sequence[Counted]) -> Come:
     return Come(
         amount(budget, (one.certain for one in counted)),
         amount(budget, (one.stands for one in counted)),
-        amount(budget, (one.certain for one in counted if not one.rate)),
+        amount(budget, (one.certain for one in counted if one.paced)),
     )
 
 

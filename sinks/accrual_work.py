@@ -14,6 +14,7 @@ from pipeline.periods import closed
 from pipeline.rating.figures import figures
 from pipeline.thresholds import Crossing, crossings, forecasts, marks_now, watched
 from schemas.billing import Inputs, Scope, Span
+from schemas.prices import Fee
 from schemas.serial import decimal_text, instant_text, to_json
 from sinks.accrual_rows import Key, Row, Standing, standing
 from sinks.alerts import cleared, crossed, fallen, said_of
@@ -110,17 +111,20 @@ def written_marks(
 def shown(now: Live) -> list[dict[str, str]]:
     """What each charge has come to; where a percentile is rented, also what is certain.
 
-    ``certain``: base units of a percentile; ``certain_net``: money. A true-up that is due only by
-    what is certain so far stands at nothing.
+    ``certain``: base units of a percentile; ``certain_net``: money; ``pace``: none, of what does
+    not grow with time or use. A true-up that is due only by what is certain so far stands at
+    nothing.
     """
-    stands = figures(now.scope, now.lines)
+    stands = {(one.item, one.charge): one for one in figures(now.scope, now.lines)}
+    still = {(r.item, r.charge) for r in now.scope.prices if isinstance(r.price.quantity, Fee)}
+    pace = {key: {"pace": "none"} for key in still | now.sure.keys()}
     if now.sure_lines is now.lines:
-        return [to_json(figure) for figure in stands]
+        return [to_json(one) | pace.get(key, {}) for key, one in stands.items()]
     sure = {(one.item, one.charge): one for one in figures(now.scope, now.sure_lines)}
-    found = {key: replace(one, net=Decimal(0)) for key, one in sure.items()}
-    found |= {(one.item, one.charge): one for one in stands}
+    found = {key: replace(one, net=Decimal(0)) for key, one in sure.items()} | stands
     return [
         to_json(one)
+        | pace.get(key, {})
         | {"certain_net": decimal_text(sure[key].net if key in sure else Decimal(0))}
         | ({"certain": str(now.sure[key])} if key in now.sure else {})
         for key, one in found.items()

@@ -109,13 +109,13 @@ def _figures(conn: Connection, account: str, start: datetime) -> list[Counted]:
 
 def _counted(stored: dict[str, Any]) -> Counted:
     """As ``accrual_work`` writes them."""
-    used, net = stored.pop("certain", None), stored.pop("certain_net", None)
+    used, net, pace = (stored.pop(name, None) for name in ("certain", "certain_net", "pace"))
     stands = certain = from_json(Figure, stored)
     if used is not None:
         certain = replace(certain, used=int(used))
     if net is not None:
         certain = replace(certain, net=Decimal(net))
-    return Counted(stands, certain, rate=used is not None)
+    return Counted(stands, certain, paced=pace is None)
 
 
 def _reached(

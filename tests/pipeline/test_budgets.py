@@ -73,11 +73,11 @@ def test_what_a_budget_has_come_to(budget: Budget, expected: Fraction) -> None:
     ids=["account", "item", "quantity"],
 )
 def test_of_a_percentile_counts_what_is_certain(budget: Budget, expected: tuple[int, ...]) -> None:
-    """A port that stands at 9 for 8,000 EUR, of which 2 for 50 are certain; 70 EUR of rent."""
+    """A port that stands at 9 for 8,000 EUR, of which 2 for 50 are certain; 70 EUR by the hour."""
     port = figure("web", "port", 9 * 10**12, "8000.00")
     sure = replace(port, used=2 * 10**12, net=Decimal(50))
     rent = figure("db", "rent", 5, "70.00")
-    counted = [Counted(port, sure, rate=True), Counted(rent, rent, rate=False)]
+    counted = [Counted(port, sure, paced=False), Counted(rent, rent, paced=True)]
     assert come(budget, counted) == Come(*map(Fraction, expected))
 
 

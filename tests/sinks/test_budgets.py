@@ -11,9 +11,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from pipeline.budgets import Action
 from schemas.errors import RefusedError
+from schemas.prices import Charge, Fee, PerUnit
+from schemas.serial import to_json
 from sinks import watch
 from sinks.accruals import rate_scope
 from sinks.budgets import Terms, drop_budget, history, in_force, set_budget
@@ -292,6 +295,20 @@ def test_a_forecast_goes_by_the_last_hour(rented: Connection) -> None:
         "i-1 (traffic) has come to 15.00 of 30 MB; 30 MB is reached in 6 h at this rate."
     )
     assert row[0]["reached_at"] == "2026-03-01T10:05:00Z"
+
+
+def test_a_fee_is_no_pace(rented: Connection) -> None:
+    """40.00 a month are there at once and leave 5.70; an hour later traffic brings 4.00."""
+    rent_small(rented, "i-2", "s-2")
+    fee = Charge(Fee(), PerUnit(Decimal(40)), "hosting")
+    rented.execute(
+        "UPDATE item_price SET price = %s WHERE item_id = 'i-2' AND charge = 'rent'",
+        (Jsonb(to_json(fee)),),
+    )
+    a_budget(rented, "46", ahead=5 * HOUR)
+    assert use(rented, 100 * MB) == []
+    assert use(rented, 0, NOW + HOUR, "i-2") == []
+    assert use(rented, 4 * MB, NOW + 2 * HOUR) == ["forecast /net/forecast"]
 
 
 def test_nobody_is_missed_when_two_scopes_are_rated_at_once(
