@@ -85,7 +85,9 @@ def test_what_was_billed_ahead_is_settled_by_the_parts_that_years_count(
 
 
 def test_the_parts_of_a_month_begin_where_years_do() -> None:
-    assert begun(scope(NEW, YEAR), MONTH) == [SIXTEENTH, TWENTY_FIRST]
+    """Not with the month, nor before it: what was billed for it then is of its first part."""
+    since = (replace(YEAR, name=f"{at}", valid=Span(hour(at))) for at in (0, -24))
+    assert begun(scope(NEW, YEAR, *since), MONTH) == [SIXTEENTH, TWENTY_FIRST]
 
 
 def test_what_is_taken_off_says_the_time_that_was_billed() -> None:

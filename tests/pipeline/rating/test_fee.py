@@ -29,6 +29,7 @@ from tests.pipeline.rating.worlds import (
     said,
     scope_of,
     total,
+    traffic,
 )
 
 STRIPE = "docs.stripe.com/billing/subscriptions/prorations"
@@ -329,7 +330,8 @@ class TestAdvance:
         assert (line.service, str(line.net)) == (MAY, "30.00")
 
     def test_what_stands_beside_it_is_not_billed_ahead(self) -> None:
-        rows = (row(self.PLAN, "plan", Span(START)), row(hourly("1"), "rent", Span(START)))
+        others = {"rent": hourly("1"), "ipv4": fee("1.70"), "traffic": traffic()}
+        rows = (row(one, name, Span(START)) for name, one in {"plan": self.PLAN, **others}.items())
         ahead = [x.charge for x in self.lines(self.scope(None, *rows)) if x.service == MAY]
         assert ahead == ["plan"]
 
