@@ -1,8 +1,10 @@
 """Quantities and nets of lines, a second time, by the database in numeric. Reads no table."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from importlib.resources import files
+from math import lcm
 from typing import Any, Final
 
 from invoicing.pieces import item_of, price_row
@@ -14,10 +16,11 @@ from sinks.database import Connection
 
 ARITHMETIC: Final = (files("invoicing") / "queries" / "arithmetic.sql").read_text()
 GIVEN: Final = {
-    "mode": "given", "taken": 1, "whole": 1, "unit": Decimal(1), "step": Decimal(1),
+    "mode": "given", "series": None, "taken": 1, "whole": 1, "unit": Decimal(1), "step": Decimal(1),
     "before": Decimal(0), "floor": Decimal(0), "up_to": None, "size": None, "cap": None,
     "count": None,
 }  # fmt: skip
+Row = dict[str, Any]
 
 
 def recount(
@@ -26,7 +29,7 @@ def recount(
     """Of each scope (quantity, net) of each line. No quantity of fees, percentiles, shares of hours
     and what has a commit; no net where a cap is shared with other lines.
     """
-    rows = [_row(scope, lines, at) for scope, lines in wanted for at in range(len(lines))]
+    rows = [row for number, one in enumerate(wanted) for row in _rows(*one, number)]
     if not rows:
         return [[] for _ in wanted]
     columns = {name: [row[name] for row in rows] for name in rows[0]}
@@ -35,7 +38,29 @@ def recount(
     return [[next(found)[1:] for _ in lines] for _, lines in wanted]
 
 
-def _row(scope: Scope, lines: Sequence[Line], number: int) -> dict[str, Any]:
+def _rows(scope: Scope, lines: Sequence[Line], number: int) -> list[Row]:
+    """Lines of one charge and unit are one ``series``, in parts of one whole: it is rounded once.
+
+    What it prices before a line is added up where the charge has no other unit, and else given.
+    """
+    rows = [_row(scope, lines, at) for at in range(len(lines))]
+    of_charge: dict[tuple[str, str], list[tuple[Line, Row]]] = defaultdict(list)
+    for line, row in zip(lines, rows, strict=True):
+        if row["series"] is not None:
+            of_charge[line.item, line.charge].append((line, row))
+    for charge, found in of_charge.items():
+        units = {row["series"] for _, row in found}
+        whole = lcm(*(row["whole"] for _, row in found))
+        for line, row in found:
+            row["first"] = not line.tier
+            row["taken"] *= whole // row["whole"]
+            row["whole"] = whole
+            row["series"] = "/".join((str(number), *charge, *map(str, row["series"])))
+            row["before"] = None if len(units) == 1 else row["before"]
+    return rows
+
+
+def _row(scope: Scope, lines: Sequence[Line], number: int) -> Row:
     line = lines[number]
     same = [other for other in lines if (other.item, other.charge) == (line.item, line.charge)]
     first = next(other for other in same if other.service == line.service)
@@ -49,11 +74,12 @@ def _row(scope: Scope, lines: Sequence[Line], number: int) -> dict[str, Any]:
         "base": Decimal(first.base_quantity),
         "allowance": Decimal(first.allowance),
         "price": line.unit_price,
+        "first": False,
         **_of_charge(scope, line, first.above),
     }
 
 
-def _of_charge(scope: Scope, line: Line, before: Decimal) -> dict[str, Any]:
+def _of_charge(scope: Scope, line: Line, before: Decimal) -> Row:
     """How the quantity is counted; taken as given where only pricing knows."""
     if line.kind is not LineKind.CHARGE:
         return GIVEN
@@ -84,9 +110,10 @@ def _committed(scope: Scope, line: Line) -> bool:
     return any(row.price.commit for row in scope.prices if (row.item, row.charge) == own)
 
 
-def _of_usage(charge: Charge, line: Line) -> dict[str, Any]:
+def _of_usage(charge: Charge, line: Line) -> Row:
     unit, share = charge.unit, charge.share
     taken = {
+        "series": (type(charge.quantity).__name__, unit.of, unit.name, unit.is_, unit.step),
         "unit": Decimal(unit.is_), "step": unit.step, "taken": share.taken, "whole": share.whole,
     }  # fmt: skip
     match charge.model:

@@ -163,13 +163,23 @@ def _measured(line: Line, charge: Charge) -> str:
         case _ if line.tier > 0:
             return ""
         case Sum():
-            return f"{shown} used{included}{part}; "
+            return f"{shown} used{included}{part}{_carried(line, charge)}; "
         case Percentile(percent=percent):
             return f"{percent}th percentile {shown}; "
         case Allocation():
-            return f"{shown} allocated{included}{part}; "
+            return f"{shown} allocated{included}{part}{_carried(line, charge)}; "
         case Fee() | Hours():
             return ""
+
+
+def _carried(line: Line, charge: Charge) -> str:
+    """What rounding left of the lines before; nothing where it left none."""
+    unit, share = charge.unit, charge.share
+    over = max(0, line.base_quantity - line.allowance)
+    due = next(Fraction(one.exact) for one in line.roundings if one.what == "quantity")
+    rest = due - Fraction(over * share.taken, unit.is_ * share.whole)
+    sign, way = (" + ", "down") if rest > 0 else (" − ", "up")
+    return f"{sign}{_short(abs(rest))} {unit.name} rounded {way} before" if rest else ""
 
 
 def _short(value: Fraction) -> str:

@@ -7,7 +7,6 @@ from invoicing.explaining.made import Made
 from invoicing.explaining.quantity import span_text
 from invoicing.explaining.tree import Node
 from pipeline.money import exact_text
-from pipeline.rating.billable import in_unit
 from pipeline.rating.commit import committed, total_in
 from schemas.billing import Line, LineKind, PriceRow
 from schemas.prices import Charge, Graduated, Package, PerUnit, Tier, Volume
@@ -37,7 +36,7 @@ def net(line: Line, rate: Decimal, currency: str) -> Node:
 
 def _rule(what: str, charge: Charge, currency: str) -> str:
     if what == "quantity":
-        return f"in steps of {charge.unit.step} {charge.unit.name}, half up away from zero"
+        return f"in steps of {charge.unit.step} {charge.unit.name}, half up, never below zero"
     return f"to the minor unit of {currency}, half up away from zero"
 
 
@@ -91,14 +90,14 @@ def _commit(found: Made, line: Line, currency: str) -> Iterator[Node]:
     own = found.amount.billable.segment.charge.unit
     agreed = total_in(own, found.group, committed(found.frame.period, found.group))
     used = {id(one.billable): one.billable for one in found.fellows}
-    drawn = [in_unit(one.quantity, one.segment.charge.unit, own) for one in used.values()]
-    unit = own.name
+    parts = tuple(one.segment for one in used.values())
+    drawn, unit = total_in(own, parts, [one.quantity for one in used.values()]), own.name
     yield Node(
         "commit",
         f"{agreed} {unit} are paid, used or not",
         (
             f"agreed {terms[-1].quantity} {named} a month at {terms[-1].price} {currency}",
-            f"used {sum(drawn)} {unit} in the period; the model prices what is above",
+            f"used {drawn} {unit} in the period; the model prices what is above",
         ),
     )
 

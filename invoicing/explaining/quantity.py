@@ -161,8 +161,14 @@ def _over(found: Made, line: Line) -> Node:
         time = time_share(found.frame.period, found.group, segment)
         if time != 1:
             notes.append(f"× {exact_text(time)}, its part of the period")
-    exact = f" = {exact_text(found.amount.billable.exact)} {unit.name}"
-    notes[-1] += exact
+    billable = found.amount.billable
+    notes[-1] += f" = {exact_text(billable.exact)} {unit.name}"
+    if rest := billable.due - billable.exact:
+        sign, way = ("+", "down") if rest > 0 else ("−", "up")
+        notes.append(
+            f"{sign} {exact_text(abs(rest))} by which the lines before in the period were rounded"
+            f" {way} = {exact_text(billable.due)} {unit.name}"
+        )
     return Node(
         "quantity",
         f"{segment.used} used − {segment.included} included = {over} over",

@@ -1,17 +1,18 @@
 -- Quantity and net of each line once more, in numeric: half up away from zero is what round() does. Rent
--- counts started hours; a metered line takes the nearest step above the allowance and of it what lies in
--- its tier, or the packages begun; an allocation counts its milliseconds here. Other quantities are taken as
--- given, and no answer is given to them. A capped line whose month has other lines of the charge is bounded
--- by them: it gets no net.
+-- counts started hours; a metered line lies between the nearest steps to what its series has come to above
+-- the allowance when it begins and when it ends, and has of it what lies in its tier, or the packages begun;
+-- an allocation counts its milliseconds here. Other quantities are taken as given, and no answer is given to
+-- them. A capped line whose month has other lines of the charge is bounded by them: it gets no net.
 WITH line AS (
     SELECT * FROM unnest(
-        %(no)s::int[], %(mode)s::text[], %(given)s::numeric[], %(alone)s::boolean[], %(capped)s::boolean[],
-        %(began)s::timestamptz[], %(low)s::timestamptz[], %(high)s::timestamptz[],
+        %(no)s::int[], %(mode)s::text[], %(series)s::text[], %(first)s::boolean[], %(given)s::numeric[],
+        %(alone)s::boolean[], %(capped)s::boolean[], %(began)s::timestamptz[],
+        %(low)s::timestamptz[], %(high)s::timestamptz[],
         %(base)s::numeric[], %(count)s::numeric[], %(allowance)s::numeric[], %(taken)s::numeric[],
         %(whole)s::numeric[], %(unit)s::numeric[], %(step)s::numeric[], %(before)s::numeric[], %(floor)s::numeric[],
         %(up_to)s::numeric[], %(size)s::numeric[], %(price)s::numeric[], %(cap)s::numeric[]
-    ) AS l (no, mode, given, alone, capped, began, low, high, base, count, allowance, taken, whole, unit,
-            step, before, floor, up_to, size, price, cap)
+    ) AS l (no, mode, series, first, given, alone, capped, began, low, high, base, count, allowance,
+            taken, whole, unit, step, before, floor, up_to, size, price, cap)
 ), elapsed AS (
     SELECT *, extract(epoch FROM high - began) * 1000000 AS high_us,
            extract(epoch FROM low - began) * 1000000 AS low_us
@@ -20,9 +21,19 @@ WITH line AS (
     SELECT *, greatest(coalesce(count * (div(high_us, 1000) - div(low_us, 1000)), base) - allowance, 0)
               * taken AS excess
     FROM elapsed
-), stepped AS (
-    SELECT *, before + div(2 * excess + whole * unit * step, 2 * whole * unit * step) * step AS after
+), summed AS (
+    SELECT *, sum(excess) FILTER (WHERE first) OVER (PARTITION BY series ORDER BY low) AS until,
+              whole * unit * step AS one
     FROM used
+), billed AS (
+    SELECT *, div(2 * until + one, 2 * one) * step AS until_billed,
+              div(2 * (until - excess) + one, 2 * one) * step AS before_billed
+    FROM summed
+), stepped AS (
+    SELECT no, mode, given, alone, capped, high_us, low_us, floor, up_to, size, price, cap,
+           coalesce(before, before_billed) AS before,
+           coalesce(before, before_billed) + until_billed - before_billed AS after
+    FROM billed
 ), counted AS (
     SELECT *, CASE mode
         WHEN 'hours' THEN

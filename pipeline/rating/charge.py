@@ -72,7 +72,7 @@ def priced(frame: Frame, group: Group) -> Iterator[Priced]:
 def _parts(frame: Frame, group: Group) -> Iterator[tuple[Billable, list[Part]]]:
     """Each segment that has begun and bills something, with the parts its model makes."""
     begun = [segment for segment in group if segment.start < frame.as_of]
-    used = [billable(frame.period, group, segment) for segment in begun]
+    used = billable(frame.period, group, begun)
     commits = committed(frame.period, group)
     quantities = above(group, commits, used)
     first = True
@@ -141,9 +141,11 @@ def _line(frame: Frame, one: Priced) -> Line:
 
 
 def _quantity_rounding(one: Priced) -> Iterator[Rounding]:
-    """On the first line, of the whole segment; hours and fees are counted, not rounded."""
+    """On the first line, of the whole segment with what rounding left of those before it; hours and
+    fees are counted, not rounded.
+    """
     if one.tier == 0 and not isinstance(one.billable.segment.charge.quantity, Fee | Hours):
-        yield Rounding("quantity", exact_text(one.billable.exact), one.billable.quantity)
+        yield Rounding("quantity", exact_text(one.billable.due), one.billable.quantity)
 
 
 def _service(segment: Segment, as_of: datetime) -> Span:

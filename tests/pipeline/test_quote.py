@@ -165,6 +165,21 @@ def test_a_resize_changes_prices_and_goes_on_with_the_rest() -> None:
     assert first.explain == "240 hour × 0.0833 = 19.992, rounded to 19.99"
 
 
+def test_a_line_says_what_rounding_took_before() -> None:
+    """A day, a day of fault, and 697 hours: 721 ÷ 7 = 103 hours, of which 3.43 are billed."""
+    quoted = priced(
+        '[item.web]\nplan = "h100-slice"\n'
+        "intervals = { exclusion = { from = 2026-10-02, until = 2026-10-03 } }"
+    )
+    assert [x.explain for x in quoted.lines] == [
+        "24 GPU-hour allocated × 1/7; 3.43 GPU-hour × 2.19 = 7.5117, rounded to 7.51",
+        (
+            "697 GPU-hour allocated × 1/7 − ≈0.001429 GPU-hour rounded up before;"
+            " 99.57 GPU-hour × 2.19 = 218.0583, rounded to 218.06"
+        ),
+    ]
+
+
 def test_what_earlier_months_left() -> None:
     quoted = priced(
         '[item.web]\nplan = "ax-hourly"\nusage = { "net.tx_bytes" = "26 TB" }\n'
