@@ -1,16 +1,19 @@
 """The rates of percentile lines, a second time, by the database from the ledger. Reads only."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from importlib.resources import files
 from typing import Final
 
 from invoicing.pieces import EPOCH, WIDTH, Part, price_row, whole
 from pipeline.periods import closed
 from pipeline.rating.cut import charged
-from schemas.billing import Line, LineKind, Scope, Span
+from schemas.billing import Item, Line, LineKind, Scope, Span
 from schemas.prices import Missing, Percentile
 from sinks.database import Connection
 
+Served = tuple[str, datetime, datetime]
+"""A server, from when and until when."""
 RATES: Final = (files("invoicing") / "queries" / "rates.sql").read_text()
 
 
@@ -32,14 +35,15 @@ def rates(conn: Connection, scope: Scope, lines: Sequence[Line], period: Span) -
     if not wanted:
         return {}
     parts = {
-        number: whole(_parts(scope, lines[number], quantity, number, period))
+        number: [
+            (part, terms.meters)
+            for terms, served in _members(scope, lines[number], quantity, period)
+            for part in whole(Part(number, *one) for one in served)
+        ]
         for number, quantity in wanted.items()
     }
     series = [
-        (part, meter)
-        for number, quantity in wanted.items()
-        for part in parts[number]
-        for meter in quantity.meters
+        (part, meter) for found in parts.values() for part, meters in found for meter in meters
     ]
     found = conn.execute(
         RATES,
@@ -48,7 +52,7 @@ def rates(conn: Connection, scope: Scope, lines: Sequence[Line], period: Span) -
             "percent": [quantity.percent for quantity in wanted.values()],
             "take": [quantity.take.value for quantity in wanted.values()],
             "zero": [quantity.missing is Missing.ZERO for quantity in wanted.values()],
-            "owned": [len(_windows(parts[number])) for number in wanted],
+            "owned": [len(_windows(part for part, _ in parts[number])) for number in wanted],
             "of": [part.line for part, _ in series],
             "server": [part.server for part, _ in series],
             "meter": [meter for _, meter in series],
@@ -59,25 +63,47 @@ def rates(conn: Connection, scope: Scope, lines: Sequence[Line], period: Span) -
     return {number: int(rate) for number, rate in found}
 
 
-def _parts(
-    scope: Scope, line: Line, quantity: Percentile, number: int, period: Span
-) -> Iterator[Part]:
-    """The time of every server that served the line's item, or an item of its pool."""
-    items = {item.item: item for item in scope.items}
-    for row in scope.prices:
-        own = row.price.quantity
-        if not isinstance(own, Percentile) or row.charge != line.charge or row.item not in items:
-            continue
-        if row.item != line.item and not (own.pool and own.pool == quantity.pool):
-            continue
-        for span in charged(row, items[row.item], period, scope.intervals):
-            for served in scope.assignments:
-                part = served.valid.clip(span.start, closed(span))
-                if served.item == row.item and part:
-                    yield Part(number, served.server, part.start, closed(part))
+def _members(
+    scope: Scope, line: Line, quantity: Percentile, period: Span
+) -> Iterator[tuple[Percentile, Iterator[Served]]]:
+    """The line's item and those of its pool, by the newest terms of each, and what served it."""
+    found: dict[str, tuple[Percentile, Iterator[Served]]] = {}
+    for item in scope.items:
+        rows = [
+            (span, own)
+            for row in scope.prices
+            if (row.item, row.charge) == (item.item, line.charge)
+            and isinstance(own := row.price.quantity, Percentile)
+            and own.unit.of == quantity.unit.of
+            for span in charged(row, item, period, scope.intervals)
+        ]
+        if rows:
+            _, newest = max(rows, key=lambda one: one[0].start)
+            found[item.item] = newest, _served(scope, item, _joined(span for span, _ in rows))
+    pool = found[line.item][0].pool
+    for name, (terms, served) in found.items():
+        if name == line.item or (pool and terms.pool == pool):
+            yield terms, served
 
 
-def _windows(parts: Sequence[Part]) -> set[int]:
+def _served(scope: Scope, item: Item, spans: Iterable[Span]) -> Iterator[Served]:
+    for span in spans:
+        for row in scope.assignments:
+            part = row.valid.clip(span.start, closed(span))
+            if row.item == item.item and part:
+                yield row.server, part.start, closed(part)
+
+
+def _joined(spans: Iterable[Span]) -> list[Span]:
+    """With those that follow on one another as one: a price that changes cuts no window."""
+    found: list[Span] = []
+    for span in sorted(spans):
+        start = found.pop().start if found and found[-1].end == span.start else span.start
+        found.append(Span(start, span.end))
+    return found
+
+
+def _windows(parts: Iterable[Part]) -> set[int]:
     return {
         number
         for part in parts

@@ -136,11 +136,23 @@ def pooled(
 
 def _owned(scope: Scope, group: Group, as_of: datetime) -> Iterator[tuple[str, range]]:
     """Each server that served the item, with the whole windows in which it did."""
-    for segment in group:
+    for start, end in _charged(group):
         for row in scope.assignments:
-            served = row.valid.clip(segment.start, min(segment.end, as_of))
-            if row.item == segment.item.item and served is not None:
+            served = row.valid.clip(start, min(end, as_of))
+            if row.item == group[0].item.item and served is not None:
                 yield row.server, whole(served)
+
+
+def _charged(group: Group) -> list[tuple[datetime, datetime]]:
+    """The time of the segments; where one follows on another no window is cut."""
+    found = [(group[0].start, group[0].end)]
+    for segment in group[1:]:
+        start, end = found[-1]
+        if segment.start == end:
+            found[-1] = start, segment.end
+        else:
+            found.append((segment.start, segment.end))
+    return found
 
 
 def whole(span: Span) -> range:

@@ -1,5 +1,6 @@
 """The database counts every line again in numeric: its answers are those of pricing."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 from hypothesis import HealthCheck, given, settings
@@ -34,23 +35,31 @@ def test_two_ways_agree(billing_url: str, drawn: st.DataObject) -> None:
 
 
 TAKES = st.builds(
-    Percentile, st.just((TX, "port.rx_bytes")), st.just(MBPS), st.sampled_from(Take),
-    st.integers(50, 100), st.sampled_from(["", "ports"]), st.sampled_from(Missing),
+    Percentile, st.sampled_from([(TX, "port.rx_bytes"), (TX,)]), st.just(MBPS),
+    st.sampled_from(Take), st.integers(50, 100), st.sampled_from(["", "ports"]),
+    st.sampled_from(Missing),
 )  # fmt: skip
 SERIES = st.lists(st.integers(0, 1000), min_size=0, max_size=60)
 
 
 @settings(laws, max_examples=40, suppress_health_check=[*HealthCheck])
-@given(st.tuples(TAKES, TAKES), st.tuples(*[SERIES] * 4), st.integers(0, 40), st.booleans())
+@given(
+    st.tuples(TAKES, TAKES, TAKES), st.tuples(*[SERIES] * 4), st.integers(0, 40), st.booleans(),
+    st.integers(1, 40 * 300),
+)  # fmt: skip
 def test_the_ledger_says_the_same_rates(
     billing_url: str,
-    quantities: tuple[Percentile, Percentile],
+    quantities: tuple[Percentile, Percentile, Percentile],
     series: tuple[list[int], ...],
     window: int,
     trial: bool,
+    changed_s: int,
 ) -> None:
-    """Two ports, pooled or not, one of them rented later and with a trial inside."""
-    first, second = (Charge(one, PerUnit(Decimal(1)), "hosting") for one in quantities)
+    """Two ports, pooled or not, one of them rented later and with a trial inside; the other changes
+    its price, and maybe its meters or its pool, within the month.
+    """
+    changed = START + timedelta(seconds=changed_s)
+    first, second, third = (Charge(one, PerUnit(Decimal(1)), "hosting") for one in quantities)
     if quantities[0].pool == quantities[1].pool:  # members of a pool agree on how it is taken
         second = first
     later = Span(START + window * WIDTH + WIDTH / 3)
@@ -58,7 +67,8 @@ def test_the_ledger_says_the_same_rates(
         "acme", "acme", "EUR", "UTC",
         (Item("db", "db", "p", Span(START)), Item("web", "web", "p", later)),
         (Assignment("s-db", "db", Span(START)), Assignment("s-web", "web", later)),
-        (row(first, "port", Span(START), "db"), row(second, "port", Span(START), "web")),
+        (row(first, "port", Span(START, changed), "db"),
+         row(third, "port", Span(changed), "db", "v2"), row(second, "port", Span(START), "web")),
         (Interval("db", IntervalKind.TRIAL, Span(START + WIDTH, later.start)),) if trial else (),
     )  # fmt: skip
     with connect(billing_url, autocommit=True) as conn, conn.transaction(force_rollback=True):

@@ -135,6 +135,17 @@ def test_only_whole_windows_that_were_owned_count() -> None:
     assert line.base_quantity == MBPS.is_
 
 
+def test_a_price_that_changes_within_a_window_takes_none_away() -> None:
+    """The third window is the highest of 19: with 20, one would be passed over."""
+    at = START + WIDTH * 5 / 2
+    rented = Span(START, START + 19 * WIDTH)
+    rows = [row(port(), "port", span) for span in (Span(START, at), Span(at))]
+    scope = scope_of(*rows, rented=rented)
+    samples = sampled(1, 1, 90, *[1] * 16)
+    found = price(scope, Inputs(MONTH, samples=(samples,)), END)
+    assert [line.base_quantity for line in found] == [90 * MBPS.is_] * 2
+
+
 def test_windows_are_counted_from_when_they_were_measured() -> None:
     """Ten windows into the month; and only of the meters that the charge names."""
     measured = sampled(5, 7, 6, start=START + 10 * WIDTH)
