@@ -10,7 +10,17 @@ from decimal import Decimal
 from typing import Any, Final
 
 from pipeline.catalog_text import Table
-from pipeline.catalog_units import AMOUNT, UNIT, Known, base_units, minor, same_family, unit, unlike
+from pipeline.catalog_units import (
+    AMOUNT,
+    TIME_WORDS,
+    UNIT,
+    Known,
+    base_units,
+    minor,
+    same_family,
+    unit,
+    unlike,
+)
 from schemas.prices import Allowance, Charge, Every, Fee, Pack, Rollover, Unit
 
 FORECAST: Final = "forecast"
@@ -62,15 +72,18 @@ def filled(table: Table, charge: Charge, known: Known) -> Charge:
 
 
 def alerts(table: Table, of: Unit, known: Known) -> dict[str, Any]:
-    """The fields of a charge that say when the customer is told."""
+    """The fields of a charge that say when the customer is told; of rent by net amounts alone."""
     if "alert" not in table.values:
         return {}
     percents: list[int] = []
     quantities: list[int] = []
     nets: list[Decimal] = []
     texts = table.texts("alert", _ALERT_MEND)
-    for text in texts:
-        amount = AMOUNT_OF.fullmatch(text)
+    amounts = [AMOUNT_OF.fullmatch(text) for text in texts]
+    if of.name in TIME_WORDS and not all(one and one[2] == known.currency for one in amounts):
+        table.wrong("alert", f'write net amounts, ascending: ["25.00 {known.currency}"]')
+        return {}
+    for text, amount in zip(texts, amounts, strict=True):
         if found := _PERCENT.fullmatch(text):
             percents.append(int(found[1]))
         elif amount and amount[2] == known.currency:

@@ -36,10 +36,10 @@ _CHARGE_MEND: Final = 'write a charge, for example { price = "0.0833 / hour", ta
 _TIME_MEND: Final = 'write a decimal number by the hour: "0.0833 / hour", a month or "50.00 once"'
 
 METERED: Final = ("meter", "allow", "commit", "alert", "share")
-"""Fields that only a charge for usage has."""
+"""Fields of a charge for usage; rent by the hour has those that ``FIELDS`` says."""
 COMMON: Final = (*MODELS, "tax", "free")
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "hour": (*COMMON, "cap"),
+    "hour": (*COMMON, "cap", "alert"),
     "month": (*COMMON, "bill", "prorate", "count"),
     "once": (*COMMON, "count"),
     "usage": (*COMMON, "meter", "allow", "commit", "share", "cap", "prorate", "alert"),
@@ -102,7 +102,7 @@ def read_charge(table: Table, known: Known, tax: str, also: tuple[str, ...] = ()
     model, word = read_model(table) if named else read_model(table, _TIME_MEND)
     timed = word in TIME_WORDS and "meter" not in named
     if timed:
-        table = _of_time(table, named, word)
+        table = _of_time(table, [key for key in named if key not in FIELDS[word]], word)
     metered = "meter" in named or bool(named and word and not timed)
     if metered:
         of = unit(table, _model_key(table), word, known)

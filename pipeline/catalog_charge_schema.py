@@ -68,22 +68,29 @@ def addon(*, whole: bool) -> Schema:
 def _charge(*, whole: bool) -> Schema:
     found = table(_fields(whole=whole))
     kinds = [_without(rf"/ ?{word}", FIELDS[word]) for word in ("hour", "month")]
-    found["allOf"] = [*kinds, _without(" once", FIELDS["once"])]
+    amounts = {"items": pattern(AMOUNT_OF.pattern, "a net amount: 25.00 EUR")}
+    told = _by("/ ?hour", {"properties": {"alert": amounts}})
+    found["allOf"] = [*kinds, _without(" once", FIELDS["once"]), told]
     if not whole:
         return found | at_most_one_of(*MODELS)
-    found["if"] = {"not": {"anyOf": [{"required": [key]} for key in METERED]}}
+    metering = [key for key in METERED if key not in FIELDS["hour"]]
+    found["if"] = {"not": {"anyOf": [{"required": [key]} for key in metering]}}
     found["then"] = {"properties": {"price": {"pattern": r"(/ ?(hour|month)| once)\s*$"}}}
     metered = {"meter": {"not": {"anyOf": [{"required": [key]} for key in ("bill", "count")]}}}
-    needs = {key: ["meter"] for key in METERED if key != "meter"}
+    needs = {key: ["meter"] for key in metering if key != "meter"}
     return found | one_of(*MODELS) | {"dependencies": needs | metered}
 
 
 def _without(word: str, fields: Iterable[str]) -> Schema:
     """A price by that has no other fields."""
     others = [{"required": [key]} for key in ANY if key not in {*fields}]
+    return _by(word, {"not": {"anyOf": others}})
+
+
+def _by(word: str, then: Schema) -> Schema:
+    """What holds of a price by that."""
     price = {"type": "string", "pattern": rf"{word}\s*$"}
-    said = {"required": ["price"], "properties": {"price": price}}
-    return {"if": said, "then": {"not": {"anyOf": others}}}
+    return {"if": {"required": ["price"], "properties": {"price": price}}, "then": then}
 
 
 def _fields(*, whole: bool) -> dict[str, Schema]:

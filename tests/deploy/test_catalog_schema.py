@@ -120,6 +120,13 @@ def test_a_slip_is_seen_while_it_is_typed(
     assert any(said in error for error in errors(kind, text.replace(old, new, 1)))
 
 
+def test_rent_by_the_hour_may_say_when_it_is_told() -> None:
+    told = '"0.0833 / hour", alert = ["5.00 EUR"]'
+    text = TEXTS["catalogue"].replace('"0.0833 / hour"', told, 1)
+    load(text, "prices.toml")
+    assert errors("catalogue", text) == []
+
+
 def test_the_schema_has_exactly_the_fields_that_the_readers_take() -> None:
     known = catalogue()["properties"]
     charge = known["plan"]["additionalProperties"]["additionalProperties"]["properties"]
@@ -147,6 +154,8 @@ SLIPS = {
         "0.0833 / hour" | "0.0833 / hours"
         "0.0833 / hour" | "0.0833 / hour", package = "1 / 2 hour"
         "0.0833 / hour" | "0.0833 / hour", allow = { quantity = "1 TB / month" }
+        "0.0833 / hour" | "0.0833 / hour", alert = ["5.00 EUR", "50 %"]
+        "129.00 / month" | "129.00 / month", alert = ["5.00 EUR"]
         cap = "49.00 / month", tax = "hosting" | cap = "49.00 / month"
         cap = "49.00 / month" | bill = "advance"
         , gap = "interpolate" |

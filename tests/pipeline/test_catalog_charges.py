@@ -110,6 +110,11 @@ def test_any_quantity_goes_with_any_model(text: str) -> None:
     assert charge_of(f'{text}\ntax = "hosting"').quantity == Hours()
 
 
+def test_rent_is_told_by_net_amounts() -> None:
+    charge = charge_of('price = "1 / hour"\nalert = ["5.00 EUR", "9.50 EUR"]\ntax = "hosting"')
+    assert charge == Charge(Hours(), PerUnit(d("1")), "hosting", alert_nets=(d("5.00"), d("9.50")))
+
+
 def test_terms_of_metered_use() -> None:
     charge = charge_of(
         f"""{SUM}

@@ -25,6 +25,18 @@ CHARGES = """
     price = "1 once"; share = "1/2"
     c.share: a price by once has none
 
+    price = "1 / month"; alert = ["5.00 EUR"]
+    c.alert: a price by month has none: remove it
+
+    price = "1 / hour"; alert = ["50 %"]
+    c.alert: found ["50 %"]; write net amounts, ascending: ["25.00 EUR"]
+
+    price = "1 / hour"; alert = ["5.00 EUR", "9 hour"]
+    c.alert: found ["5.00 EUR", "9 hour"]; write net amounts, ascending: ["25.00 EUR"]
+
+    price = "1 / hour"; alert = ["5.00 EUR", "5.00 EUR"]
+    c.alert: found ["5.00 EUR", "5.00 EUR"]; write shares of the allowance
+
     price = "1,0 / hour"; allow = { quantity = "9 TB / month" }
     c.price: found "1,0 / hour"; write a decimal number and a unit, for example "1.29 / TB"
 
