@@ -34,8 +34,8 @@ _BARE: Final = """
     )
     UPDATE item i SET title = '' FROM bare WHERE i.item_id = bare.item_id
 """
-"""Until now a title was written with the item: its plan's by the price list it was rented at, and
-of one that was handed over the other's. What is neither was given.
+"""A title is written with each item of before: its plan's by the price list it was rented at, and
+that of the other where it was handed over. What is neither was given.
 """
 
 
