@@ -6,6 +6,7 @@ were read is no cause: pricing does not depend on it.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from invoicing.document import Priced
@@ -103,4 +104,5 @@ def _clipped(
 
 
 def _earlier(inputs: Inputs) -> object:
-    return Counter(inputs.spent), Counter(inputs.billed), Counter(inputs.lots)
+    billed = (replace(one, invoice="") for one in inputs.billed)  # older documents do not say it
+    return Counter(inputs.spent), Counter(billed), Counter(inputs.lots)

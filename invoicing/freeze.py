@@ -32,7 +32,7 @@ from pipeline.rating.adjustment import carried
 from pipeline.rating.advance import retaxed
 from pipeline.rating.price import price
 from pipeline.rating.tax import rates_of
-from schemas.billing import Inputs, Line, Scope, Span, Taken
+from schemas.billing import Inputs, Line, LineKind, Scope, Span, Taken
 from schemas.errors import RefusedError
 from sinks.database import Connection
 from sinks.queries import usage_inputs_bulk
@@ -99,16 +99,22 @@ def freeze(
     wallets = purses(conn, accounts, first.currency, first.issued_at)
 
     def document(one: Headed, of: list[_Priced], own: list[list[DocumentLine]]) -> Document:
-        header, known = one.header, one.corrected.known
+        header = one.header
         priced, lines = [made.priced for made in of], [row for mine in own for row in mine]
         adjusted = [look.adjusted for look in one.rides]
         wallet = wallets[one.group.account]
-        invoice = draft(header, priced, lines, cut, wallet, adjusted, _earlier(one, known))
-        if not below_zero(invoice):
+        known = [of for of in _earlier(one, one.corrected.known) if of.invoice in one.numbers]
+        invoice = plain = draft(header, priced, lines, cut, wallet, adjusted, known)
+        less, fees = below_zero(plain), any(row.line.kind is LineKind.BILLED for row in lines)
+        if not less and not fees:
+            return plain
+        known = _earlier(one, charged(conn, [one.group.account])[one.group.account])
+        if fees:
+            invoice = draft(header, priced, lines, cut, wallet, adjusted, known)
+        if not below_zero(invoice) and not (less and _nothing(invoice)):
             return invoice
-        known = tuple(charged(conn, [one.group.account])[one.group.account])
         note = replace(header, kind=CREDIT_NOTE)
-        return _note(draft(note, priced, lines, cut, wallet, adjusted, _earlier(one, known)))
+        return _note(draft(note, priced, lines, cut, wallet, adjusted, known))
 
     drafts = [
         attempted(partial(document, one, of, own)) if isinstance(of, list) else of
@@ -121,6 +127,11 @@ def _earlier(one: Headed, known: Sequence[Charged]) -> list[Taken]:
     """What the document may take back, of the invoices that it corrects before others."""
     head = one.header
     return takeable(known, head.profile, head.currency, head.seller.entity, one.numbers)
+
+
+def _nothing(document: Document) -> bool:
+    """Nothing is owed, either way."""
+    return not document.totals.net and not document.totals.gross
 
 
 def _note(document: Document) -> Document:

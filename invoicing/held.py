@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from invoicing.charged import charged, stands
 from invoicing.document import INVOICE, Document, below_zero
 from invoicing.freeze import Frozen
-from invoicing.lines import taxed_at
+from invoicing.lines import drawable, taxed_at
 from invoicing.looks import refuse_looked_at
 from schemas.billing import Scope
 from schemas.errors import RefusedError
@@ -102,4 +102,7 @@ def _money(
     hold(conn, accounts)
     wallets = purses(conn, accounts, first.currency, first.issued_at)
     profiles = profiles_at(conn, accounts, taxed_at(first.period))
-    return [(wallets[account], profiles[account]) for account in accounts]
+    return [
+        (drawable(wallets[account], draft.taken), profiles[account])
+        for draft, account in zip(drafts, accounts, strict=True)
+    ]

@@ -4,14 +4,14 @@ The scopes are priced already. What is computed here is of the whole invoice: ad
 promotional credit, tax, paid credit, totals; all of it from rounded nets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
 from uuid import UUID, uuid5
 
-from invoicing.corrections import corrections
+from invoicing.corrections import corrections, invoices_of
 from invoicing.document import (
     CREDIT_NOTE,
     FORMAT,
@@ -30,7 +30,7 @@ from pipeline.money import EXACT
 from pipeline.periods import closed, midnight, zone
 from pipeline.rating.advance import billed_rates
 from pipeline.rating.settle import settle
-from pipeline.rating.taken import Taking
+from pipeline.rating.taken import Taking, home
 from pipeline.rating.tax import DOMESTIC
 from schemas.billing import Line, Scope, Seller, Span, Taken
 from schemas.serial import text_digest, to_json
@@ -72,12 +72,15 @@ def draft(
     """The document, complete but for its number; ``rows`` are those of the scopes, ``earlier`` what
     it may take back of other invoices.
     """
-    corrected, own, about = _adjustments(adjusted)
+    corrected = [(one, corrections(one)) for one in adjusted]  # step 10
+    made = [each for _, of in corrected for each in of]
+    own = {each.line.key: each.rate for each in made if each.rate is not None}
+    about = invoices_of(priced, (row.line for row in rows), corrected)
     for one in priced:
         own |= billed_rates(one.scope, one.inputs)
     taking = Taking(tuple(earlier), about, header.kind == CREDIT_NOTE)
     settled = settle(
-        [*(row.line for row in rows), *corrected],
+        [*(row.line for row in rows), *(each.line for each in made)],
         header.seller, header.currency, header.profile, credits_, header.issued_at, own,
         taking,
     )  # fmt: skip
@@ -100,7 +103,7 @@ def draft(
         lines=tuple(replace(row, rate=rate) for row, rate in lines),
         taxes=settled.taxes,
         totals=Totals(settled.net, settled.tax, settled.gross, settled.due),
-        credits=tuple(credits_),
+        credits=drawable(credits_, settled.taken),
         paid=settled.paid,
         priced=tuple(priced),
         adjusted=tuple(adjusted),
@@ -109,16 +112,10 @@ def draft(
     )
 
 
-def _adjustments(
-    adjusted: Sequence[Adjusted],
-) -> tuple[list[Line], dict[str, Decimal], dict[str, str]]:
-    """Step 10 for all corrected scopes: the lines, the rates of those that have their own, and the
-    invoice that each is about.
-    """
-    found = [(one.invoice, made) for one in adjusted for made in corrections(one)]
-    own = {made.line.key: made.rate for _, made in found if made.rate is not None}
-    about = {made.line.key: invoice for invoice, made in found}
-    return [made.line for _, made in found], own, about
+def drawable(credits_: Iterable[Credit], taken: Iterable[Taken]) -> tuple[Credit, ...]:
+    """Credits of which something is left, or given back."""
+    back = home(taken)
+    return tuple(one for one in credits_ if one.left or one.credit in back)
 
 
 def document_lines(

@@ -9,10 +9,10 @@ from decimal import ROUND_CEILING, Decimal
 from importlib.resources import files
 from typing import Final
 
-from invoicing.corrections import corrections
-from invoicing.document import CREDIT_NOTE, Document, DocumentLine
+from invoicing.corrections import corrections, invoices_of
+from invoicing.document import CREDIT_NOTE, Document, DocumentLine, of_scopes
 from pipeline.money import EXACT, exact_sum, minor_units
-from pipeline.rating.taken import given
+from pipeline.rating.taken import given, home
 from schemas.billing import LineKind, Taken
 from schemas.terms import CreditKind, TaxMode, TaxRounding
 from sinks.database import Connection
@@ -114,15 +114,17 @@ def _taken(conn: Connection, documents: Sequence[Document]) -> list[list[Again]]
     """Of each document what it takes back of each invoice that it names."""
     found: list[list[Again]] = [[] for _ in documents]
     wanted = [
-        (at, place, *_asked(document, one))
+        (at, place, *_asked(document, one, about))
         for at, document in enumerate(documents)
+        if document.taken
+        for about in [_about(document)]
         for place, one in enumerate(document.taken)
     ]
     if not wanted:
         return found
     names = (
-        "no", "place", "about", "amount", "rate", "charged", "tax", "before", "before_tax", "used",
-        "credit_only", "inclusive", "down",
+        "no", "place", "about", "amount", "own", "rate", "charged", "tax", "before", "before_tax",
+        "used", "credit_only", "inclusive", "down",
     )  # fmt: skip
     columns = {
         name: list(column) for name, column in zip(names, zip(*wanted, strict=True), strict=True)
@@ -133,24 +135,26 @@ def _taken(conn: Connection, documents: Sequence[Document]) -> list[list[Again]]
     return found
 
 
-def _asked(document: Document, one: Taken) -> tuple[object, ...]:
-    """How much is wanted of a category and rate, and the invoice as it stood."""
+def _about(document: Document) -> dict[str, str]:
+    """Key of a line → number of the invoice that it corrects."""
+    rows = (row.line for row in of_scopes(document))
+    made = [(one, corrections(one)) for one in document.adjusted]
+    return invoices_of(document.priced, rows, made)
+
+
+def _asked(document: Document, one: Taken, about: Mapping[str, str]) -> tuple[object, ...]:
+    """How much is wanted (by a credit note of a category and rate, by an invoice of the earlier
+    one), how much of that by lines of both, and the invoice as it stood.
+    """
     note, profile = document.kind == CREDIT_NOTE, document.profile
-    corrects = {
-        made.line.key: adjusted.invoice
-        for adjusted in document.adjusted
-        for made in corrections(adjusted)
-    }
-    lines = [
-        row.line.net
-        for row in document.lines
-        if (row.line.tax, row.rate) == (one.category, one.rate)
-        and row.line.kind is not LineKind.CREDIT
-        and (note or corrects.get(row.line.key) == one.invoice)
-    ]
-    about = f"{one.category} {one.rate}" + ("" if note else f" {one.invoice}")
+    rows = [row for row in document.lines if row.line.kind is not LineKind.CREDIT]
+    group = [row.line for row in rows if (row.line.tax, row.rate) == (one.category, one.rate)]
+    mine = [row.line for row in rows if about.get(row.line.key) == one.invoice]
+    own = exact_sum(line.net for line in group if about.get(line.key) == one.invoice)
+    whole = exact_sum(line.net for line in (group if note else mine))
     return (
-        about, -exact_sum(lines), one.rate, one.charged, one.tax, one.before, one.before_tax,
+        f"{one.category} {one.rate}" if note else one.invoice, -whole, -own,
+        one.rate, one.charged, one.tax, one.before, one.before_tax,
         exact_sum(credit.left for credit in one.used), not note,
         profile.mode is TaxMode.INCLUSIVE, profile.rounding is TaxRounding.DOWN,
     )  # fmt: skip
@@ -206,6 +210,7 @@ def _draws(
     conn: Connection, document: Document, kind: CreditKind, amount: Decimal
 ) -> dict[str, Decimal]:
     mine = [credit for credit in document.credits if credit.kind is kind]
+    back = home(document.taken)
     if not mine:
         return {}
     rows = conn.execute(
@@ -214,7 +219,7 @@ def _draws(
             "amount": amount,
             "at": document.issued_at,
             "credit": [one.credit for one in mine],
-            "left": [one.left for one in mine],
+            "left": [one.left + back.get(one.credit, Decimal(0)) for one in mine],
             "priority": [one.priority for one in mine],
             "granted": [one.granted_at for one in mine],
             "expires": [one.expires_at for one in mine],

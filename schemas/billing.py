@@ -148,6 +148,8 @@ class Billed:
     """When the year of a commitment began that its service is in; None: none in this period."""
     retaxed: bool = False
     """The period has another rate: it is taken off, and the fee charged, however they compare."""
+    invoice: str = ""
+    """Number of the period before's invoice, which billed it; "" where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

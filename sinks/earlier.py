@@ -30,20 +30,21 @@ def billed_in_advance(
         rows = conn.execute(
             """
             SELECT s.no, x.line->>'item', x.line->>'charge', x.line->>'tax',
-                   trim_scale((x.row->>'rate')::numeric) AS rate, y.since,
+                   trim_scale((x.row->>'rate')::numeric) AS rate, y.since, x.number,
                    sum((x.line->>'net')::numeric)
             FROM unnest(%s::int[], %s::text[], %s::text[], %s::timestamptz[])
                  AS s (no, scope_id, account_id, period_start)
             CROSS JOIN LATERAL (
-                SELECT row, row->'line' AS line
+                SELECT row, row->'line' AS line, i.number
                 FROM invoice i, jsonb_array_elements(i.document->'lines') AS row
                 WHERE i.account_id = s.account_id AND i.period_end = s.period_start
                   AND row->'line'->>'kind' NOT IN ('credit', 'adjustment')
                 UNION ALL  -- what the period before was corrected by, wherever that was billed
-                SELECT row, row->'line'
+                SELECT row, row->'line', coalesce(b.number, i.number)
                 FROM scope_seal z
                 JOIN adjustment_line a USING (scope_id, period_start)
                 JOIN invoice i ON i.invoice_id = a.invoice_id
+                LEFT JOIN invoice b ON b.invoice_id = z.invoice_id
                 CROSS JOIN LATERAL (SELECT i.document->'lines'->(a.position - 1)) AS l (row)
                 WHERE z.scope_id = s.scope_id AND z.period_end = s.period_start
             ) x
@@ -53,7 +54,7 @@ def billed_in_advance(
             ) y (since)
             WHERE x.line->>'scope' = s.scope_id
               AND (x.line->'service'->>'start')::timestamptz >= s.period_start
-            GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6 NULLS FIRST
+            GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6 NULLS FIRST, 7
             """,
             (
                 asked,
@@ -64,8 +65,9 @@ def billed_in_advance(
                 [at for _, at in years],
             ),
         )
-        for number, item, charge, tax, rate, since, net in rows:
-            found[number].append(Billed(item, charge, tax, net, rate, since))
+        for number, item, charge, tax, rate, since, invoice, net in rows:
+            one = Billed(item, charge, tax, net, rate, since, invoice=invoice)
+            found[number].append(one)
     return [tuple(rows) for rows in found]
 
 

@@ -65,12 +65,15 @@ def hold(conn: Connection, accounts: Sequence[str]) -> None:
 def purses(
     conn: Connection, accounts: Sequence[str], currency: str, at: datetime
 ) -> dict[str, tuple[Credit, ...]]:
-    """What an invoice of each account may draw at an instant."""
+    """What an invoice of each account may draw at an instant, and promotional credit of which
+    nothing is left: a correction may give some back.
+    """
     rows = conn.execute(
         """
         SELECT account_id, credit_id, kind, amount - drawn, granted_at, expires_at, priority
         FROM wallet_credit
-        WHERE account_id = ANY(%s) AND currency = %s AND drawn < amount
+        WHERE account_id = ANY(%s) AND currency = %s
+          AND (drawn < amount OR kind = 'promotional')
           AND granted_at <= %s AND (expires_at IS NULL OR expires_at > %s)
         ORDER BY credit_id COLLATE "C"
         """,

@@ -14,6 +14,7 @@ from pipeline.rating.commitment import counts as counts_towards
 from pipeline.rating.credit import draw
 from pipeline.rating.discount import amount_key, counts, prorated
 from pipeline.rating.price import price
+from pipeline.rating.taken import purse
 from pipeline.rating.terms import terms
 from schemas.billing import Billed, Line, LineKind, Span
 from schemas.serial import instant_text
@@ -137,7 +138,7 @@ def _billed(entry: Priced, line: Line, lines: Sequence[Line]) -> Iterator[Node]:
 
 
 def _ahead(paid: Billed, line: Line) -> Iterator[str]:
-    yield f"by the invoice before, for {span_text(line.service)}"
+    yield f"by {paid.invoice or 'the invoice before'}, for {span_text(line.service)}"
     if paid.rate is not None:
         yield f"taken off at the tax rate at which it was billed, {paid.rate} %"
     if paid.retaxed:
@@ -154,10 +155,11 @@ def credit(document: Document, line: Line) -> Iterator[Node]:
               if row.line.kind is not LineKind.CREDIT or row.line.net > 0]  # fmt: skip
     total = exact_sum(row.line.net for row in others)
     yield Node("lines", f"{total} {currency}", ("what credit can lower, before tax",))
-    drawn = draw(document.credits, CreditKind.PROMOTIONAL, max(Decimal(0), total),
+    credits_ = purse(document.credits, document.taken)
+    drawn = draw(credits_, CreditKind.PROMOTIONAL, max(Decimal(0), total),
                  document.issued_at)  # fmt: skip
     for one in drawn:
-        held = next(known for known in document.credits if known.credit == one.credit)
+        held = next(known for known in credits_ if known.credit == one.credit)
         until = f", until {instant_text(held.expires_at)}" if held.expires_at else ""
         name = "credit" if line.key.startswith(f"{line.scope}/credit/{one.credit}/") else "before"
         yield Node(name, f"{one.amount} {currency} of {one.credit}",

@@ -1,5 +1,6 @@
--- What documents take back of earlier invoices, once more: in order, of each the promotional credit before what was
--- owed; and the tax of that, of all that was taken back by now less the taxes of the credit notes before.
+-- What documents take back of earlier invoices, once more: in order, of each what its own lines come to, then by credit
+-- notes what is left; of each the promotional credit before what was owed; and the tax of that, of all that was taken back by now less
+-- the taxes of the credit notes before.
 SELECT no, place, back, given,
        CASE WHEN back = 0 THEN 0
             WHEN before + back = charged THEN tax
@@ -10,16 +11,28 @@ SELECT no, place, back, given,
 FROM (
     SELECT *, least(took, used) AS given, took - least(took, used) AS back
     FROM (
-        SELECT *, least(room, greatest(0, amount - coalesce(sum(room) OVER earlier, 0))) AS took
+        SELECT *, first + CASE WHEN credit_only THEN 0 ELSE
+                      least(room - first, greatest(0, amount - sum(first) OVER whole
+                                                        - coalesce(sum(room - first) OVER earlier, 0))) END AS took
         FROM (
-            SELECT *, used + CASE WHEN credit_only THEN 0 ELSE greatest(0, charged - before) END AS room
-            FROM unnest(
-                %(no)s::int[], %(place)s::int[], %(about)s::text[], %(amount)s::numeric[], %(rate)s::numeric[],
-                %(charged)s::numeric[], %(tax)s::numeric[], %(before)s::numeric[], %(before_tax)s::numeric[],
-                %(used)s::numeric[], %(credit_only)s::boolean[], %(inclusive)s::boolean[], %(down)s::boolean[]
-            ) AS t (no, place, about, amount, rate, charged, tax, before, before_tax, used, credit_only, inclusive, down)
-        ) r
-        WINDOW earlier AS (PARTITION BY no, about ORDER BY place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+            SELECT *, least(mine, greatest(0, amount - coalesce(sum(mine) OVER earlier, 0))) AS first
+            FROM (
+                SELECT *, least(room, greatest(0, own)) AS mine
+                FROM (
+                    SELECT *, used + CASE WHEN credit_only THEN 0 ELSE greatest(0, charged - before) END AS room
+                    FROM unnest(
+                        %(no)s::int[], %(place)s::int[], %(about)s::text[], %(amount)s::numeric[], %(own)s::numeric[],
+                        %(rate)s::numeric[], %(charged)s::numeric[], %(tax)s::numeric[], %(before)s::numeric[],
+                        %(before_tax)s::numeric[], %(used)s::numeric[], %(credit_only)s::boolean[],
+                        %(inclusive)s::boolean[], %(down)s::boolean[]
+                    ) AS t (no, place, about, amount, own, rate, charged, tax, before, before_tax, used, credit_only,
+                            inclusive, down)
+                ) r
+            ) m
+            WINDOW earlier AS (PARTITION BY no, about ORDER BY place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+        ) f
+        WINDOW whole AS (PARTITION BY no, about),
+               earlier AS (PARTITION BY no, about ORDER BY place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
     ) t
 ) g
 ORDER BY no, place

@@ -1,7 +1,7 @@
 """Steps 12 to 14, on the lines of a whole invoice: promotional credit, tax, paid credit. Pure.
 
-Corrections give back the promotional credit of the invoices that they lower before anything new is
-drawn (``pipeline.rating.taken``). A credit note draws nothing.
+What lowers earlier invoices gives back their promotional credit before anything is drawn, and what
+has not expired of it may be drawn again (``pipeline.rating.taken``). A credit note draws nothing.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from typing import Final
 from pipeline.money import exact_sum
 from pipeline.rating.credit import Draw, draw, promotional_lines
 from pipeline.rating.extra import nets
-from pipeline.rating.taken import NOTHING, Taking, given_lines, note_taxes, taken_back
+from pipeline.rating.taken import NOTHING, Taking, given_lines, note_taxes, purse, taken_back
 from pipeline.rating.tax import rate_of, tax_lines
 from schemas.billing import Line, Seller, Taken, TaxLine
 from schemas.terms import Credit, CreditKind, TaxMode, TaxProfile
@@ -48,12 +48,12 @@ def settle(
     """``own`` holds the rates, by key, of lines that do not have today's: adjustments, and what
     takes off fees that were billed in advance.
     """
-    known = () if taking.note else tuple(credits_)
     rated = [
         (line, own[line.key] if line.key in own else rate_of(line, seller, profile))
         for line in lines
     ]
     taken = taken_back(rated, taking, currency, profile)
+    known = () if taking.note else purse(credits_, taken)
     rated += list(given_lines(rated, taken))
     rated += promotional_lines(rated, known, currency, at)
     taxes = tax_lines(rated, currency, profile)

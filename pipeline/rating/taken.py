@@ -18,7 +18,7 @@ from pipeline.money import EXACT, exact_sum
 from pipeline.rating.extra import extra
 from pipeline.rating.tax import tax_line
 from schemas.billing import Line, LineKind, Taken, TaxLine, Used
-from schemas.terms import TaxMode, TaxProfile
+from schemas.terms import Credit, TaxMode, TaxProfile
 
 Group = tuple[str, Decimal]
 """Tax category and rate."""
@@ -32,7 +32,9 @@ class Taking:
     earlier: tuple[Taken, ...] = ()
     """Of earlier invoices, as they stand, in the order in which they are taken from."""
     corrects: Mapping[str, str] = field(default_factory=dict)
-    """Key of an adjustment → number of the invoice that it corrects."""
+    """Key of an adjustment, or of a line of a fee that was billed in advance → number of the
+    invoice that it corrects, or that billed the fee.
+    """
     note: bool = False
     """A credit note takes back what was owed too; on an invoice that makes it cheaper."""
 
@@ -44,25 +46,37 @@ def taken_back(
     rated: Sequence[tuple[Line, Decimal]], taking: Taking, currency: str, profile: TaxProfile
 ) -> tuple[Taken, ...]:
     """What these lines take back: a credit note by what each category and rate comes to below zero,
-    an invoice by the adjustments of each earlier invoice, and of credit alone.
+    first of the invoices that its lines correct, of each what they come to; an invoice by what its
+    lines correct of each earlier invoice together, and of credit alone.
     """
-    lacks: dict[Group, list[Decimal]] = defaultdict(list)
-    rides: dict[tuple[str, Group], list[Decimal]] = defaultdict(list)
+    lacks: dict[object, Decimal] = defaultdict(Decimal)
+    own: dict[tuple[str, Group], Decimal] = defaultdict(Decimal)
     for line, rate in rated:
-        lacks[line.tax, rate].append(line.net)
-        if line.key in taking.corrects:
-            rides[taking.corrects[line.key], (line.tax, rate)].append(line.net)
-    found: list[Taken] = []
-    left = {group: -exact_sum(nets) for group, nets in lacks.items()}
-    for one in taking.earlier:
-        group = one.category, one.rate
-        amount = left.get(group, ZERO)
-        if not taking.note:
-            amount = min(room_of_credit(one), -exact_sum(rides.get((one.invoice, group), ())))
-        if amount > 0 and (taken := take(one, amount, currency, profile)) != one:
-            found.append(taken)
-            left[group] -= taken_of(taken)
-    return tuple(found)
+        group, about = (line.tax, rate), taking.corrects.get(line.key, "")
+        own[about, group] = EXACT.subtract(own[about, group], line.net)
+        whole = group if taking.note else about
+        lacks[whole] = EXACT.subtract(lacks[whole], line.net)
+    mine = [own[one.invoice, (one.category, one.rate)] for one in taking.earlier]
+    amounts = _amounts(taking, mine, lacks)
+    return tuple(
+        take(one, amount, currency, profile)
+        for one, amount in zip(taking.earlier, amounts, strict=True)
+        if amount > 0
+    )
+
+
+def _amounts(taking: Taking, own: Sequence[Decimal], lacks: dict[object, Decimal]) -> list[Decimal]:
+    """How much is taken of each: up to its own, in order, then by a credit note what is left."""
+    amounts = [ZERO] * len(own)
+    rooms = [room(one) if taking.note else room_of_credit(one) for one in taking.earlier]
+    for limits in (own, rooms) if taking.note else (own,):
+        for number, (one, limit) in enumerate(zip(taking.earlier, limits, strict=True)):
+            whole = (one.category, one.rate) if taking.note else one.invoice
+            free = EXACT.subtract(rooms[number], amounts[number])
+            part = max(ZERO, min(limit, free, lacks[whole]))
+            amounts[number] = EXACT.add(amounts[number], part)
+            lacks[whole] = EXACT.subtract(lacks[whole], part)
+    return amounts
 
 
 def take(one: Taken, amount: Decimal, currency: str, profile: TaxProfile) -> Taken:
@@ -99,8 +113,22 @@ def given(one: Taken) -> Decimal:
     return exact_sum(credit.back for credit in one.used)
 
 
-def taken_of(one: Taken) -> Decimal:
-    return EXACT.add(one.back, given(one))
+def home(taken: Iterable[Taken]) -> dict[str, Decimal]:
+    """What is given back to each credit."""
+    found: dict[str, Decimal] = defaultdict(Decimal)
+    for one in taken:
+        for credit in one.used:
+            if credit.back:
+                found[credit.credit] = EXACT.add(found[credit.credit], credit.back)
+    return dict(found)
+
+
+def purse(credits_: Iterable[Credit], taken: Iterable[Taken]) -> tuple[Credit, ...]:
+    """What there is to draw once credit is given back."""
+    back = home(taken)
+    return tuple(
+        replace(one, left=EXACT.add(one.left, back.get(one.credit, ZERO))) for one in credits_
+    )
 
 
 def untaken(one: Taken) -> Taken:

@@ -6,6 +6,7 @@ RACKMETER_SEEDS=50 for a longer run.
 
 import os
 import random
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -16,11 +17,13 @@ from invoicing.digest import text
 from invoicing.due import seals
 from invoicing.export import load
 from invoicing.proof import verify_json
+from pipeline.catalog import load as load_catalog
 from pipeline.periods import closed
 from pipeline.rating.price import price
 from schemas.errors import RefusedError
 from schemas.terms import CreditKind, TaxMode, TaxProfile, TaxRounding
 from sinks import timelines, wallet
+from sinks.catalogs import apply
 from sinks.database import Connection, connect
 from sinks.journal import trial_balance
 from sinks.queries import usage_inputs
@@ -30,6 +33,7 @@ from sinks.wallet import Grant
 from tests.invoicing import ledger
 from tests.invoicing.ledger import reported
 from tests.invoicing.scenario import CLOSED, ENTERED, TB, close_month
+from tests.invoicing.test_taken_back import AHEAD
 from tests.invoicing.worlds import DAY, END, START, month_of, rented
 
 SEEDS = range(int(os.environ.get("RACKMETER_SEEDS", "6")))
@@ -49,10 +53,22 @@ def grants(conn: Connection, rng: random.Random, at: datetime, name: str) -> Non
         wallet.grant(conn, wanted, "test", at, "bank")
 
 
+def ahead(conn: Connection, number: int) -> None:
+    """An item at 60.00 a month, billed in advance."""
+    text = AHEAD.replace('version = "', 'version = "ahead-', 1)
+    catalog = load_catalog(text, "ahead.toml")
+    apply(conn, catalog, text, ENTERED)
+    timelines.rent(
+        conn, item=f"item-{number}", title="ahead", plan="ahead", account=ACCOUNT,
+        server=f"srv-{number}", at=START, catalog=catalog, entered_at=ENTERED,
+    )  # fmt: skip
+    ledger.settle(conn, f"srv-{number}", END + timedelta(minutes=1))
+
+
 def happens(conn: Connection, rng: random.Random, until: datetime) -> None:
     """Something is told late, of a time that may be invoiced."""
-    number = rng.randrange(ITEMS)
-    item, server = f"item-{number}", f"srv-{number}"
+    number = rng.randrange(ITEMS + 1)
+    item, server = f"item-{number}", f"srv-{min(number, ITEMS - 1)}"  # the last is not metered
     at = START + rng.random() * (until - START)
     at -= timedelta(microseconds=at.microsecond, seconds=at.second)
     match rng.randrange(4):
@@ -81,13 +97,17 @@ def happens(conn: Connection, rng: random.Random, until: datetime) -> None:
 
 
 def costs(conn: Connection) -> Decimal:
-    """What all that is sealed comes to as known now, priced one by one."""
+    """What all that is sealed comes to as known now, priced one by one: fees in advance in the
+    month that they are for, and what the last month says of the one to come.
+    """
     rows = conn.execute("SELECT scope_id, period_start FROM scope_seal").fetchall()
     total = Decimal(0)
     for _, _, _, name, period in seals(conn, rows, None):
         scope = load_scope(conn, name)
-        inputs = usage_inputs(conn, scope, period, closed(period))
-        total += sum((line.net for line in price(scope, inputs, closed(period))), Decimal(0))
+        inputs = replace(usage_inputs(conn, scope, period, closed(period)), billed=())
+        for line in price(scope, inputs, closed(period)):
+            if line.service.start < closed(period) or closed(period) == MAY:
+                total += line.net
     return total
 
 
@@ -98,6 +118,7 @@ def test_documents_are_what_it_costs_less_the_credit_used(billing_url: str, seed
         month_of(conn, 1, appended=ISSUED)
         for number in range(1, ITEMS):
             rented(conn, ACCOUNT, f"item-{number}", f"srv-{number}", (20 + number) * TB)
+        ahead(conn, ITEMS)
         profile = TaxProfile(
             rng.choice([TaxMode.EXCLUSIVE, TaxMode.INCLUSIVE]), rng.choice(list(TaxRounding)), "DE"
         )

@@ -137,7 +137,7 @@ class TestEarlierInvoices:
         invoiced(customer, 1, MARCH, *first)
         april = Span(APRIL, datetime(2026, 5, 1, tzinfo=UTC))
         inputs = usage_inputs(customer, scope, april, april.end or APRIL)
-        assert inputs.billed == (Billed("i-1", "rent", "hosting", Decimal("30.00")),)
+        assert inputs.billed == (Billed("i-1", "rent", "hosting", Decimal("30.00"), invoice="T-1"),)
         (second,) = price(scope, inputs, april.end or APRIL)
         assert second.service.start == april.end
 
@@ -157,7 +157,9 @@ class TestEarlierInvoices:
         assert scope == own
         other = usage_inputs_bulk(customer, [(scope, april), (scope, MARCH)], closed(april))
         paid = Decimal("30.00")
-        assert [one.billed for one in other] == [(Billed("i-1", charge, "hosting", paid),), ()]
+        assert [one.billed for one in other] == [
+            (Billed("i-1", charge, "hosting", paid, invoice="T-1"),), (),
+        ]  # fmt: skip
         back = [x for x in price(scope, other[0], closed(april)) if x.kind is LineKind.BILLED]
         assert [x.net for x in back] == [-paid]
 

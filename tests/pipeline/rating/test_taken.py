@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.money import MINOR_UNITS, exact_sum, truncate_money
 from pipeline.rating.settle import Settlement, settle
-from pipeline.rating.taken import Taking, after, beyond, room, taken_of, untaken
+from pipeline.rating.taken import Taking, after, beyond, room, untaken
 from pipeline.rating.taken import given as returned
 from pipeline.rating.tax import tax_line
 from schemas.billing import Line, LineKind, Seller, Span, Taken, Used
@@ -160,6 +160,81 @@ def test_an_invoice_gives_back_credit_of_those_it_corrects(
     assert all(one.back == one.back_tax == 0 for one in made.taken)
 
 
+CENTS = st.integers(-3_000, 3_000)
+INVOICES = st.lists(
+    st.tuples(st.integers(0, 3_000), st.integers(0, 2_000), st.integers(0, 2_000)),
+    min_size=1, max_size=3,
+)  # fmt: skip
+"""Of each what it charged, and how much it used of `old` and of `new` credit."""
+
+
+def stand(invoices: Sequence[tuple[int, int, int]]) -> tuple[Taken, ...]:
+    drawn = [[("old", money(old)), ("new", money(new))] for _, old, new in invoices]
+    return tuple(
+        replace(charged(money(paid), Decimal(19), EUR, TaxProfile(), used), invoice=f"RM-{number}")
+        for number, ((paid, _, _), used) in enumerate(zip(invoices, drawn, strict=True))
+    )
+
+
+def about(lines: Sequence[tuple[int, int]]) -> tuple[list[Line], dict[str, str]]:
+    """Lines of so many cents, and which invoice each is about; 9: none."""
+    made = [line(f"k{n}", str(money(cents))) for n, (cents, _) in enumerate(lines)]
+    told = {one.key: f"RM-{of}" for one, (_, of) in zip(made, lines, strict=True) if of != 9}
+    return made, told
+
+
+@given(INVOICES, st.lists(st.tuples(CENTS, st.sampled_from([0, 1, 2, 9])), min_size=1, max_size=7))
+def test_a_credit_note_takes_what_came_off_where_it_was_billed_first(
+    invoices: list[tuple[int, int, int]], cents: list[tuple[int, int]]
+) -> None:
+    """Credit and money together are what came off; money is no more than was paid, credit no more
+    than was used, and no money while the invoice that a line is about still has credit.
+    """
+    earlier, (lines, told) = stand(invoices), about(cents)
+    made = settle(lines, SELLER, EUR, TaxProfile(), (), START, {}, Taking(earlier, told, note=True))
+    taken = {one.invoice: one for one in made.taken}
+    off = max(Decimal(0), -exact_sum(one.net for one in lines))
+    all_ = exact_sum(room(one) for one in earlier)
+    assert exact_sum(one.back + returned(one) for one in made.taken) == min(off, all_)
+    for one in made.taken:
+        assert 0 <= one.back <= one.charged
+        assert all(0 <= used.back <= used.left for used in one.used)
+        assert not one.back or all(used.back == used.left for used in one.used)
+    before = Decimal(0)
+    for stood in earlier:
+        own = -exact_sum(one.net for one in lines if told.get(one.key) == stood.invoice)
+        mine = max(Decimal(0), min(own, room(stood), off - before))
+        before += mine
+        found = taken.get(stood.invoice)
+        assert (found.back + returned(found) if found else 0) >= mine
+
+
+@given(
+    INVOICES, st.lists(st.tuples(CENTS, st.sampled_from([0, 1, 2, 9])), min_size=1, max_size=7),
+    st.integers(0, 3_000), st.booleans(),
+)  # fmt: skip
+def test_an_invoice_gives_back_the_credit_of_what_came_off_and_no_more(
+    invoices: list[tuple[int, int, int]], cents: list[tuple[int, int]], more: int, holds: bool
+) -> None:
+    """What comes off an earlier invoice was its credit first. What has expired pays nothing; what
+    holds is drawn again, as far as there is something to pay.
+    """
+    earlier, (lines, told) = stand(invoices), about(cents)
+    lines.append(line("rent", str(money(more))))
+    purse = [Credit("old", CreditKind.PROMOTIONAL, Decimal(0), START)] if holds else []
+    made = settle(lines, SELLER, EUR, TaxProfile(), purse, START, {}, Taking(earlier, told))
+    home = {one.invoice: returned(one) for one in made.taken}
+    for stood in earlier:
+        own = -exact_sum(one.net for one in lines if told.get(one.key) == stood.invoice)
+        used = exact_sum(one.left for one in stood.used)
+        assert home.get(stood.invoice, 0) == max(0, min(own, used))
+    assert all(one.back == 0 for one in made.taken)
+    old = exact_sum(u.back for one in made.taken for u in one.used if u.credit == "old")
+    plain = exact_sum(one.net for one in lines) + exact_sum(home.values())
+    drawn = min(old, max(Decimal(0), plain)) if holds else Decimal(0)
+    assert made.net == plain - drawn
+
+
 def test_credit_comes_home_in_the_category_that_it_had_lowered() -> None:
     """Whatever else the invoice charges: its tax falls by 7 % of 6.00."""
     stands = charged(Decimal("50.00"), Decimal(7), EUR, TaxProfile(), [("c", Decimal("4.00"))])
@@ -281,5 +356,5 @@ def test_the_most_that_can_be_taken_back(
     stands = replace(stands, before=Decimal(before))
     assert room(stands) == Decimal(most), rule
     made = note(Decimal("99.00"), stands, EUR, TaxProfile())
-    assert exact_sum(taken_of(one) for one in made.taken) == Decimal(most)
+    assert exact_sum(one.back + returned(one) for one in made.taken) == Decimal(most)
     assert beyond(made.taxes, made.taken, TaxProfile())
