@@ -93,7 +93,7 @@ def enter(
     4. ``do``. False means that it was so already; without a request id nothing is kept of that.
        None: it was so already, but is kept, since what is told later may rest on it.
     5. Make the raters look again, note sealed periods, write down the command, for the audit
-       trail too.
+       trail too: whatever is kept, also where nothing follows from it yet.
 
     Refuses a time whose windows retention has dropped: they can be given to nobody else any more.
     """
@@ -109,11 +109,12 @@ def enter(
         change, entered = _begin(conn, scopes, entered_at)
         done = do(entered)
         conn.execute("SELECT set_config('rackmeter.change', '', true)")
-        kept = tuple(scopes) if done is None else ()
-        answer = _finish(conn, change, entered, scopes, at) if done else Answer(False, at, kept)
-        if done is not False or order.request is not None:
+        asked = tuple(scopes) if done is None else ()
+        answer = _finish(conn, change, entered, scopes, at) if done else Answer(False, at, asked)
+        kept = done is not False
+        if kept or order.request is not None:
             _write(conn, change, order, command, content, entered, answer)
-        if done and "item" in content:  # publishing a price list is told once, by who does it
+        if kept and "item" in content:  # publishing a price list is told once, by who does it
             record(conn, _act(conn, order, command, content, entered, answer))
     return answer
 
@@ -241,7 +242,9 @@ def _act(
         action, subject,
         account=row[0] if row else "", at=entered, reason=order.why,
         actor="" if order.by == NOBODY.by else order.by,
-        after={**content, "at": answer.at, "late": len(answer.late)},
+        after={
+            **content, "at": answer.at, "late": len(answer.late), "changed": answer.changed,
+        },
     )  # fmt: skip
 
 

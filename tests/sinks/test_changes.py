@@ -15,6 +15,7 @@ from schemas.billing import Span
 from schemas.errors import RefusedError
 from schemas.prices import Fee, IntervalKind
 from sinks.alterations import add_addon, drop_addon, resize
+from sinks.audit import Wanted, newest
 from sinks.catalogs import apply
 from sinks.changes import Answer, Order
 from sinks.database import Connection, connect
@@ -497,3 +498,56 @@ def test_what_retention_dropped_changes_hands_no_more(rented: Connection) -> Non
     assert load_scope(rented, "i-1") == before
     rented.execute("UPDATE store_mark SET dropped = %s", (LATER,))
     assert end(rented, item="i-1", at=LATER, order=ordered())
+
+
+@pytest.mark.parametrize(
+    ("rule", "told", "trail"),
+    [
+        ("what something later covers", ["large 3", "large 6", "small 8"],
+         ["item.resize True", "item.resize False", "item.resize True"]),
+        ("the plan that it has", ["small 3"], ["item.resize False"]),
+        ("the same again stores nothing", ["small 3", "small 3"], ["item.resize False"]),
+        ("an answer to a request is none", ["large 3", "large 3 r-2"], ["item.resize True"]),
+        ("inside what is in force", ["s2-9", "s3-5", "s3-5"],
+         ["item.suspend True", "item.suspend False"]),
+        ("ended where it ends", ["s2-9", "r9", "r9"], ["item.suspend True", "item.resume False"]),
+    ],
+)  # fmt: skip
+def test_whatever_is_kept_is_in_the_trail(
+    rented: Connection, rule: str, told: list[str], trail: list[str]
+) -> None:
+    """docs/operate.md: every act leaves a row; a choice that changes nothing yet may do so later,
+    with what is told then.
+    """
+    catalog, before = two_plans()[0], kept(rented)
+    for command in told:
+        word, *rest = command.split()
+        order = Order("op@host", "as agreed", rest[1] if rest[1:] else None)
+        if word[0] in "sr" and word[1:2].isdigit():
+            low, _, high = word[1:].partition("-")
+            at, until = START + int(low) * DAY, START + int(high) * DAY if high else None
+            if word[0] == "s":
+                suspend(rented, "i-1", at=at, until=until, entered_at=LATER, order=order)
+            else:
+                resume(rented, "i-1", at=at, entered_at=LATER, order=order)
+        else:
+            at = START + int(rest[0]) * DAY
+            resize(rented, "i-1", plan=word, at=at, catalog=catalog, entered_at=LATER, order=order)
+    rows = newest(rented, Wanted(subject="item/i-1"), 9)[::-1]
+    found = [
+        f"{row.act.action} {row.said.after['changed']}"
+        for row in rows
+        if row.act and row.said and row.said.after and row.act.action != "item.rent"
+    ]
+    assert found == trail, rule
+    assert kept(rented) - before == len(trail), rule
+
+
+def kept(conn: Connection) -> int:
+    """Choices, and commands on intervals."""
+    row = conn.execute(
+        "SELECT (SELECT count(*) FROM item_choice) + (SELECT count(*) FROM timeline_change"
+        " WHERE command IN ('suspend', 'resume'))"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
