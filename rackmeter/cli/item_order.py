@@ -12,7 +12,8 @@ import typer
 
 from rackmeter.cli.acts import myself
 from rackmeter.cli.options import DataDir, DryRun, Json, identifier, instant, server_id
-from rackmeter.cli.output import document, lines, local_time, note
+from rackmeter.cli.output import document, lines, local_time, local_times, note
+from schemas.errors import RefusedError
 
 if TYPE_CHECKING:
     from sinks.changes import Answer, Order
@@ -123,7 +124,10 @@ def give(
     with ledger(said.data_dir) as conn, conn.transaction(force_rollback=said.dry_run):
         timezone = zone(conn)
         at = _moment(said.at, timezone, at_window=said.at_window)
-        answer = command(conn, Given(at, datetime.now(UTC), order, timezone))
+        try:
+            answer = command(conn, Given(at, datetime.now(UTC), order, timezone))
+        except RefusedError as refused:
+            raise RefusedError(local_times(str(refused), timezone)) from refused
     if said.json:
         late = [{"scope": scope, "period_start": start} for scope, start in answer.late]
         document(

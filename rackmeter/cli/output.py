@@ -5,15 +5,18 @@ that parses numbers as floats loses nothing.
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
+
+_UTC: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")
 
 
 def document(value: Any) -> None:
@@ -53,6 +56,15 @@ def local_time(at: datetime, timezone: str) -> str:
     """To the minute, or to the second where it has some, with the zone's offset."""
     local = at.astimezone(ZoneInfo(timezone))
     return local.isoformat(" ", "seconds" if local.second else "minutes")
+
+
+def local_times(text: str, timezone: str) -> str:
+    """The sentence with its instants of UTC by the clock of the zone."""
+
+    def local(found: re.Match[str]) -> str:
+        return local_time(datetime.fromisoformat(found[0]), timezone)
+
+    return _UTC.sub(local, text)
 
 
 def _plain(value: object) -> object:

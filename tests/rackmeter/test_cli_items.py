@@ -130,6 +130,19 @@ def test_answers_are_by_the_customers_clock(run: Run) -> None:
     assert "2026-03-01 00:00+01:00  open" in run("item", "list", text=True)
 
 
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("resume web-1 --at 2026-03-05", "has no suspension at 2026-03-05 00:00+01:00."),
+        ("addon drop web-1 ipv4 --at 2026-04-02T09:30",
+         "has no add-on ipv4 at 2026-04-02 09:30+02:00."),
+        ("swap web-1 --server ax-2 --at 2026-02-01", "is not rented at 2026-02-01 00:00+01:00."),
+    ],
+)  # fmt: skip
+def test_refusals_are_by_the_customers_clock(run: Run, told: str, said: str) -> None:
+    assert f"Item web-1 {said}" in run("item", *told.split(), code=5, text=True)
+
+
 def test_the_list_says_the_plan_of_now(run: Run) -> None:
     for at, plan in (("2099-01-01", "small"), ("2026-04-01", "large")):
         run("item", "resize", "web-1", "--plan", "large", "--at", at)
