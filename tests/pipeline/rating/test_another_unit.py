@@ -95,6 +95,8 @@ def test_a_model_goes_on(rule: str, second: Charge, tb: str, lines: list[str]) -
          (10**11, 3 * 10**12), ["0.000 GB", "2.600 TB"]),
         ("half of 2 TB: what the first half has used of it is gone", "", "2",
          (4 * 10**11, 8 * 10**11), ["0.000 GB", "0.200 TB"]),
+        ("half of 1.5 GB, in the steps of the first half", "1.5", "", (10**9, 0),
+         ["0.250 GB", "0.000 TB"]),
         ("both", "1000", "2", (18 * 10**11, 10**12), ["300.000 GB", "1.000 TB"]),
         ("nothing is used", "1000", "2", (0, 0), ["0.000 GB", "0.000 TB"]),
     ],

@@ -46,7 +46,7 @@ def test_one_price(rule: str, tb: int, rented: Span, lines: list[str]) -> None:
     assert said(bill(TEN, tb * 10**12, rented)) == lines, rule
 
 
-HALF = replace(TEN, commit=None)
+HALF, WHOLE = replace(TEN, commit=None), Decimal(1)
 
 
 def test_a_cut_month_commits_to_what_a_whole_one_does() -> None:
@@ -104,3 +104,21 @@ def test_what_is_not_prorated_is_committed_once() -> None:
     assert said(price(scope_of(*rows), inputs_of(*usage), END)) == [
         "0.000 TB × 0.90 = 0.00", "10 TB × 0.60 = 6.00", "1.000 TB × 0.90 = 0.90",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rule", "first", "second", "flat"),
+    [
+        ("whole by the first price, whatever the second commits to",
+         replace(TEN, prorate=False), replace(TEN, prorate=False, commit=Commit(Decimal(5), WHOLE)),
+         ["10"]),
+        ("or whether it is prorated", replace(TEN, prorate=False), HALF, ["10"]),
+        ("a half without one takes nothing of the other's", HALF, TEN, ["5.000"]),
+    ],
+)  # fmt: skip
+def test_what_a_month_of_two_prices_commits_to(
+    rule: str, first: Charge, second: Charge, flat: list[str]
+) -> None:
+    rows = (row(first, "it", Span(START, hour(360))), row(second, "it", Span(hour(360))))
+    lines = price(scope_of(*rows), inputs_of(), END)
+    assert [str(x.quantity) for x in lines if x.kind is LineKind.FLAT] == flat, rule

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from pipeline.periods import anniversary, following, month
-from pipeline.rating.commitment import running
+from pipeline.rating.commitment import running, settles
 from pipeline.rating.next_eval import next_eval_at
 from pipeline.rating.price import price
 from schemas.billing import Inputs, Item, Line, LineKind, PriceRow, Scope, Span, Spent
@@ -207,6 +207,29 @@ class TestYear:
         assert anniversary(datetime(*start, tzinfo=UTC), years, "UTC") == datetime(
             *expected, tzinfo=UTC
         )
+
+
+YEAR_ON, YEAR_ENDS, YEAR_AMID = (
+    minimum("9.00", Span(datetime(*day, tzinfo=UTC)), Term.YEAR)
+    for day in ((2026, 1, 1), (2025, 5, 1), (2025, 4, 15))
+)
+
+
+@pytest.mark.parametrize(
+    ("rule", "commitments", "ends"),
+    [
+        ("none", [], False),
+        ("a month", [minimum("9.00")], True),
+        ("a year runs on", [YEAR_ON], False),
+        ("one that ends with the month", [YEAR_ENDS], True),
+        ("one that ends amid it", [YEAR_AMID], True),
+        ("one of several", [YEAR_ON, YEAR_ENDS], True),
+    ],
+)
+def test_a_month_in_which_something_is_settled(
+    rule: str, commitments: list[Commitment], ends: bool
+) -> None:
+    assert settles(commitments, MONTH, "UTC") is ends, rule
 
 
 def test_a_fee_once_counts_too() -> None:

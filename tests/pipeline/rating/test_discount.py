@@ -103,6 +103,8 @@ TEN = Discount("ten", ALWAYS, amount=Decimal(10))
          {"b ten": "-0.01"}),
         ("nor what a category of nothing gives", {"web": "20.00", "book*": "0.00"}, TEN,
          {"web ten/2026-04-01T00:00:00Z/hosting": "-10.00"}),
+        ("an amount stands on the first line of its category", {"a": "5.00", "b": "20.00"}, TEN,
+         {"a ten/2026-04-01T00:00:00Z/hosting": "-10.00"}),
         ("an amount of a contract that began earlier is of this month", {"web": "20.00"},
          replace(TEN, valid=Span(hour(-1))), {"web ten/2026-04-01T00:00:00Z/hosting": "-10.00"}),
     ],

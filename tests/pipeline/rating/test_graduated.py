@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.rating.price import price
 from schemas.billing import LineKind, Span
-from schemas.prices import Graduated, Tier
+from schemas.prices import Allowance, Graduated, Rollover, Tier
 from tests.pipeline.rating.worlds import (
     END,
     START,
@@ -102,6 +102,13 @@ def test_one_line_a_tier() -> None:
     assert [line.title.removeprefix("web-1: it") for line in lines] == [
         "", " above 10 call", ", tier 1", ", tier 2",
     ]  # fmt: skip
+
+
+def test_what_is_of_the_whole_quantity_is_said_once() -> None:
+    """4 of 10 included calls are used: the flat fee says nothing of them, nor of the rest."""
+    terms = Allowance(10, True, "eu", Rollover(100, 1))
+    lines = bill(counted(Graduated(FLAT), allowance=terms), 4)
+    assert [(x.base_quantity, x.allowance, len(x.lots)) for x in lines] == [(4, 10, 1), (0, 0, 0)]
 
 
 def test_an_edge_is_written_in_full() -> None:

@@ -130,6 +130,16 @@ class TestPriceChange:
         usage = (used(9 * TB.is_, START, hour(360)), used(3 * TB.is_, hour(360), END))
         assert [line.net for line in lines(first, second, usage=usage)] == [0, 2]
 
+    def test_what_is_included_and_not_used_lowers_no_other_part(self) -> None:
+        """Byte by byte: 4 of 10, then 8."""
+        tiny = Unit("B", "net.bytes", 1, Decimal(1))
+        rows = (
+            row(traffic("1.00", 10, unit=tiny), "traffic", Span(START, hour(360)), at="v1"),
+            row(traffic("2.00", 10, unit=tiny), "traffic", Span(hour(360)), at="v2"),
+        )
+        usage = (used(4, START, hour(360)), used(8, hour(360), END))
+        assert [line.quantity for line in lines(*rows, usage=usage)] == [0, 2]
+
     def test_a_window_that_the_change_cuts_is_split_by_overlap(self) -> None:
         """300 s, cut after 100 s: a third and two thirds, the odd byte to the larger remainder."""
         cut = START.replace(hour=1, minute=1, second=40)

@@ -115,6 +115,11 @@ def test_the_line_says_what_was_rounded() -> None:
         Rounding("quantity", "0.8", Decimal(1)),
         Rounding("quantity", "0.1", Decimal(0)),
     ]
+    assert [x.roundings[0] for x in month([PLAIN] * 3, ["0.5", "0", "0.5"])] == [
+        Rounding("quantity", "0.5", Decimal(1)),
+        Rounding("quantity", "-0.5", Decimal(0)),
+        Rounding("quantity", "0", Decimal(0)),
+    ]
 
 
 def test_live_what_is_over_stands() -> None:

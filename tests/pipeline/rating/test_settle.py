@@ -78,6 +78,8 @@ def figures(found: Settlement) -> list[str]:
          ["0", "0", "0", "0"]),
         ("a cent pays a cent", settled(["10.00"], wallet("w", PAID, "0.01")),
          ["10.00", "1.90", "11.90", "11.89"]),
+        ("no more than there is, be that a cent", settled(["0.01"], wallet("w", PAID, "9.00")),
+         ["0.01", "0.00", "0.01", "0.00"]),
         (BT151, settled(["100.00"], mode=TaxMode.REVERSE_CHARGE),
          ["100.00", "0.00", "100.00", "100.00"]),
         ("tax-inclusive: the net is rounded, tax is the rest",
