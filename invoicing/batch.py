@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from invoicing.correct import correct
 from invoicing.due import note_found
@@ -10,7 +11,7 @@ from invoicing.export import export
 from invoicing.freeze import Frozen, freeze, snapshot
 from invoicing.gate import gates
 from invoicing.heads import Headed, heads
-from invoicing.held import hold_account
+from invoicing.held import hold_accounts
 from invoicing.outcomes import corrected_outcomes, made, note, outcome_of, parked, sealed_outcomes
 from invoicing.outside import lost_numbers
 from invoicing.plan import Group
@@ -48,16 +49,20 @@ def closed(
 def rehearsed(
     conn: Connection, groups: Sequence[Group], run: Run, due_: Collection[str]
 ) -> list[Closed]:
-    """A dry run of several periods of one account, oldest first: what each would write is there
-    when the next is priced, and is rolled back. Meanwhile whoever would change the account waits.
+    """A dry run of several periods of accounts, oldest first: what each would write is there when
+    the next is priced, and is rolled back. Meanwhile whoever would change the accounts waits.
     """
-    [account] = {group.account for group in groups}
+    accounts = sorted({group.account for group in groups})
     again = replace(run, rehearsed=True)
     with _trial(conn, run):
-        hold_account(conn, account)
-        if account in due_:
-            note_found(conn, account)
-        return [one for group in groups for one in close_together(conn, [group], again, due_)]
+        hold_accounts(conn, accounts)
+        if mine := [account for account in accounts if account in due_]:
+            note_found(conn, mine)
+        return [
+            one
+            for _, same in groupby(groups, key=lambda group: (group.period, group.timezone))
+            for one in close_together(conn, list(same), again, due_)
+        ]
 
 
 @contextmanager

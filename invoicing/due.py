@@ -69,14 +69,14 @@ def sweep(conn: Connection) -> None:
             )
 
 
-def note_found(conn: Connection, account: str) -> None:
-    """Notes of an account what the next sweep would; inside a transaction that is rolled back."""
+def note_found(conn: Connection, accounts: Sequence[str]) -> None:
+    """Notes of these what the next sweep would; inside a transaction that is rolled back."""
     found = conn.execute(FOUND, _WANTED).fetchall()
     conn.execute(
         "INSERT INTO adjust_due (scope_id, period_start, why)"
         " SELECT w.*, 'usage' FROM unnest(%s::text[], %s::timestamptz[]) AS w (scope_id, start)"
-        " JOIN rating_scope USING (scope_id) WHERE account_id = %s",
-        ([scope for scope, _ in found], [start for _, start in found], account),
+        " JOIN rating_scope USING (scope_id) WHERE account_id = ANY(%s)",
+        ([scope for scope, _ in found], [start for _, start in found], accounts),
     )
 
 

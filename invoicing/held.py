@@ -86,11 +86,11 @@ def lock_scopes(conn: Connection, scopes: dict[str, Scope]) -> None:
         raise TimelineChangedError
 
 
-def hold_account(conn: Connection, account: str) -> None:
-    """Nobody else seals, or says anything about, the account until the transaction ends."""
+def hold_accounts(conn: Connection, accounts: Sequence[str]) -> None:
+    """Nobody else seals, or says anything about, these until the transaction ends."""
     conn.execute(
-        "SELECT FROM rating_scope WHERE account_id = %s ORDER BY scope_id FOR NO KEY UPDATE",
-        (account,),
+        "SELECT FROM rating_scope WHERE account_id = ANY(%s) ORDER BY scope_id FOR NO KEY UPDATE",
+        (accounts,),
     )
 
 

@@ -12,11 +12,11 @@ closed. Nothing before the month that an account is said to be billed from.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Final
+from typing import Final, TypeVar
 
 from invoicing.late import entered_late
 from pipeline.periods import closed, month, previous
@@ -141,23 +141,42 @@ def batches(groups: Sequence[Group], scopes: int, *, dry: bool = False) -> Itera
     because what an account was billed for them is known when a later one is priced.
 
     ``dry``: nothing is known of what was not written, so all periods of an account that has several
-    are a batch of their own (``invoicing.batch.rehearsed``).
+    are in one batch, with others of such accounts (``invoicing.batch.rehearsed``).
     """
-    many = Counter(group.account for group in groups) if dry else Counter[str]()
     turn = sorted(groups, key=lambda one: (one.period.start, one.timezone, one.account))
-    for account in sorted(name for name, count in many.items() if count > 1):
-        yield [group for group in turn if group.account == account]
-    together: list[Group] = []
-    count = 0
-    for group in (one for one in turn if many[one.account] < 2):
-        same = together and (together[0].period, together[0].timezone) == (
-            group.period, group.timezone,
-        )  # fmt: skip
-        if together and (not same or count + len(group.scopes) > scopes):
+    months = Counter(group.account for group in groups)
+    sizes = Counter[str]()
+    for group in groups:
+        sizes[group.account] += len(group.scopes)
+    often = {group.account: group.timezone for group in turn if dry and months[group.account] > 1}
+    for names in _together(
+        sorted(often, key=lambda name: (often[name], name)), scopes,
+        lambda name: (sizes[name], None),
+    ):  # fmt: skip
+        mine = frozenset(names)
+        yield [group for group in turn if group.account in mine]
+    yield from _together(
+        [group for group in turn if group.account not in often], scopes,
+        lambda group: (len(group.scopes), (group.period, group.timezone)),
+    )  # fmt: skip
+
+
+T = TypeVar("T")
+
+
+def _together(
+    ones: Iterable[T], scopes: int, of: Callable[[T], tuple[int, object]]
+) -> Iterator[list[T]]:
+    """In their order, of one kind and about so many scopes; ``of`` says how many and which kind."""
+    together: list[T] = []
+    count, kind = 0, None
+    for one in ones:
+        size, mine = of(one)
+        if together and (mine != kind or count + size > scopes):
             yield together
             together, count = [], 0
-        together.append(group)
-        count += len(group.scopes)
+        together.append(one)
+        count, kind = count + size, mine
     if together:
         yield together
 

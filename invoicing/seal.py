@@ -98,7 +98,7 @@ def rehearse(conn: Connection, frozen: Sequence[Frozen], close_of: datetime) -> 
     """
     wanted = [_draft(one) for one in frozen]
     finals = [
-        _final(one, f"draft-{one.frozen.draft.invoice_id[:8]}")
+        _final(one, f"draft-{one.frozen.draft.invoice_id[:13]}")
         if one.frozen.draft.lines
         else Issued(one.frozen.draft)
         for one in wanted

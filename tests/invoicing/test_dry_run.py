@@ -193,17 +193,20 @@ def test_usage_that_came_late_is_billed_once(billing_url: str) -> None:
 
 def test_only_accounts_with_several_periods_are_apart() -> None:
     """Of thousands with one month each nobody waits for a dry run."""
-    march = Span(END, END + 31 * DAY)
+    months = [Span(START, END), Span(END, END + 31 * DAY)]
     groups = [
         Group(name, "EUR", "UTC", period, (name,))
-        for name, periods in (
-            ("a", [march]), ("b", [march, Span(START, END)]), ("c", [march]),
-        )
-        for period in periods
-    ]  # fmt: skip
-    made = [[(one.account, one.period.start) for one in each] for each in batches(groups, 9)]
-    assert made == [[("b", START)], [("a", END), ("b", END), ("c", END)]]
-    made = [
-        [(one.account, one.period.start) for one in each] for each in batches(groups, 9, dry=True)
+        for name in "abcde"
+        for period in months[name in "ac" :]
     ]
-    assert made == [[("b", START), ("b", END)], [("a", END), ("c", END)]]
+
+    def made(scopes: int, *, dry: bool) -> list[str]:
+        return [
+            " ".join(f"{one.account}{one.period.start.month}" for one in each)
+            for each in batches(groups, scopes, dry=dry)
+        ]
+
+    assert made(9, dry=False) == ["b2 d2 e2", "a3 b3 c3 d3 e3"]
+    assert made(9, dry=True) == ["b2 d2 e2 b3 d3 e3", "a3 c3"]
+    assert made(4, dry=True) == ["b2 d2 b3 d3", "e2 e3", "a3 c3"]
+    assert made(1, dry=True) == ["b2 b3", "d2 d3", "e2 e3", "a3", "c3"]
