@@ -42,6 +42,17 @@ NEIGHBOURS_SQL: Final = """
     JOIN item i USING (item_id)
 """
 """Scopes that share a window with what was changed: its division among them changes by a unit."""
+LATE_SQL: Final = """
+    SELECT scope_id, period_start FROM scope_seal
+    WHERE scope_id = ANY(%(scopes)s) AND (period_end > %(at)s OR period_end = %(at)s AND EXISTS (
+        SELECT FROM item i JOIN item_price p USING (item_id)
+        WHERE i.scope_id = scope_seal.scope_id AND upper(i.valid) = %(at)s
+          AND upper(p.valid) = %(at)s AND p.price->'quantity'->>'bill' = 'advance'))
+    ORDER BY 1, 2
+"""
+"""Sealed periods that a command concerns: those that end after it, and where a rental ends with
+one, that one's invoice too, which has billed the next fee in advance.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +224,7 @@ def _finish(
     ).fetchall()
     touched = sorted({*scopes, *(row[0] for row in near)})
     make_due(conn, touched, at, entered)
-    late = conn.execute(
-        "SELECT scope_id, period_start FROM scope_seal"
-        " WHERE scope_id = ANY(%s) AND period_end > %s ORDER BY 1, 2",
-        (touched, at),
-    ).fetchall()
+    late = conn.execute(LATE_SQL, {"scopes": touched, "at": at}).fetchall()
     return Answer(True, at, tuple(touched), tuple((scope, start) for scope, start in late))
 
 

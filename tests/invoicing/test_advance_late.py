@@ -52,10 +52,12 @@ def conn(billing_url: str) -> Iterator[Connection]:
         yield conn
 
 
-def billed(conn: Connection) -> dict[str, Decimal]:
+def billed(conn: Connection, whose: str = "acme-0") -> dict[str, Decimal]:
     """Net by month of service, of all documents; what comes to nothing is left out."""
     found: dict[str, Decimal] = {}
-    for (name,) in conn.execute("SELECT invoice_id::text FROM invoice").fetchall():
+    for (name,) in conn.execute(
+        "SELECT invoice_id::text FROM invoice WHERE account_id = %s", (whose,)
+    ).fetchall():
         for row in load(conn, name)[0].lines:
             month = f"{row.line.service.start:%Y-%m}"
             found[month] = found.get(month, Decimal(0)) + row.line.net
@@ -105,6 +107,29 @@ def test_what_was_billed_in_advance_is_taken_back_where_nothing_is_any_more(
     before = [None] * sealed
     told(conn, billing_url, *before, say, *before[: 2 - sealed])
     assert billed(conn) == dict(zip(MONTHS, map(Decimal, months), strict=True)), rule
+
+
+@pytest.mark.parametrize("sealed", [0, 1, 2])
+@pytest.mark.parametrize("handed", [False, True])
+def test_a_rental_that_ends_with_a_month_pays_for_no_other(
+    conn: Connection, billing_url: str, sealed: int, handed: bool
+) -> None:
+    """With March; told before March is billed ahead, before it is closed, and when both are."""
+    account(conn, "bolt")
+
+    def returned(conn: Connection) -> None:
+        if handed:
+            timelines.hand_over(
+                conn, "web", to="next", account="bolt", at=END + 31 * DAY, catalog=CATALOG,
+                entered_at=ISSUED,
+            )  # fmt: skip
+        else:
+            timelines.end(conn, "web", END + 31 * DAY, ISSUED)
+
+    before = [None] * sealed
+    told(conn, billing_url, *before, returned, *[None] * (2 - sealed))
+    assert billed(conn) == {"2026-02": 60, "2026-03": 60}
+    assert billed(conn, "bolt") == ({"2026-04": 60, "2026-05": 60} if handed else {})
 
 
 def a_year(conn: Connection) -> None:
