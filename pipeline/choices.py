@@ -98,8 +98,8 @@ def priced(
 ) -> tuple[Priced, ...]:
     """All price rows of the item while it is rented.
 
-    ``lists`` has every version that the choices name, and the base of each contract, older ones
-    first; ``agreed`` from when to when each contract of the item's scope holds.
+    ``lists`` has every version that the choices name, and every catalogue where that is a contract,
+    older ones first; ``agreed`` from when to when each contract of the item's scope holds.
     """
     known = {one.version: one for one in lists}
     parts: defaultdict[tuple[Part, str], list[Choice]] = defaultdict(list)
@@ -117,7 +117,21 @@ def priced(
             elif value != NONE:
                 rows = addon_rows(known[version], rented, name, int(value), span)
                 found += [Priced("", row) for row in rows]
-    return tuple(found)
+    return _joined(found)
+
+
+def _joined(rows: Iterable[Priced]) -> tuple[Priced, ...]:
+    """What goes on at the same price is one row, of the version that it began with."""
+    found: dict[tuple[str, str], list[Priced]] = defaultdict(list)
+    for one in rows:
+        same = found[one.plan, one.row.charge]
+        before = same[-1].row if same else None
+        if before and (before.valid.end, before.price) == (one.row.valid.start, one.row.price):
+            span = Span(before.valid.start, one.row.valid.end)
+            same[-1] = replace(one, row=replace(before, valid=span))
+        else:
+            same.append(one)
+    return tuple(one for same in found.values() for one in same)
 
 
 def has(catalog: Catalog, own: Choice) -> bool:
@@ -144,6 +158,19 @@ def _steps(
             yield at, own.value, version
 
 
+def _meant(own: Choice, lists: Sequence[Catalog], agreed: Mapping[str, Span]) -> str:
+    """The version that a choice came with; where that is a contract which one that was told later
+    has ended before it, the newest catalogue of its day.
+    """
+    if next(one for one in lists if one.version == own.version).then is None:
+        return own.version
+    span = agreed.get(own.version)
+    if span is not None and span.holds(own.at):
+        return own.version
+    day = [one for one in lists if one.then is None and one.effective <= own.at and has(one, own)]
+    return day[-1].version if day else own.version
+
+
 def _prices(
     own: Choice,
     at: datetime,
@@ -159,6 +186,7 @@ def _prices(
     4. Its own.
     """
     order = {one.version: n for n, one in enumerate(lists)}
+    own = replace(own, version=_meant(own, lists, agreed))
     found = own.version
     since = own.at
     for one in applied:

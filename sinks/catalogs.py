@@ -107,12 +107,16 @@ def since(catalog: Catalog, at: datetime) -> datetime:
 
 def _follow(conn: Connection, catalog: Catalog, found: Meant, at: datetime) -> tuple[Touched, ...]:
     """All of them follow the catalogue; what that changes now. Later commands may rest on it."""
-    meant = [
-        (scope, account, max(start, item.valid.start).astimezone(UTC), item)
-        for scope, account, start, item in found
-    ]
-    follow_all(conn, catalog.version, [(item.item, start) for *_, start, item in meant], at)
-    return changes(conn, meant)
+    follow_all(
+        conn, catalog.version, [(item.item, start.astimezone(UTC)) for *_, start, item in found], at
+    )
+    return changes(
+        conn,
+        [
+            (scope, account, max(start, item.valid.start).astimezone(UTC), item)
+            for scope, account, start, item in found
+        ],
+    )
 
 
 def _rented_after(

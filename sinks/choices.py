@@ -123,8 +123,8 @@ def settle(conn: Connection, item: Item, since: datetime, entered_at: datetime) 
 def announce(conn: Connection, item: str, version: str, at: datetime, entered_at: datetime) -> None:
     """What is published already and changes an item of ``version`` after ``at`` is chosen too.
 
-    Contracts of its scope, and newer catalogues that items which exist follow later. Whoever
-    chooses something does that afterwards.
+    Contracts of its scope, newer catalogues that items which exist follow later, and any that were
+    applied while it had ended. Whoever chooses something does that afterwards.
     """
     head = conn.execute(
         """
@@ -145,10 +145,11 @@ def announce(conn: Connection, item: str, version: str, at: datetime, entered_at
     newer = conn.execute(
         """
         SELECT version, applied_at FROM catalog_version v
-        WHERE (effective, applied_at, version) > (%s, %s, %s)
+        WHERE ((effective, applied_at, version) > (%s, %s, %s)
+               OR applied_at > (SELECT min(entered_at) FROM item_choice WHERE item_id = %s))
           AND NOT EXISTS (SELECT FROM contract c WHERE c.version = v.version)
         """,
-        basis,
+        (*basis, item),
     ).fetchall()
     coming = [(span.start, name) for name, span in agreed.items()]
     for name, applied in newer:

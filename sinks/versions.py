@@ -76,12 +76,13 @@ def publish(conn: Connection, catalog: Catalog, text: str, at: datetime) -> bool
 
 
 def published_in_order(conn: Connection, versions: Collection[str]) -> list[Catalog]:
-    """These versions and what contracts among them rest on, older ones first."""
+    """These versions, and where a contract is among them all catalogues; older ones first."""
     rows = conn.execute(
         """
-        SELECT version FROM catalog_version
+        SELECT version FROM catalog_version v
         WHERE version = ANY(%(named)s)
-           OR version IN (SELECT base FROM contract WHERE version = ANY(%(named)s))
+           OR (EXISTS (SELECT FROM contract WHERE version = ANY(%(named)s))
+               AND NOT EXISTS (SELECT FROM contract c WHERE c.version = v.version))
         ORDER BY effective, applied_at, version
         """,
         {"named": list(versions)},

@@ -21,6 +21,9 @@ from schemas.billing import Item, Span
 from schemas.prices import Fee
 from tests.pipeline.catalogs import HEAD
 
+VERSIONS = (
+    "v1", "v2", "v3", "large-only", "no-addon", "c", "open", "next", "large-c", "large-next",
+)  # fmt: skip
 PLANS = """
 [plan.small]
 name = "Small"
@@ -42,24 +45,29 @@ def day(number: int) -> datetime:
 
 
 def prices(version: str, without: str = "nothing") -> Catalog:
-    text = HEAD[: HEAD.index("[plan.p]")] + PLANS.replace(f".{without}]", ".other]")
+    """Each version at prices of its own; ``same`` costs what ``v1`` does."""
+    own = PLANS.replace("0 / month", f"{VERSIONS.index(version)} / month")
+    text = HEAD[: HEAD.index("[plan.p]")] + own.replace(f".{without}]", ".other]")
     return load(text.replace('"v1"', f'"{version}"'), version)
 
 
 V1, V2, V3 = prices("v1"), prices("v2"), prices("v3")
+SAME = replace(V1, version="same")
 LARGE_ONLY, NO_ADDON = prices("large-only", "small"), prices("no-addon", "ipv4")
 ITEM = Item("web", "web", "small", Span(day(1)))
 
 
-def contract(name: str, low: int, high: int | None = None, base: Catalog = V1) -> Catalog:
+def contract(
+    name: str, low: int, high: int | None = None, base: Catalog = V1, without: str = "nothing"
+) -> Catalog:
     end = day(high) if high else None
-    return replace(base, version=name, effective=day(low), until=end, then=base, scope="acme")
+    return replace(prices(name, without), effective=day(low), until=end, then=base, scope="acme")
 
 
 LISTS = (
-    V1, V2, V3, LARGE_ONLY, NO_ADDON, contract("c", 10, 20), contract("open", 10),
-    contract("next", 20), contract("large-c", 10, 20, LARGE_ONLY),
-    contract("large-next", 20, base=LARGE_ONLY),
+    V1, SAME, V2, V3, LARGE_ONLY, NO_ADDON, contract("c", 10, 20), contract("open", 10),
+    contract("next", 20), contract("large-c", 10, 20, LARGE_ONLY, "small"),
+    contract("large-next", 20, None, LARGE_ONLY, "small"),
 )  # fmt: skip
 
 
@@ -163,6 +171,13 @@ def test_only_while_it_is_rented() -> None:
         ("but of the plan that it has", "1 small v1, 10 large v1, 16 all large-only, 20 small v1",
          ["small v1 1-10", "large v1 10-16", "large large-only 16-20", "small v1 20-"]),
         ("one that lacks the add-on", "5 1×ipv4 v1, 8 all no-addon", ["1×ipv4 v1 5-"]),
+        ("one that changes nothing makes no row", "1 small v1, 8 all same", ["small v1 1-"]),
+        ("nor where something was said since", "1 small v1, 8 all same, 20 small v2",
+         ["small v1 1-"]),
+        ("another plan at the same price does", "1 small v1, 8 large v1, 16 all same",
+         ["small v1 1-8", "large v1 8-"]),
+        ("of two that were applied to what begins after both the later one",
+         "20 small v1, 16 all v2, 12 all v3", ["small v2 20-"]),
     ],
 )  # fmt: skip
 def test_price_lists_that_are_applied(rule: str, words: str, rows: list[str]) -> None:
@@ -210,6 +225,14 @@ def test_price_lists_that_are_applied(rule: str, words: str, rows: list[str]) ->
         ("a list is newer that is newer than its base",
          "25 all v2, 12 small c, 10 all c", "c 10-20",
          ["small c 12-20", "small v1 20-25", "small v2 25-"]),
+        ("one that was told later ended it before: the newest catalogue of the day",
+         "1 small v1, 10 all open, 25 large open, 12 all c", "open 10-12, c 12-20",
+         ["small v1 1-10", "small open 10-12", "small c 12-20", "small v1 20-25",
+          "large no-addon 25-"]),
+        ("also of what is rented then", "25 small open, 10 all open", "open 10-12",
+         ["small no-addon 25-"]),
+        ("a later one holds", "25 small open, 10 all open, 20 all next", "open 10-20, next 20-",
+         ["small next 25-"]),
         ("one that lacks the plan says nothing", "1 small v1, 10 all large-c", "large-c 10-20",
          ["small v1 1-"]),
         ("a number", "5 1×ipv4 v1, 10 all c", "c 10-20",

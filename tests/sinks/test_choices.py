@@ -38,8 +38,9 @@ PLANS = {"small": "0.10", "large": "0.30", "huge": "0.90"}
 def price_list(
     version: str, *, factor: int = 1, existing: str = '"keep"', effective: str = "2026-01-01"
 ) -> tuple[Catalog, str]:
-    """Three plans and an add-on; each rent is `factor` times that of the first version."""
-    text = CATALOG[: CATALOG.index("[plan.small]")] + ADDON
+    """Three plans and an add-on; each costs `factor` times what it does by the first version."""
+    addon = ADDON.replace("1.70", f"{1.7 * factor:.2f}")
+    text = CATALOG[: CATALOG.index("[plan.small]")] + addon
     for plan, rent_ in PLANS.items():
         hourly = f"{float(rent_) * factor:.2f}"
         text += PLAN.replace("small", plan).replace("0.10", hourly)
@@ -358,6 +359,29 @@ def test_a_reopened_item_follows_what_was_published_while_it_had_an_end(
     assert versions(rented, "i-1") == [("v2", Span(START, day(16))), ("v3", Span(day(16)))]
 
 
+def test_a_reopened_item_follows_older_lists_too_that_were_applied_meanwhile(
+    rented: Connection,
+) -> None:
+    """Large at the prices of v4, which are newer than those of v3."""
+    apply(rented, *V4, START + 2 * MINUTE)
+    resized(rented, "large", 9, V4[0])
+    end(rented, "i-1", day(10))
+    apply(rented, *V3, day(11))
+    reopen(rented, "i-1", day(12))
+    assert versions(rented, "i-1") == [
+        ("v2", Span(START, day(9))), ("v4", Span(day(9), day(16))), ("v3", Span(day(16))),
+    ]  # fmt: skip
+
+
+def test_lists_keep_their_order_for_what_begins_after_them(rented: Connection) -> None:
+    """v5 for the 16th is applied first, then v6 for the 8th; both before the rental begins."""
+    renting(rented, "i-2", day(20))
+    apply(rented, *V5, START + 2 * MINUTE)
+    apply(rented, *price_list("v6", factor=6, existing="2026-03-08"), START + 3 * MINUTE)
+    assert versions(rented, "i-2") == [("v5", Span(day(20)))]
+    assert versions(rented, "i-1")[-1] == ("v5", Span(day(16)))
+
+
 def test_one_published_before_another_of_an_earlier_day_is_followed(rented: Connection) -> None:
     """v5 for the 16th is published first, then v4 for the 8th; rented on the 10th, by v4."""
     apply(rented, *V5, START + 2 * MINUTE)
@@ -447,6 +471,37 @@ def test_in_a_contract_other_prices_are_named(rented: Connection) -> None:
     contract(rented, "c", 10, None, "0.08")
     resized(rented, "large", 12)
     assert versions(rented, "i-1")[-2:] == [("c", Span(day(10), day(12))), ("v2", Span(day(12)))]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_is_chosen_after_a_contract_was_ended_has_no_prices_of_it(
+    rented: Connection, late: bool
+) -> None:
+    """c from the 5th is ended by d from the 8th until the 15th; large is chosen for the 20th."""
+    contract(rented, "c", 5, None, "0.08")
+    apply(rented, *V4, START + 2 * MINUTE)
+    if not late:
+        contract(rented, "d", 8, 15, "0.07")
+    resized(rented, "large", 20, catalogue(rented, None, "i-1", day(20)))
+    if late:
+        contract(rented, "d", 8, 15, "0.07")
+    assert versions(rented, "i-1") == [
+        ("v2", Span(START, day(5))), ("c", Span(day(5), day(8))), ("d", Span(day(8), day(15))),
+        ("v2", Span(day(15), day(20))), ("v4", Span(day(20))),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_what_changes_no_price_cuts_no_month(rented: Connection, order: tuple[int, int]) -> None:
+    """A contract at the price of the one before it, then an address."""
+    said = (
+        lambda: contract(rented, "d", 16, None, "0.08"),
+        lambda: booked(rented, 1, 21),
+    )
+    contract(rented, "c", 5, None, "0.08")
+    for number in order:
+        said[number]()
+    assert versions(rented, "i-1") == [("v2", Span(START, day(5))), ("c", Span(day(5)))]
 
 
 # -- in any order ----------------------------------------------------------------------------------
