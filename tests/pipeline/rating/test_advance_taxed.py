@@ -113,6 +113,21 @@ def test_what_was_billed_ahead_comes_back_with_its_tax(
     assert [f"{one.tax} of {one.base} at {one.rate}" for one in made.taxes] == taxes, rule
 
 
+@pytest.mark.parametrize(
+    ("rule", "said", "rates", "other"),
+    [
+        ("at the month's rate", AHEAD, {"hosting": Decimal(19)}, False),
+        ("at another", AHEAD, {"hosting": Decimal(16)}, True),
+        ("the category is taxed no more: nothing says another", AHEAD, {}, False),
+        ("nothing says at which it was billed", "30.00", {"hosting": Decimal(16)}, False),
+    ],
+)
+def test_what_was_billed_at_another_rate(
+    rule: str, said: str, rates: dict[str, Decimal], other: bool
+) -> None:
+    assert [one.retaxed for one in retaxed(billed(said), rates).billed] == [other], rule
+
+
 def test_the_key_names_the_rate_where_it_is_known() -> None:
     """A document that did not keep it has the keys that it had."""
     keys = [
