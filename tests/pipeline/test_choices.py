@@ -23,6 +23,7 @@ from tests.pipeline.catalogs import HEAD
 
 VERSIONS = (
     "v1", "v2", "v3", "large-only", "no-addon", "c", "open", "next", "large-c", "large-next",
+    "late", "own",
 )  # fmt: skip
 PLANS = """
 [plan.small]
@@ -31,6 +32,9 @@ rent = { price = "10.00 / month", tax = "hosting" }
 [plan.large]
 name = "Large"
 rent = { price = "30.00 / month", tax = "hosting" }
+[plan.twin]
+name = "Twin"
+rent = { price = "10.00 / month", tax = "hosting" }
 [addon.ipv4]
 name = "IPv4"
 price = "1.70 / month"
@@ -64,8 +68,10 @@ def contract(
     return replace(prices(name, without), effective=day(low), until=end, then=base, scope="acme")
 
 
+LATE = replace(prices("late"), effective=day(26))
+OWN = replace(contract("own", 10), plans={"mine": V1.plans["small"]})
 LISTS = (
-    V1, SAME, V2, V3, LARGE_ONLY, NO_ADDON, contract("c", 10, 20), contract("open", 10),
+    V1, SAME, V2, V3, LARGE_ONLY, NO_ADDON, LATE, OWN, contract("c", 10, 20), contract("open", 10),
     contract("next", 20), contract("large-c", 10, 20, LARGE_ONLY, "small"),
     contract("large-next", 20, None, LARGE_ONLY, "small"),
 )  # fmt: skip
@@ -174,6 +180,10 @@ def test_only_while_it_is_rented() -> None:
         ("one that changes nothing makes no row", "1 small v1, 8 all same", ["small v1 1-"]),
         ("nor where something was said since", "1 small v1, 8 all same, 20 small v2",
          ["small v1 1-"]),
+        ("nor is the row that goes on longer than that", "1 small v1, 8 all same, 16 large v1",
+         ["small v1 1-16", "large v1 16-"]),
+        ("a plan that costs the same is another", "1 small v1, 8 twin v1",
+         ["small v1 1-8", "twin v1 8-"]),
         ("another plan at the same price does", "1 small v1, 8 large v1, 16 all same",
          ["small v1 1-8", "large v1 8-"]),
         ("of two that were applied to what begins after both the later one",
@@ -231,6 +241,11 @@ def test_price_lists_that_are_applied(rule: str, words: str, rows: list[str]) ->
           "large no-addon 25-"]),
         ("also of what is rented then", "25 small open, 10 all open", "open 10-12",
          ["small no-addon 25-"]),
+        ("that has begun", "26 small open, 10 all open", "open 10-12", ["small late 26-"]),
+        ("and has what was chosen", "25 1×ipv4 open, 10 all open", "open 10-12",
+         ["1×ipv4 large-only 25-"]),
+        ("what only it has keeps its price", "25 mine own, 10 all own", "own 10-12",
+         ["mine own 25-"]),
         ("a later one holds", "25 small open, 10 all open, 20 all next", "open 10-20, next 20-",
          ["small next 25-"]),
         ("one that lacks the plan says nothing", "1 small v1, 10 all large-c", "large-c 10-20",
@@ -241,6 +256,17 @@ def test_price_lists_that_are_applied(rule: str, words: str, rows: list[str]) ->
 )  # fmt: skip
 def test_contracts(rule: str, words: str, agreed: str, rows: list[str]) -> None:
     assert costs(words, agreed) == rows, rule
+
+
+def test_each_charge_of_a_plan_goes_on_for_itself() -> None:
+    """Two of one price, in two versions that cost the same."""
+    plan = V1.plans["small"]
+    both = replace(plan, charges={**plan.charges, "help": plan.charges["rent"]})
+    lists = [replace(one, plans={"small": both}) for one in (V1, SAME)]
+    found = priced(ITEM, choices("1 small v1, 8 all same"), lists)
+    assert [(one.row.charge, one.row.valid) for one in found] == [
+        ("rent", Span(day(1))), ("help", Span(day(1))),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
