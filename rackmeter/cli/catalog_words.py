@@ -60,6 +60,8 @@ def applied_lines(
     version: str, applied: "Applied", kept: Iterable[Kept], *, dry_run: bool
 ) -> Iterable[str]:
     """What was done, or would be, and every item that it is about."""
+    from pipeline.periods import HALF_MONTH  # noqa: PLC0415 - starts slowly
+
     would = "would be " if dry_run else ""
     customers = len({one.account for one in applied.touched})
     count = f"{_count(len(applied.items), 'item')} of {_count(customers, 'customer')}"
@@ -69,7 +71,7 @@ def applied_lines(
     for item, account, plan in kept:
         yield f"  {item} of {account} keeps its price: {version} has no plan {plan}"
     for scope, start in applied.late:
-        yield f"  {scope}: the next close corrects the sealed period from {start:%Y-%m-%d}"
+        yield f"  {scope}: the next close corrects {start + HALF_MONTH:%Y-%m}, which is sealed"
 
 
 def touched_lines(touched: Sequence["Touched"]) -> Iterable[str]:

@@ -152,6 +152,8 @@ def preview(
 
 
 def _show(report: "CloseReport", period: str, *, json: bool) -> None:
+    from pipeline.periods import HALF_MONTH  # noqa: PLC0415 - starts slowly
+
     if json:
         document(close_document(report, period))
         return
@@ -168,7 +170,7 @@ def _show(report: "CloseReport", period: str, *, json: bool) -> None:
             note(f"{outcome.account}: {reason}")
     for one in report.unbilled:
         note(
-            f"{one.account}: {one.scope} of {one.period.start:%Y-%m-%d} comes to"
+            f"{one.account}: {one.scope} of {one.period.start + HALF_MONTH:%Y-%m} comes to"
             f" {one.net:+} {one.currency} since {one.invoice or 'it was sealed'}: {one.goes}"
         )
     if not report.outcomes:
