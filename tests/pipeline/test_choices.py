@@ -244,6 +244,7 @@ def test_price_lists_that_are_applied(rule: str, words: str, rows: list[str]) ->
         ("that has begun", "26 small open, 10 all open", "open 10-12", ["small late 26-"]),
         ("and has what was chosen", "25 1×ipv4 open, 10 all open", "open 10-12",
          ["1×ipv4 large-only 25-"]),
+        ("also where it is one of another scope", "25 small open", "", ["small no-addon 25-"]),
         ("what only it has keeps its price", "25 mine own, 10 all own", "own 10-12",
          ["mine own 25-"]),
         ("a later one holds", "25 small open, 10 all open, 20 all next", "open 10-20, next 20-",
