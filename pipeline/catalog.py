@@ -98,7 +98,7 @@ def read(file: Table) -> Catalog:
 def price_rows(catalog: Catalog, item: Item) -> tuple[PriceRow, ...]:
     """What each charge of the item costs from this version on, as long as the item is rented.
 
-    Where the version ends, the prices of the one that follows it come after.
+    Where the version ends, the prices of the one that follows it come after, if that has the plan.
     """
     plan = catalog.plans.get(item.plan)
     if plan is None:
@@ -106,17 +106,19 @@ def price_rows(catalog: Catalog, item: Item) -> tuple[PriceRow, ...]:
             f'item {item.item} has the plan "{item.plan}", which catalogue {catalog.version}'
             f" does not have; its plans are {', '.join(sorted(catalog.plans))}"
         )
+    then = catalog.then if catalog.then and item.plan in catalog.then.plans else None
+    until = catalog.until if then or catalog.then is None else None
     start = max(item.valid.start, catalog.effective)
-    end = min((e for e in (item.valid.end, catalog.until) if e is not None), default=None)
+    end = min((e for e in (item.valid.end, until) if e is not None), default=None)
     rows = tuple(
         PriceRow(item.item, name, Span(start, end), charge, catalog.version, catalog.reason)
         for name, charge in plan.charges.items()
         if end is None or start < end
     )
-    if catalog.until is None or catalog.then is None or end != catalog.until:
+    if until is None or then is None or end != until:
         return rows
-    rest = replace(item, valid=Span(max(item.valid.start, catalog.until), item.valid.end))
-    return (*rows, *price_rows(catalog.then, rest))
+    rest = replace(item, valid=Span(max(item.valid.start, until), item.valid.end))
+    return (*rows, *price_rows(then, rest))
 
 
 def rows_until(rows: Iterable[PriceRow], at: datetime) -> Iterator[PriceRow]:

@@ -69,7 +69,7 @@ def contract(
 
 
 LATE = replace(prices("late"), effective=day(26))
-OWN = replace(contract("own", 10), plans={"mine": V1.plans["small"]})
+OWN = replace(contract("own", 10, 20), plans={"mine": V1.plans["small"]})
 LISTS = (
     V1, SAME, V2, V3, LARGE_ONLY, NO_ADDON, LATE, OWN, contract("c", 10, 20), contract("open", 10),
     contract("next", 20), contract("large-c", 10, 20, LARGE_ONLY, "small"),
@@ -249,6 +249,10 @@ def test_price_lists_that_are_applied(rule: str, words: str, rows: list[str]) ->
          ["mine own 25-"]),
         ("a later one holds", "25 small open, 10 all open, 20 all next", "open 10-20, next 20-",
          ["small next 25-"]),
+        ("a plan of its own keeps its price after it", "1 small v1, 10 all own, 12 mine own",
+         "own 10-20", ["small v1 1-12", "mine own 12-"]),
+        ("until there is another", "1 small v1, 10 all own, 12 mine own, 25 small v1",
+         "own 10-20", ["small v1 1-12", "mine own 12-25", "small v1 25-"]),
         ("one that lacks the plan says nothing", "1 small v1, 10 all large-c", "large-c 10-20",
          ["small v1 1-"]),
         ("a number", "5 1×ipv4 v1, 10 all c", "c 10-20",
