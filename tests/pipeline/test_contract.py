@@ -207,5 +207,7 @@ def test_a_discount_is_of_one_kind() -> None:
 
 
 def test_mistakes_of_the_base_are_those_of_the_base() -> None:
-    with pytest.raises(CatalogError, match=r"2026-03 \(base of contract.toml\):5\d: plan.ax-h"):
+    line = 1 + BASE[: BASE.index('"1.29 / TB"')].count("\n")
+    said = rf"2026-03 \(base of contract.toml\):{line}: plan.ax-hourly"
+    with pytest.raises(CatalogError, match=said):
         load_contract(TEXT, NAME, BASE.replace('"1.29 / TB"', "1.29", 1))
