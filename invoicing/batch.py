@@ -41,7 +41,10 @@ def closed(
     conn: Connection, groups: Sequence[Group], run: Run, due_: Collection[str]
 ) -> list[Closed]:
     """Steps 2 to 8 of a batch."""
-    if len({group.period for group in groups}) > 1:
+    if run.dry_run and (
+        len({group.period for group in groups}) > 1
+        or any(group.account in due_ for group in groups)
+    ):
         return rehearsed(conn, groups, run, due_)
     return list(close_together(conn, groups, run, due_))
 
@@ -49,8 +52,9 @@ def closed(
 def rehearsed(
     conn: Connection, groups: Sequence[Group], run: Run, due_: Collection[str]
 ) -> list[Closed]:
-    """A dry run of several periods of accounts, oldest first: what each would write is there when
-    the next is priced, and is rolled back. Meanwhile whoever would change the accounts waits.
+    """A dry run of all that concerns accounts, corrections first and the oldest period first: what
+    each would write is there when the next is priced, and is rolled back. Meanwhile whoever would
+    change the accounts waits.
     """
     accounts = sorted({group.account for group in groups})
     again = replace(run, rehearsed=True)

@@ -113,10 +113,11 @@ def close(
             told = _Told(progress, len(groups))
             at = issued_at.replace(microsecond=0)
             run = Run(seller, grace_ms, at, dry_run, folder, log, told.step, least, rates)
-            work = Work(url, run, {one.account for one in dues})
+            due_too = {one.account for one in dues}
+            work = Work(url, run, due_too)
             closed: dict[int, Closed] = {}
             for together, done in work.done(
-                conn, _in_turn(conn, batches(groups, batch, dry=dry_run)), processes
+                conn, _in_turn(conn, batches(groups, batch, dry=dry_run, due=due_too)), processes
             ):
                 for group, one in zip(together, done, strict=True):
                     closed[places[group.account, group.period]] = one

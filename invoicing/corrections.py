@@ -19,7 +19,7 @@ def corrections(adjusted: Adjusted) -> list[Correction]:
     priced = adjusted.priced
     now = _called(adjusted, price(priced.scope, priced.inputs, priced.as_of))
     end, rates = closed(priced.inputs.period), billed_rates(priced.scope, priced.inputs)
-    return adjustments(now, adjusted.billed, adjusted.number, end, rates)
+    return adjustments(now, adjusted.billed, adjusted.number, end, rates, adjusted.rates)
 
 
 def _called(adjusted: Adjusted, lines: Iterable[Line]) -> list[Line]:

@@ -5,7 +5,7 @@ customer recomputes it with no database. Evidence is per day, not per window: a 
 is 31 sums a series instead of 8,928 windows.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -104,6 +104,8 @@ class Adjusted:
     billed: tuple[BilledLine, ...]
     number: int = 1
     """Which correction of this scope and period it is."""
+    rates: dict[str, Decimal] = field(default_factory=dict)
+    """Tax category → rate in percent, of that invoice; empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True)

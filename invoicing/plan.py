@@ -125,6 +125,23 @@ def _periods(scope: Rented, inside: datetime, *, final: bool) -> Iterator[Span]:
             yield period
 
 
+def first_asked(
+    groups: Iterable[Group], month_of: str | None, as_of: datetime | None
+) -> datetime | None:
+    """When the month that is closed begins, where there is anything to bill in it: not those that
+    are billed late besides.
+    """
+    inside = middle(month_of) if month_of is not None else as_of
+    assert inside is not None
+    asked = (
+        group.period.start
+        for group in groups
+        if group.scopes
+        and group.period.start >= _whole(inside, group.timezone, final=month_of is None).start
+    )
+    return min(asked, default=None)
+
+
 def _whole(inside: datetime, timezone: str, *, final: bool) -> Span:
     """The month that is closed as a whole: that of the instant, or the one before."""
     current = _month(inside, timezone)
@@ -136,19 +153,26 @@ def _month(inside: datetime, timezone: str) -> Span:
     return month(inside, timezone)
 
 
-def batches(groups: Sequence[Group], scopes: int, *, dry: bool = False) -> Iterator[list[Group]]:
+def batches(
+    groups: Sequence[Group], scopes: int, *, dry: bool = False, due: Collection[str] = ()
+) -> Iterator[list[Group]]:
     """Groups of one period and time zone, about so many scopes together; earlier periods first,
     because what an account was billed for them is known when a later one is priced.
 
-    ``dry``: nothing is known of what was not written, so all periods of an account that has several
-    are in one batch, with others of such accounts (``invoicing.batch.rehearsed``).
+    ``dry``: nothing is known of what was not written, so all periods of an account that has
+    several, or is ``due`` to be corrected, are in one batch, with others of such accounts
+    (``invoicing.batch.rehearsed``).
     """
     turn = sorted(groups, key=lambda one: (one.period.start, one.timezone, one.account))
     months = Counter(group.account for group in groups)
     sizes = Counter[str]()
     for group in groups:
         sizes[group.account] += len(group.scopes)
-    often = {group.account: group.timezone for group in turn if dry and months[group.account] > 1}
+    often = {
+        group.account: group.timezone
+        for group in turn
+        if dry and (months[group.account] > 1 or group.account in due)
+    }
     for names in _together(
         sorted(often, key=lambda name: (often[name], name)), scopes,
         lambda name: (sizes[name], None),

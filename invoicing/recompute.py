@@ -106,7 +106,7 @@ class _Chain:
         inputs = carried(scope, inputs, self._earlier[name])
         now = Priced(scope, inputs, closed(period))
         before = corrected_lines(book, scope, ahead=TREATMENT in one.why)
-        entry = Adjusted(book.number, now, before, book.corrections + 1)
+        entry = Adjusted(book.number, now, before, book.corrections + 1, book.rates)
         if self._dropped is not None and period.start < self._dropped:
             refused = (
                 f"Windows of {name} before {self._dropped:%Y-%m-%d} were dropped"

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from psycopg.types.json import Jsonb
 
-from invoicing.plan import Group
+from invoicing.plan import Group, first_asked
 from invoicing.report import Outcome
 from sinks.database import Connection
 
@@ -23,7 +23,7 @@ def begin(
     began_at: datetime,
 ) -> int:
     """Enters a run for these groups; its number."""
-    since = min((group.period.start for group in groups if group.scopes), default=None)
+    since = first_asked(groups, month_of, as_of)
     row = conn.execute(
         "INSERT INTO close_run (month, as_of, accounts, began_at, since)"
         " VALUES (%s, %s, %s, %s, %s) RETURNING run_id",

@@ -35,18 +35,19 @@ class Correction:
 
 def adjustments(
     now: Iterable[Line], billed: Sequence[BilledLine], number: int, end: datetime,
-    rates: Mapping[str, Decimal] = NONE,
+    rates: Mapping[str, Decimal] = NONE, usual: Mapping[str, Decimal] = NONE,
 ) -> list[Correction]:  # fmt: skip
     """Each difference, in the order of ``now``, vanished last.
 
     ``number`` says which correction of the period it is, from 1; ``end`` is the period's. A new
     line has the rate that ``rates`` gives its key, else that of its tax category among those
-    billed, None where that has none; one that was billed has its own. Where the category of a line
-    has changed, the old one is taken back and the new one charged.
+    billed, else in ``usual``, None where that has none; one that was billed has its own. Where the
+    category of a line has changed, the old one is taken back and the new one charged.
     """
     own = [line for line in now if line.service.start < end]
     before = {(one.key, one.tax): one for one in billed}
-    usual = {one.tax: one.rate for one in reversed(billed) if one.kind is not LineKind.BILLED}
+    mine = {one.tax: one.rate for one in reversed(billed) if one.kind is not LineKind.BILLED}
+    usual = {**usual, **mine}
     taxes: dict[str, set[str]] = defaultdict(set)
     for key, tax in [*before, *((line.key, line.tax) for line in own)]:
         taxes[key].add(tax)

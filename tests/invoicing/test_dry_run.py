@@ -109,6 +109,25 @@ def test_it_says_what_the_close_does(
     assert [one.number for one in dry.outcomes] == [None] * documents
 
 
+def test_a_credit_note_of_the_close_is_known_to_the_invoice(
+    conn: Connection, billing_url: str
+) -> None:
+    """One month, and one item ended in an earlier one: credit that goes home is drawn again."""
+    customer(conn, "other")
+    rented(conn, "other", "o", at("2026-02-01"))
+    rented(conn, "other", "p", at("2026-02-01"))
+    wanted = Grant("other", "gift", CreditKind.PROMOTIONAL, Decimal("200.00"), at("2026-02-01"))
+    grant(conn, wanted, "test", at("2026-02-01"), "bank")
+    monthly(billing_url, "2026-02", 3)
+    timelines.end(conn, "o", at("2026-02-16"), at("2026-05-10"))
+    before = everything(conn)
+    dry = closed(billing_url, "2026-05", "2026-06-03", dry_run=True)
+    assert everything(conn) == before
+    real = closed(billing_url, "2026-05", "2026-06-03")
+    assert said(dry) == said(real)
+    assert {one.kind for one in real.outcomes if one.account == "other"} == {CREDIT_NOTE, "invoice"}
+
+
 def test_the_next_numbers_are_there(conn: Connection, billing_url: str) -> None:
     """Nothing is taken: the close gives the first of them."""
     freed(conn)

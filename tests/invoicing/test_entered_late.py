@@ -136,6 +136,19 @@ def test_a_close_of_one_account_decides_for_that_alone(conn: Connection, billing
     assert sum(net for (net,) in of_february(conn)) == Decimal("150.00")
 
 
+def test_a_month_that_is_late_for_one_customer_is_no_first_month_of_others(
+    conn: Connection, billing_url: str
+) -> None:
+    """The first close is April's; late is billed here from March on, which is said then."""
+    entered_late(conn, "2026-02-01", "2026-04-10")
+    rented(conn, "acme", "j", at("2026-03-01"), entered=at("2026-04-10"))
+    monthly(billing_url, "2026-04", 1)
+    assert say_billed_from(conn, "late", date(2026, 3, 1))
+    monthly(billing_url, "2026-05", 3)
+    assert nets(conn, "late").keys() == {"2026-03", "2026-04", "2026-05", "2026-06", "2026-07"}
+    assert nets(conn, "acme").keys() == {"2026-04", "2026-05", "2026-06", "2026-07"}
+
+
 def of_february(conn: Connection) -> list[tuple[Decimal]]:
     return conn.execute(
         "SELECT net FROM invoice_line WHERE line_key LIKE %s", ("%/2026-01-31%",)

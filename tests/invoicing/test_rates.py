@@ -1,6 +1,7 @@
 """A month is taxed at the rates in force as it ends, whenever it is closed."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from invoicing.document import Document
 from invoicing.export import load
 from pipeline.catalog import load as load_catalog
+from schemas.billing import LineKind
 from sinks import timelines
 from sinks.catalogs import apply
 from sinks.database import Connection
@@ -77,6 +79,45 @@ def test_what_corrects_it_has_its_rates(rented: Connection, billing_url: str) ->
     assert [(one.corrects, rates(one)) for one in notes] == [
         ("RM-2026-000001", [("hosting", 19)]), ("RM-2026-000002", [("hosting", 16)]),
     ]  # fmt: skip
+
+
+def test_what_is_new_in_a_month_whose_fee_was_billed_before_has_the_rates_of_its_invoice(
+    billing: Connection, billing_url: str
+) -> None:
+    """March's rent stood on February's invoice, so March's has no line of its own; the rates change
+    with April. Told then: another item of March.
+    """
+    other = ARREARS.replace('version = "', 'version = "more-')
+    april = AHEAD.replace('version = "', 'version = "new-').replace("19 %", "16 %")
+    april = april.replace("effective = 2026-01-01", "effective = 2026-04-01")
+    for text in (AHEAD, other, april):
+        apply(billing, load_catalog(text, "prices.toml"), text, ENTERED)
+    ledger.topic(billing, CLOSED + timedelta(days=40))
+    account(billing, "acme-0")
+
+    def rent(item: str, text: str, at: datetime, until: datetime | None = None) -> None:
+        timelines.rent(
+            billing, item=item, title=item, plan="ahead", account="acme-0", server=f"srv-{item}",
+            catalog=load_catalog(text, "prices.toml"), entered_at=ENTERED, scope="web", at=at,
+            until=until,
+        )  # fmt: skip
+
+    rent("web", AHEAD, START)
+    seller = load_catalog(april, "new.toml").seller
+    known = tax_rates(billing, seller.entity)
+    for month in ("2026-02", "2026-03"):
+        assert close_month(billing_url, month, seller=seller, rates=known).exit_code == 0
+    rent("more", other, START + timedelta(days=28), START + timedelta(days=59))
+    late = CLOSED + timedelta(days=10)
+    report = close_month(billing_url, "2026-04", seller=seller, rates=known, issued_at=late)
+    assert report.exit_code == 0, report
+    corrected = [
+        (row.line.net, int(row.rate))
+        for one in issued(billing)
+        for row in one.lines
+        if row.line.kind is LineKind.ADJUSTMENT
+    ]
+    assert corrected == [(Decimal("60.00"), 19)]
 
 
 def test_of_two_that_begin_together_the_one_applied_last_counts(billing: Connection) -> None:
