@@ -45,6 +45,8 @@ class Choice:
     """Of the catalogue whose prices it has then."""
     number: int = 0
     """In the order in which they were given."""
+    catalog: str = ""
+    """Where the version is a contract, the newest catalogue in force at ``at`` that there was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +100,8 @@ def priced(
 ) -> tuple[Priced, ...]:
     """All price rows of the item while it is rented.
 
-    ``lists`` has every version that the choices name, and every catalogue where that is a contract,
-    older ones first; ``agreed`` from when to when each contract of the item's scope holds.
+    ``lists`` has every version that the choices name, and the base of each contract, older ones
+    first; ``agreed`` from when to when each contract of the item's scope holds.
     """
     known = {one.version: one for one in lists}
     parts: defaultdict[tuple[Part, str], list[Choice]] = defaultdict(list)
@@ -120,13 +122,17 @@ def priced(
     return _joined(found)
 
 
-def _joined(rows: Iterable[Priced]) -> tuple[Priced, ...]:
-    """What goes on at the same price is one row, of the version that it began with."""
+def _joined(rows: Iterable[Priced], since: datetime | None = None) -> tuple[Priced, ...]:
+    """What goes on at the same price, from ``since`` on, is one row, of the version that it began
+    with. In order of time.
+    """
     found: dict[tuple[str, str], list[Priced]] = defaultdict(list)
     for one in rows:
         same = found[one.plan, one.row.charge]
         before = same[-1].row if same else None
-        if before and (before.valid.end, before.price) == (one.row.valid.start, one.row.price):
+        start = one.row.valid.start
+        follows = before is not None and (before.valid.end, before.price) == (start, one.row.price)
+        if before and follows and (since is None or start >= since):
             span = Span(before.valid.start, one.row.valid.end)
             same[-1] = replace(one, row=replace(before, valid=span))
         else:
@@ -160,15 +166,14 @@ def _steps(
 
 def _meant(own: Choice, lists: Sequence[Catalog], agreed: Mapping[str, Span]) -> str:
     """The version that a choice came with; where that is a contract which one that was told later
-    has ended before it, the newest catalogue of its day.
+    has ended before it, what it would have come with else.
     """
-    if next(one for one in lists if one.version == own.version).then is None:
-        return own.version
+    named = next(one for one in lists if one.version == own.version)
     span = agreed.get(own.version)
-    if span is not None and span.holds(own.at):
+    if named.then is None or (span is not None and span.holds(own.at)):
         return own.version
-    day = [one for one in lists if one.then is None and one.effective <= own.at and has(one, own)]
-    return day[-1].version if day else own.version
+    newest = next((one for one in lists if one.version == own.catalog), named.then)
+    return next((one.version for one in (newest, named.then) if has(one, own)), own.version)
 
 
 def _prices(
@@ -233,18 +238,6 @@ def changed_from(
     found = [replace(one, row=row) for one in before for row in rows_until([one.row], at)]
     for one in after:
         span = one.row.valid.inside(Span(at))
-        if span is None:
-            continue
-        new = replace(one, row=replace(one.row, valid=span))
-        same = [n for n, old in enumerate(found) if _goes_on(old, new)]
-        if same:
-            span = Span(found.pop(same[0]).row.valid.start, span.end)
-            new = replace(one, row=replace(one.row, valid=span))
-        found.append(new)
-    return tuple(found)
-
-
-def _goes_on(old: Priced, new: Priced) -> bool:
-    return old.row.valid.end == new.row.valid.start and old == replace(
-        new, row=replace(new.row, valid=old.row.valid)
-    )
+        if span is not None:
+            found.append(replace(one, row=replace(one.row, valid=span)))
+    return _joined(sorted(found, key=lambda one: one.row.valid.start), at)

@@ -33,8 +33,16 @@ def load_choices(conn: Connection, items: Collection[str]) -> Choices:
     """By item, everything that was chosen for it."""
     found: defaultdict[str, list[Choice]] = defaultdict(list)
     rows = conn.execute(
-        "SELECT item_id, part, name, at, value, coalesce(version, ''), number FROM item_choice"
-        " WHERE item_id = ANY(%s) ORDER BY item_id, number",
+        """
+        SELECT item_id, part, name, at, value, coalesce(version, ''), number, CASE
+            WHEN version IN (SELECT version FROM contract) THEN coalesce((
+                SELECT v.version FROM catalog_version v
+                WHERE v.effective <= o.at AND v.applied_at <= o.entered_at
+                  AND v.version NOT IN (SELECT version FROM contract)
+                ORDER BY v.effective DESC, v.applied_at DESC, v.version DESC LIMIT 1), '')
+            ELSE '' END
+        FROM item_choice o WHERE item_id = ANY(%s) ORDER BY item_id, number
+        """,
         (list(items),),
     )
     for item, part, *rest in rows:
@@ -44,7 +52,9 @@ def load_choices(conn: Connection, items: Collection[str]) -> Choices:
 
 def lists_of(conn: Connection, choices: Iterable[Choice]) -> list[Catalog]:
     """The versions that choices name, older ones first."""
-    return published_in_order(conn, {one.version for one in choices if one.version})
+    return published_in_order(
+        conn, {name for one in choices for name in (one.version, one.catalog) if name}
+    )
 
 
 def choose(conn: Connection, item: str, choices: Iterable[Choice], entered_at: datetime) -> None:

@@ -76,13 +76,12 @@ def publish(conn: Connection, catalog: Catalog, text: str, at: datetime) -> bool
 
 
 def published_in_order(conn: Connection, versions: Collection[str]) -> list[Catalog]:
-    """These versions, and where a contract is among them all catalogues; older ones first."""
+    """These versions and what contracts among them rest on, older ones first."""
     rows = conn.execute(
         """
-        SELECT version FROM catalog_version v
+        SELECT version FROM catalog_version
         WHERE version = ANY(%(named)s)
-           OR (EXISTS (SELECT FROM contract WHERE version = ANY(%(named)s))
-               AND NOT EXISTS (SELECT FROM contract c WHERE c.version = v.version))
+           OR version IN (SELECT base FROM contract WHERE version = ANY(%(named)s))
         ORDER BY effective, applied_at, version
         """,
         {"named": list(versions)},

@@ -57,6 +57,8 @@ def catalogue(
     found = published(conn, version)
     if found is None:
         raise ConfigError(f"{version} is neither a file nor a published catalogue.")
+    if named and scope and found.scope not in ("", scope):
+        raise ConfigError(f"{version} is the contract of {found.scope}, not of {scope}.")
     return found
 
 

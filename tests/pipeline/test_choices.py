@@ -23,7 +23,7 @@ from tests.pipeline.catalogs import HEAD
 
 VERSIONS = (
     "v1", "v2", "v3", "large-only", "no-addon", "c", "open", "next", "large-c", "large-next",
-    "late", "own",
+    "own",
 )  # fmt: skip
 PLANS = """
 [plan.small]
@@ -68,10 +68,9 @@ def contract(
     return replace(prices(name, without), effective=day(low), until=end, then=base, scope="acme")
 
 
-LATE = replace(prices("late"), effective=day(26))
 OWN = replace(contract("own", 10, 20), plans={"mine": V1.plans["small"]})
 LISTS = (
-    V1, SAME, V2, V3, LARGE_ONLY, NO_ADDON, LATE, OWN, contract("c", 10, 20), contract("open", 10),
+    V1, SAME, V2, V3, LARGE_ONLY, NO_ADDON, OWN, contract("c", 10, 20), contract("open", 10),
     contract("next", 20), contract("large-c", 10, 20, LARGE_ONLY, "small"),
     contract("large-next", 20, None, LARGE_ONLY, "small"),
 )  # fmt: skip
@@ -79,7 +78,8 @@ LISTS = (
 
 def choices(words: str) -> list[Choice]:
     """``1 small v1`` from the first on at those prices, ``5 2×ipv4 v1``, ``5 0×ipv4``, ``5 @s-2``
-    served by another, ``16 all v2`` the prices of all; in the order in which they were given.
+    served by another, ``16 all v2`` the prices of all, ``5 large c/v2`` by a contract where v2 was
+    the newest catalogue; in the order in which they were given.
     """
     return [_choice(number, *one.split()) for number, one in enumerate(words.split(", "))]
 
@@ -91,7 +91,8 @@ def _choice(number: int, at: str, what: str, version: str = "") -> Choice:
         (Part.SERVER, "", what[1:]) if what.startswith("@") else
         (Part.ADDON, addon, count) if addon else (Part.PLAN, "", what)
     )  # fmt: skip
-    return Choice(part, name, day(int(at)), value, version, number)
+    version, _, catalog = version.partition("/")
+    return Choice(part, name, day(int(at)), value, version, number, catalog)
 
 
 def said(rows: tuple[Priced, ...]) -> list[str]:
@@ -235,16 +236,18 @@ def test_price_lists_that_are_applied(rule: str, words: str, rows: list[str]) ->
         ("a list is newer that is newer than its base",
          "25 all v2, 12 small c, 10 all c", "c 10-20",
          ["small c 12-20", "small v1 20-25", "small v2 25-"]),
-        ("one that was told later ended it before: the newest catalogue of the day",
-         "1 small v1, 10 all open, 25 large open, 12 all c", "open 10-12, c 12-20",
+        ("one that was told later ended it before: the newest catalogue that there was",
+         "1 small v1, 10 all open, 25 large open/v3, 12 all c", "open 10-12, c 12-20",
          ["small v1 1-10", "small open 10-12", "small c 12-20", "small v1 20-25",
-          "large no-addon 25-"]),
-        ("also of what is rented then", "25 small open, 10 all open", "open 10-12",
-         ["small no-addon 25-"]),
-        ("that has begun", "26 small open, 10 all open", "open 10-12", ["small late 26-"]),
-        ("and has what was chosen", "25 1×ipv4 open, 10 all open", "open 10-12",
-         ["1×ipv4 large-only 25-"]),
-        ("also where it is one of another scope", "25 small open", "", ["small no-addon 25-"]),
+          "large v3 25-"]),
+        ("also of what is rented then", "25 small open/v2, 10 all open", "open 10-12",
+         ["small v2 25-"]),
+        ("its base where that lacks what was chosen", "25 1×ipv4 open/no-addon, 10 all open",
+         "open 10-12", ["1×ipv4 v1 25-"]),
+        ("or is not known", "25 small open, 10 all open", "open 10-12", ["small v1 25-"]),
+        ("what is applied later is followed", "25 small open/v2, 10 all open, 26 all v3",
+         "open 10-12", ["small v2 25-26", "small v3 26-"]),
+        ("also where it is one of another scope", "25 small open/v2", "", ["small v2 25-"]),
         ("what only it has keeps its price", "25 mine own, 10 all own", "own 10-12",
          ["mine own 25-"]),
         ("a later one holds", "25 small open, 10 all open, 20 all next", "open 10-20, next 20-",

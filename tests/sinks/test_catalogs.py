@@ -276,7 +276,7 @@ class TestAddons:
             CONTRACT[CONTRACT.index("[plan") :]: "",
         }
         apply_contract(customer, *agreed(customer, **terms), START + DAY)
-        assert rows(customer, "ipv4")[1] == ("acme-2026", Span(APRIL, MAY))
+        assert rows(customer, "ipv4")[1] == ("acme-2026", Span(APRIL)), "its base costs the same"
 
 
 def test_items_that_would_cost_the_same_are_left_alone(customer: Connection) -> None:

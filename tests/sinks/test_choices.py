@@ -15,7 +15,7 @@ from pipeline.catalog import Catalog, load
 from pipeline.rating.price import price
 from rackmeter.cli.prices import catalogue
 from schemas.billing import Inputs, Span
-from schemas.errors import RefusedError
+from schemas.errors import ConfigError, RefusedError
 from schemas.prices import Charge, Fee, IntervalKind
 from sinks.alterations import add_addon, drop_addon, resize
 from sinks.catalog_effect import between, without_plan
@@ -467,6 +467,13 @@ def test_a_contract_that_comes_late_leaves_the_time_of_the_next(rented: Connecti
     ]  # fmt: skip
 
 
+def test_a_contract_of_another_scope_is_not_named(rented: Connection) -> None:
+    contract(rented, "c", 10, None, "0.08")
+    assert catalogue(rented, "c", "i-1", day(12)).version == "c"
+    with pytest.raises(ConfigError, match="c is the contract of i-1, not of i-2"):
+        catalogue(rented, "c", "i-2", day(12))
+
+
 def test_in_a_contract_other_prices_are_named(rented: Connection) -> None:
     contract(rented, "c", 10, None, "0.08")
     resized(rented, "large", 12)
@@ -482,13 +489,43 @@ def test_what_is_chosen_after_a_contract_was_ended_has_no_prices_of_it(
     apply(rented, *V4, START + 2 * MINUTE)
     if not late:
         contract(rented, "d", 8, 15, "0.07")
-    resized(rented, "large", 20, catalogue(rented, None, "i-1", day(20)))
+    resize(
+        rented, "i-1", plan="large", at=day(20), catalog=catalogue(rented, None, "i-1", day(20)),
+        entered_at=START + 5 * MINUTE,
+    )  # fmt: skip
     if late:
         contract(rented, "d", 8, 15, "0.07")
     assert versions(rented, "i-1") == [
         ("v2", Span(START, day(5))), ("c", Span(day(5), day(8))), ("d", Span(day(8), day(15))),
         ("v2", Span(day(15), day(20))), ("v4", Span(day(20))),
     ]  # fmt: skip
+
+
+def test_a_list_that_leaves_what_exists_is_not_followed_after_a_contract_was_ended(
+    rented: Connection,
+) -> None:
+    """i-2 is rented under c, which d ends before; v4 is published after that, a swap changes no
+    price.
+    """
+    contract(rented, "c", 5, None, "0.08")
+    rent(
+        rented, item="i-2", plan="small", account="acme", server="s-2", at=day(20), scope="i-1",
+        catalog=catalogue(rented, None, "i-1", day(20)), entered_at=START + 2 * MINUTE,
+    )  # fmt: skip
+    contract(rented, "d", 8, 15, "0.07")
+    apply(rented, *V4, START + 3 * MINUTE)
+    swap(rented, "i-2", "s-3", day(25), START + 4 * MINUTE)
+    rows = load_scope(rented, "i-1").prices
+    found = {(row.version, row.valid) for row in rows if row.item == "i-2"}
+    assert found == {("v2", Span(day(20)))}
+
+
+def test_contracts_of_one_day_and_price_cut_no_month(rented: Connection) -> None:
+    """What the second leaves alone is not cut where something is said afterwards."""
+    contract(rented, "c", 5, None, "0.08")
+    contract(rented, "d", 5, None, "0.08")
+    booked(rented, 1, 21)
+    assert versions(rented, "i-1") == [("v2", Span(START, day(5))), ("c", Span(day(5)))]
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
