@@ -50,7 +50,8 @@ def lift(
     """Takes a crossing back, and resumes what nothing else holds."""
     freed = Freed()
     if alert.body["data"]["suspends"]:
-        mine = _of(alert, caps.items)
+        known = suspended(conn, looked.account)
+        mine = [item for item in _of(alert, caps.items) if item in known]
         freed = Freed([i for i in mine if i not in caps.held], [i for i in mine if i in caps.held])
     back = taken_back(alert, one, freed, looked)
     if not enqueue(conn, back, looked.now):

@@ -24,6 +24,7 @@ from sinks.database import Connection, connect
 from sinks.deliver import Outcome, Provisioning, Ways, deliver_due
 from sinks.dunning import items_capped
 from sinks.outbox import Alert
+from sinks.timelines import end, reopen
 from sinks.watch import due_accounts, look
 from sinks.webhooks import set_webhook
 from tests.fix_billing import (
@@ -243,6 +244,17 @@ def test_a_cap_suspends_resumes_and_holds_again(rented: Connection) -> None:
     assert said(look(rented, "acme", NOW, NOW)) == ["cleared /net/100%", "resume /net/100%"]
     assert [kind for kind, _ in commands(rented)] == ["suspend", "resume"] * 3
     assert all(items == ["i-1", "i-2"] for _, items in commands(rented))
+
+
+def test_a_cap_that_suspended_nothing_resumes_nothing(rented: Connection) -> None:
+    """The item had ended; then its end is taken back."""
+    use(rented, 115 * MB)
+    end(rented, "i-1", NOW, NOW)
+    a_budget(rented, "10", action=Action.CAP)
+    assert said(look(rented, "acme", NOW + HOUR, NOW)) == ["crossed /net/100%"]
+    reopen(rented, "i-1", NOW)
+    assert use(rented, -20 * MB, NOW + HOUR) == ["cleared /net/100%"]
+    assert commands(rented) == []
 
 
 def test_what_another_cap_holds_stays_suspended(rented: Connection) -> None:
