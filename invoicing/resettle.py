@@ -12,6 +12,7 @@ from typing import Final
 from invoicing.corrections import corrections, invoices_of
 from invoicing.document import CREDIT_NOTE, Document, DocumentLine, of_scopes
 from pipeline.money import EXACT, exact_sum, minor_units
+from pipeline.rating.credit import holds
 from pipeline.rating.taken import given, home
 from schemas.billing import LineKind, Taken
 from schemas.terms import CreditKind, TaxMode, TaxRounding
@@ -124,7 +125,7 @@ def _taken(conn: Connection, documents: Sequence[Document]) -> list[list[Again]]
         return found
     names = (
         "no", "place", "about", "amount", "own", "rate", "charged", "tax", "before", "before_tax",
-        "used", "credit_only", "inclusive", "down",
+        "used", "again", "credit_only", "inclusive", "down",
     )  # fmt: skip
     columns = {
         name: list(column) for name, column in zip(names, zip(*wanted, strict=True), strict=True)
@@ -152,10 +153,12 @@ def _asked(document: Document, one: Taken, about: Mapping[str, str]) -> tuple[ob
     mine = [row.line for row in rows if about.get(row.line.key) == one.invoice]
     own = exact_sum(line.net for line in group if about.get(line.key) == one.invoice)
     whole = exact_sum(line.net for line in (group if note else mine))
+    there = {held.credit for held in document.credits if holds(held, document.issued_at)}
     return (
         f"{one.category} {one.rate}" if note else one.invoice, -whole, -own,
         one.rate, one.charged, one.tax, one.before, one.before_tax,
-        exact_sum(credit.left for credit in one.used), not note,
+        exact_sum(credit.left for credit in one.used),
+        exact_sum(credit.left for credit in one.used if credit.credit in there), not note,
         profile.mode is TaxMode.INCLUSIVE, profile.rounding is TaxRounding.DOWN,
     )  # fmt: skip
 

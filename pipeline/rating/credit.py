@@ -34,12 +34,16 @@ def draw(
     """
     drawn: list[Draw] = []
     for credit in sorted(credits_, key=_turn):
-        valid = credit.granted_at <= at and (credit.expires_at is None or at < credit.expires_at)
         part = min(credit.left, amount)
-        if credit.kind is kind and valid and part > 0:
+        if credit.kind is kind and holds(credit, at) and part > 0:
             drawn.append(Draw(credit.credit, part))
             amount -= part
     return tuple(drawn)
+
+
+def holds(credit: Credit, at: datetime) -> bool:
+    """It may be drawn then."""
+    return credit.granted_at <= at and (credit.expires_at is None or at < credit.expires_at)
 
 
 def promotional_lines(

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from pipeline.money import exact_sum
-from pipeline.rating.credit import Draw, draw, promotional_lines
+from pipeline.rating.credit import Draw, draw, holds, promotional_lines
 from pipeline.rating.extra import nets
 from pipeline.rating.taken import NOTHING, Taking, given_lines, note_taxes, purse, taken_back
 from pipeline.rating.tax import rate_of, tax_lines
@@ -52,8 +52,10 @@ def settle(
         (line, own[line.key] if line.key in own else rate_of(line, seller, profile))
         for line in lines
     ]
-    taken = taken_back(rated, taking, currency, profile)
-    known = () if taking.note else purse(credits_, taken)
+    there = tuple(credits_)
+    again = {credit.credit for credit in there if holds(credit, at)}
+    taken = taken_back(rated, taking, currency, profile, again)
+    known = () if taking.note else purse(there, taken)
     rated += list(given_lines(rated, taken))
     rated += promotional_lines(rated, known, currency, at)
     taxes = tax_lines(rated, currency, profile)

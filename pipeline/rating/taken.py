@@ -9,7 +9,7 @@ about base × rate of one document, in the rules that come with it within one un
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
@@ -43,11 +43,15 @@ NOTHING: Final = Taking()
 
 
 def taken_back(
-    rated: Sequence[tuple[Line, Decimal]], taking: Taking, currency: str, profile: TaxProfile
-) -> tuple[Taken, ...]:
+    rated: Sequence[tuple[Line, Decimal]], taking: Taking, currency: str, profile: TaxProfile,
+    again: Collection[str] = (),
+) -> tuple[Taken, ...]:  # fmt: skip
     """What these lines take back: a credit note by what each category and rate comes to below zero,
     first of the invoices that its lines correct, of each what they come to; an invoice by what its
     lines correct of each earlier invoice together, and of credit alone.
+
+    What goes on at another rate is no money where credit had paid it: no tax was charged on it. So
+    an invoice gives that back too, of credit that may be drawn ``again`` at the new rate.
     """
     lacks: dict[object, Decimal] = defaultdict(Decimal)
     own: dict[tuple[str, Group], Decimal] = defaultdict(Decimal)
@@ -57,7 +61,7 @@ def taken_back(
         whole = group if taking.note else about
         lacks[whole] = EXACT.subtract(lacks[whole], line.net)
     mine = [own[one.invoice, (one.category, one.rate)] for one in taking.earlier]
-    amounts = _amounts(taking, mine, lacks)
+    amounts = _amounts(taking, mine, lacks, again)
     return tuple(
         take(one, amount, currency, profile)
         for one, amount in zip(taking.earlier, amounts, strict=True)
@@ -65,7 +69,9 @@ def taken_back(
     )
 
 
-def _amounts(taking: Taking, own: Sequence[Decimal], lacks: dict[object, Decimal]) -> list[Decimal]:
+def _amounts(
+    taking: Taking, own: Sequence[Decimal], lacks: dict[object, Decimal], again: Collection[str]
+) -> list[Decimal]:
     """How much is taken of each: up to its own, in order, then by a credit note what is left."""
     amounts = [ZERO] * len(own)
     rooms = [room(one) if taking.note else room_of_credit(one) for one in taking.earlier]
@@ -74,6 +80,8 @@ def _amounts(taking: Taking, own: Sequence[Decimal], lacks: dict[object, Decimal
             whole = (one.category, one.rate) if taking.note else one.invoice
             free = EXACT.subtract(rooms[number], amounts[number])
             part = max(ZERO, min(limit, free, lacks[whole]))
+            if not taking.note:
+                part = max(part, min(EXACT.subtract(limit, owed(one)), room_of_credit(one, again)))
             amounts[number] = EXACT.add(amounts[number], part)
             lacks[whole] = EXACT.subtract(lacks[whole], part)
     return amounts
@@ -86,7 +94,7 @@ def take(one: Taken, amount: Decimal, currency: str, profile: TaxProfile) -> Tak
         part = min(credit.left, amount)
         used.insert(0, replace(credit, back=part))
         amount = EXACT.subtract(amount, part)
-    back = min(amount, max(ZERO, EXACT.subtract(one.charged, one.before)))
+    back = min(amount, owed(one))
     total = EXACT.add(one.before, back)
     tax = EXACT.subtract(tax_until(one, total, currency, profile), one.before_tax)
     return replace(one, used=tuple(used), back=back, back_tax=tax if back else ZERO)
@@ -101,11 +109,16 @@ def tax_until(one: Taken, total: Decimal, currency: str, profile: TaxProfile) ->
 
 def room(one: Taken) -> Decimal:
     """The most that can be taken back."""
-    return EXACT.add(max(ZERO, EXACT.subtract(one.charged, one.before)), room_of_credit(one))
+    return EXACT.add(owed(one), room_of_credit(one))
 
 
-def room_of_credit(one: Taken) -> Decimal:
-    return exact_sum(credit.left for credit in one.used)
+def owed(one: Taken) -> Decimal:
+    """What it charged beyond credit, and credit notes have not taken back."""
+    return max(ZERO, EXACT.subtract(one.charged, one.before))
+
+
+def room_of_credit(one: Taken, among: Collection[str] | None = None) -> Decimal:
+    return exact_sum(u.left for u in one.used if among is None or u.credit in among)
 
 
 def given(one: Taken) -> Decimal:

@@ -19,12 +19,13 @@ from invoicing.export import load
 from invoicing.rerate import rerate
 from invoicing.verify import verify
 from pipeline.catalog import load as load_catalog
-from schemas.terms import TaxMode, TaxProfile, TaxRounding
+from schemas.terms import CreditKind, TaxMode, TaxProfile, TaxRounding
 from sinks import timelines
 from sinks.catalogs import apply
 from sinks.database import Connection, connect
 from sinks.journal import balance, trial_balance
 from sinks.tax_profiles import set_profile
+from sinks.wallet import Grant, grant, history
 from tests.invoicing import ledger
 from tests.invoicing.en16931 import broken
 from tests.invoicing.scenario import CATALOG, CLOSED, ENTERED, close_month
@@ -183,6 +184,31 @@ def test_what_is_known_after_the_seal_has_it_too(
     assert taxes(note) == ["-16.10 of -100.65 at 16"]
     closed(billing_url, "2026-03", "16", tmp_path)
     assert documents(conn) == 3, "nothing new"
+
+
+@pytest.mark.parametrize(
+    ("gift", "gross"),
+    [
+        # 240.00 of February's invoice, 120.00 of them ahead; back they pay 120.00 of March's 240.00
+        ("400.00", ["0.00", "0.00"]),
+        # as much as there is: 139.20 for April
+        ("240.00", ["0.00", "139.20"]),
+    ],
+)
+def test_no_tax_comes_back_of_what_credit_had_paid(
+    conn: Connection, billing_url: str, tmp_path: Path, gift: str, gross: list[str]
+) -> None:
+    """19 % in February, then 16 %."""
+    wanted = Grant("acme-0", "gift", CreditKind.PROMOTIONAL, Decimal(gift), ENTERED)
+    grant(conn, wanted, "test", ENTERED, "bank")
+    for month, rate in (("2026-02", "19"), ("2026-03", "16")):
+        closed(billing_url, month, rate, tmp_path)
+    papers = [paper(conn, f"RM-2026-{number:06}") for number in (1, 2)]
+    assert [str(one.totals.gross) for one in papers] == gross
+    assert all(tax.tax >= 0 for one in papers for tax in one.taxes)
+    assert -owed(conn).get("tax", 0) == sum(one.totals.tax for one in papers)
+    (held,) = history(conn)
+    assert sum(amount for _, amount, _ in held.draws) == min(Decimal(gift), 360)
 
 
 def documents(conn: Connection) -> int:

@@ -247,6 +247,30 @@ def test_credit_comes_home_in_the_category_that_it_had_lowered() -> None:
     assert [str(tax.tax) for tax in made.taxes] == ["-0.42", "19.00"]
 
 
+@pytest.mark.parametrize(
+    ("rule", "owed", "left", "expired", "gross"),
+    [
+        # 120.00 of a fee that credit paid whole go on at 16 %, and 120.00 of the next month
+        ("no tax was charged on it: there is none to take back", "0", "160.00", False, "0.00"),
+        ("what comes home is drawn again, as far as it goes", "0", "0", False, "139.20"),
+        # 50.00 and their 9.50 come off, 9.51 of the rest is kept for that: 9.51 − 9.50 + 9.52
+        ("of what was owed the tax is taken back", "50.00", "190.00", False, "9.53"),
+        ("expired credit cannot be drawn again: it stays", "0", "0", True, "135.60"),
+    ],
+)
+def test_credit_of_what_goes_on_at_another_rate(
+    rule: str, owed: str, left: str, expired: bool, gross: str
+) -> None:
+    """19 % until now."""
+    stands = charged(Decimal(owed), Decimal(19), EUR, TaxProfile(), [("gift", 240 - Decimal(owed))])
+    lines = [line("off", "-120.00"), line("on", "120.00"), line("next", "120.00")]
+    purse = [] if expired else [Credit("gift", CreditKind.PROMOTIONAL, Decimal(left), START)]
+    seller = replace(SELLER, tax={"std": Decimal(16)})
+    taking = Taking((stands,), {"off": "RM-1", "on": "RM-1"})
+    made = settle(lines, seller, EUR, TaxProfile(), purse, START, {"off": Decimal(19)}, taking)
+    assert str(made.gross) == gross, rule
+
+
 def test_a_credit_note_draws_nothing() -> None:
     """Of a category that it charges neither: what it owes is refunded whole."""
     stands = charged(Decimal("50.00"), Decimal(19), EUR, TaxProfile())
