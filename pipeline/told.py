@@ -46,9 +46,7 @@ def in_force(told: Sequence[Told]) -> tuple[tuple[Span, str], ...]:
             standing.append(one)
             continue
         kept = [other for other in standing if other.at != one.at]
-        going_on = any(
-            span.start < one.at and span.holds(one.at) for span, _ in _spans(kept, ended)
-        )
+        going_on = any(span.holds(one.at) for span, _ in _spans(kept, ended))
         if going_on or len(kept) == len(standing):
             insort(ended, one.at)
         standing = kept

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 from invoicing.document import Document, DocumentLine, adjusted_of, scope_of
 from invoicing.documents import figures
 from invoicing.documents.words import Words
-from invoicing.pieces import MICROSECOND, item_of, metered, price_row
-from pipeline.periods import closed
+from invoicing.pieces import item_of, metered, price_row
+from pipeline.periods import MICROSECOND, closed
 from schemas.billing import Item, LineKind, Scope, Span
 
 COUNTED: Final = frozenset({LineKind.CHARGE, LineKind.FLAT})

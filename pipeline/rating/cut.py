@@ -6,17 +6,14 @@ Discounts and commitments that begin or end in it cut as price changes do.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from fractions import Fraction
 from itertools import pairwise
-from typing import Final
 
-from pipeline.periods import closed, microseconds
+from pipeline.periods import MICROSECOND, closed, microseconds
 from pipeline.rating.terms import edges
 from schemas.billing import Interval, Item, Lot, PriceRow, Scope, Span
 from schemas.prices import Charge, Every, Fee
-
-MICROSECOND: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,19 +36,23 @@ FIRST, SECOND = "RM-2026-000001", "RM-2026-000002"
 TENTH, APRIL, LATE = END + 10 * DAY, END + 31 * DAY, CLOSED + DAY
 
 
+def two_ahead(conn: Connection) -> None:
+    """Two items at 60.00 a month, billed in advance, since February."""
+    catalog = load_catalog(AHEAD, "ahead.toml")
+    apply(conn, catalog, AHEAD, ENTERED)
+    ledger.topic(conn, CLOSED)
+    account(conn, "acme-0")
+    for item in ("ends", "stays"):
+        timelines.rent(
+            conn, item=item, title=item, plan="ahead", account="acme-0",
+            server=f"srv-{item}", at=START, catalog=catalog, entered_at=ENTERED,
+        )  # fmt: skip
+
+
 @pytest.fixture
 def conn(billing_url: str) -> Iterator[Connection]:
-    """Two items at 60.00 a month, billed in advance, since February."""
     with connect(billing_url, autocommit=True) as conn:
-        catalog = load_catalog(AHEAD, "ahead.toml")
-        apply(conn, catalog, AHEAD, ENTERED)
-        ledger.topic(conn, CLOSED)
-        account(conn, "acme-0")
-        for item in ("ends", "stays"):
-            timelines.rent(
-                conn, item=item, title=item, plan="ahead", account="acme-0",
-                server=f"srv-{item}", at=START, catalog=catalog, entered_at=ENTERED,
-            )  # fmt: skip
+        two_ahead(conn)
         yield conn
 
 

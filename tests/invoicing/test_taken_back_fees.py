@@ -19,11 +19,11 @@ from sinks import timelines
 from sinks.catalogs import apply
 from sinks.database import Connection, connect
 from sinks.journal import balance, trial_balance
-from tests.invoicing import ledger
 from tests.invoicing.en16931 import broken
 from tests.invoicing.scenario import CATALOG, CLOSED, ENTERED, close_month
+from tests.invoicing.test_advance_taxed import two_ahead
 from tests.invoicing.test_taken_back import AHEAD, kinds, left, promo
-from tests.invoicing.worlds import DAY, END, START, account
+from tests.invoicing.worlds import DAY, END
 
 FIRST, SECOND = "RM-2026-000001", "RM-2026-000002"
 TENTH = END + 10 * DAY
@@ -40,17 +40,8 @@ TO_PAY = Decimal("259.35")
 
 @pytest.fixture
 def conn(billing_url: str) -> Iterator[Connection]:
-    """Two items at 60.00 a month, billed in advance, since February."""
     with connect(billing_url, autocommit=True) as conn:
-        catalog = load_catalog(AHEAD, "ahead.toml")
-        apply(conn, catalog, AHEAD, ENTERED)
-        ledger.topic(conn, CLOSED)
-        account(conn, "acme-0")
-        for item in ("ends", "stays"):
-            timelines.rent(
-                conn, item=item, title=item, plan="ahead", account="acme-0",
-                server=f"srv-{item}", at=START, catalog=catalog, entered_at=ENTERED,
-            )  # fmt: skip
+        two_ahead(conn)
         yield conn
 
 
